@@ -1,0 +1,24 @@
+"""Federated learning on medical images as Dagster assets, in five measured security sandboxes.
+
+`dagster job execute -m fed_assets` finds `defs` here. It is loaded when asked for and not before,
+because a hospital's process imports this package too and must not load the orchestrator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "defs"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "defs":
+        from fed_assets.definitions import defs
+
+        return defs
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "defs"})

@@ -1,0 +1,232 @@
+"""Every error that fed_assets raises, each with its cure.
+
+FedAssetsError
+├── ConfigurationError      what a person wrote cannot be used
+│   ├── RosterError             the roster file
+│   ├── SandboxError            the sandbox's name or its YAML
+│   │   ├── UnenforcedControl       a declared control that this version does not enforce
+│   │   └── IncompatibleControls    two controls that cannot hold together
+│   └── RunConfigError          run config, partition or environment
+├── DataError               a hospital's images cannot be used
+│   ├── SourceMissing           file or folder is not there
+│   ├── SourceCorrupt           it is there and cannot be read
+│   ├── ChecksumMismatch        it is not the file it claims to be
+│   ├── DownloadFailed          it could not be fetched
+│   ├── NoImages                nothing to learn from
+│   └── NotValidated            training was asked for on images that no validation let through
+├── HospitalError           a hospital's process
+│   ├── IdentityRefused         a process was asked to act for a hospital that it is not
+│   ├── DisclosureRefused       something was asked for that the sandbox keeps inside
+│   └── WorkerFailed            it ended or answered badly
+├── FederationError         NVFlare's processes
+│   ├── ProvisioningFailed      certificates and start-up kits
+│   ├── PortTaken               the server's port is in use
+│   ├── FederationDidNotStart   server or clients were not ready in time
+│   ├── JobFailed               the job was refused, aborted or ended without a result
+│   └── TimeLimitPassed         a hard time limit ended it
+├── QuorumNotMet            too few hospitals may take part, or answered
+└── StorageError            what had to be written could not be
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FedAssetsError(Exception):
+    """What happened, where, what was seen there, and how to mend it, in one line.
+
+    Never put a patient's id, a file name or a pixel into any of the four parts: messages are
+    logged outside the hospital.
+    """
+
+    cure = "Run `fed-assets doctor`; it names what is missing on this machine."
+
+    def __init__(self, what: str, *, where: str = "", seen: str = "", cure: str = "") -> None:
+        self.what = _one_line(what).rstrip(".")
+        self.where = _one_line(where)
+        self.seen = _one_line(seen)
+        self.cure = _one_line(cure) or type(self).cure
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = f" Where: {self.where.rstrip('.')}." if self.where else ""
+        seen = f" Seen: {self.seen.rstrip('.')}." if self.seen else ""
+        cure = self.cure if self.cure.endswith("?") else f"{self.cure.rstrip('.')}."
+        return f"{self.what}.{where}{seen} To mend it: {cure}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return error_from_record, (self.as_record(),)
+
+    def as_record(self) -> dict[str, str]:
+        """Returns the error as JSON-ready strings, to cross from one process to another."""
+        return {
+            "kind": type(self).__name__,
+            "what": self.what,
+            "where": self.where,
+            "seen": self.seen,
+            "cure": self.cure,
+        }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def error_from_record(record: dict[str, str]) -> FedAssetsError:
+    """Returns the error that `FedAssetsError.as_record` described; an unknown kind is the root."""
+    kinds: dict[str, type[FedAssetsError]] = {"FedAssetsError": FedAssetsError}
+    open_kinds = [FedAssetsError]
+    while open_kinds:
+        for kind in open_kinds.pop().__subclasses__():
+            kinds[kind.__name__] = kind
+            open_kinds.append(kind)
+    kind = kinds.get(record.get("kind", ""), FedAssetsError)
+    return kind(
+        record.get("what", "An unnamed error"),
+        where=record.get("where", ""),
+        seen=record.get("seen", ""),
+        cure=record.get("cure", ""),
+    )
+
+
+class ConfigurationError(FedAssetsError):
+    """What a person wrote cannot be used."""
+
+    cure = "Correct the named entry and run again."
+
+
+class RosterError(ConfigurationError):
+    """The roster file cannot be used as it stands."""
+
+    cure = "Correct the roster; fed_assets/roster.yaml is a complete example."
+
+
+class SandboxError(ConfigurationError):
+    """The sandbox's name, or the YAML of the configurable one, cannot be used."""
+
+    cure = "Choose one of minimal, eyes_on, eyes_off, confidential_vm, configurable."
+
+
+class UnenforcedControl(SandboxError):
+    """A sandbox declares a control value that this version does not enforce."""
+
+    cure = "Run a sandbox whose controls are all enforced; `fed-assets doctor` lists them."
+
+
+class IncompatibleControls(SandboxError):
+    """Two control values that cannot hold together."""
+
+    cure = "Change one of the two controls in the sandbox's YAML."
+
+
+class RunConfigError(ConfigurationError):
+    """The run's config, partition or environment cannot be used."""
+
+    cure = "Correct the run's config and launch it again."
+
+
+class DataError(FedAssetsError):
+    """A hospital's images cannot be used."""
+
+    cure = "Mend the hospital's data, then materialize its images again."
+
+
+class SourceMissing(DataError):
+    """The file or folder of images is not there."""
+
+    cure = "Correct the hospital's `path` in the roster, or put the data there."
+
+
+class SourceCorrupt(DataError):
+    """The images are there, and cannot be read."""
+
+    cure = "Replace the file by an intact copy, then materialize the hospital's images again."
+
+
+class ChecksumMismatch(DataError):
+    """The file is not the one it claims to be."""
+
+    cure = "Delete the file and fetch it again with `fed-assets data fetch`."
+
+
+class DownloadFailed(DataError):
+    """The file could not be fetched."""
+
+    cure = "Check the network, or put the file into the folder that FED_ASSETS_DATA names."
+
+
+class NoImages(DataError):
+    """There is nothing to learn from."""
+
+    cure = "Give the hospital images, or leave it out with the run config `leave_out`."
+
+
+class NotValidated(DataError):
+    """Training or evaluation was asked for on images that no validation let through."""
+
+    cure = "Materialize the hospital's validated_images first."
+
+
+class HospitalError(FedAssetsError):
+    """A hospital's process refused or failed."""
+
+    cure = "Read the hospital's own log, named in the message, and run again."
+
+
+class IdentityRefused(HospitalError):
+    """A process was asked to act for a hospital that it is not."""
+
+    cure = "Ask that hospital's own process."
+
+
+class DisclosureRefused(HospitalError):
+    """Something was asked for that the sandbox keeps inside the hospital."""
+
+    cure = "Run a sandbox whose controls allow it, with the hospital's consent."
+
+
+class WorkerFailed(HospitalError):
+    """A hospital's process ended, or answered badly."""
+
+
+class FederationError(FedAssetsError):
+    """NVFlare's processes failed."""
+
+    cure = "Read the federation's logs, in the folder named above, and run again."
+
+
+class ProvisioningFailed(FederationError):
+    """Certificates or start-up kits could not be made."""
+
+
+class PortTaken(FederationError):
+    """The server's port is in use."""
+
+    cure = "End the process that holds the port, or set the roster's `federation.port` to 0."
+
+
+class FederationDidNotStart(FederationError):
+    """Server or clients were not ready in time."""
+
+
+class JobFailed(FederationError):
+    """The NVFlare job was refused, aborted, or ended without a result."""
+
+
+class TimeLimitPassed(FederationError):
+    """A hard time limit ended the federation."""
+
+    cure = "Raise the roster's `federation` limits, or look why a hospital hangs in its log."
+
+
+class QuorumNotMet(FedAssetsError):
+    """Too few hospitals may take part, or answered."""
+
+    cure = "Mend the hospitals named above, or lower the roster's `quorum`."
+
+
+class StorageError(FedAssetsError):
+    """What had to be written could not be."""
+
+    cure = "Free disk space under FED_ASSETS_HOME, or correct its permissions, and run again."

@@ -1,0 +1,1 @@
+"""What protects an update on its way out of a hospital."""
