@@ -1,0 +1,1 @@
+"""Sandboxes are data: a name and a value for each control."""

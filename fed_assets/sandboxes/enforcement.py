@@ -1,0 +1,54 @@
+"""Which control values this version enforces; a sandbox that declares any other is refused."""
+
+from __future__ import annotations
+
+from fed_assets.errors import UnenforcedControl
+from fed_assets.sandboxes.controls import (
+    Aggregation,
+    JobCode,
+    KeyCustody,
+    Process,
+    Statistics,
+    Storage,
+    Transport,
+    UpdateProtection,
+)
+from fed_assets.sandboxes.sandbox import Sandbox
+
+# A value stands here only if a test tries to break it and fails to.
+ENFORCED: dict[str, frozenset[str]] = {
+    "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
+    "storage": frozenset({Storage.PLAIN}),
+    "key_custody": frozenset({KeyCustody.NONE}),
+    "process": frozenset({Process.SHARED, Process.OWN}),
+    "previews": frozenset({"yes", "no"}),
+    "statistics": frozenset({Statistics.FULL}),
+    "job_code": frozenset({JobCode.SUBMITTED, JobCode.PREINSTALLED}),
+    "update_protection": frozenset({UpdateProtection.NONE}),
+    "aggregation": frozenset({Aggregation.FEDAVG}),
+}
+
+
+def unenforced_controls(sandbox: Sandbox) -> dict[str, str]:
+    """Returns the controls whose declared value is not enforced, with that value."""
+    return {
+        control: value
+        for control, value in sandbox.controls().items()
+        if value not in ENFORCED[control]
+    }
+
+
+def require_enforced(sandbox: Sandbox) -> Sandbox:
+    """Returns the sandbox, if each control that it declares is enforced.
+
+    Raises:
+        UnenforcedControl: one is not; the message names the sandbox, the control and the value.
+    """
+    unenforced = unenforced_controls(sandbox)
+    if unenforced:
+        declared = ", ".join(f"{control}={value}" for control, value in unenforced.items())
+        raise UnenforcedControl(
+            f"Sandbox {sandbox.name} is refused: it declares {declared}, "
+            "which this version does not enforce"
+        )
+    return sandbox

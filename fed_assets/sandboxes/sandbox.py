@@ -1,0 +1,143 @@
+"""One sandbox: a name and a value for each control."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from fed_assets.errors import IncompatibleControls, SandboxError
+from fed_assets.sandboxes.controls import (
+    Aggregation,
+    JobCode,
+    KeyCustody,
+    Process,
+    Statistics,
+    Storage,
+    Transport,
+    UpdateProtection,
+)
+from fed_assets.sandboxes.yaml_file import read_entries
+
+NEEDS_SINGLE_UPDATES = frozenset(
+    {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
+)
+
+
+class Sandbox(BaseModel):
+    """What a federation promises of its transport, stores, processes and updates.
+
+    Raises:
+        IncompatibleControls: two values cannot hold together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    transport: Transport
+    storage: Storage
+    key_custody: KeyCustody
+    process: Process
+    previews: bool
+    statistics: Statistics
+    job_code: JobCode
+    update_protection: UpdateProtection
+    aggregation: Aggregation
+
+    @model_validator(mode="after")
+    def _controls_hold_together(self) -> Sandbox:
+        sealed = self.storage is Storage.SEALED
+        if sealed and self.key_custody is KeyCustody.NONE:
+            raise self._incompatible("storage", "key_custody", "a sealed store needs a key")
+        if not sealed and self.key_custody is not KeyCustody.NONE:
+            raise self._incompatible("storage", "key_custody", "a plain store has no key to hold")
+        if (
+            self.update_protection is UpdateProtection.SECURE_AGGREGATION
+            and self.aggregation in NEEDS_SINGLE_UPDATES
+        ):
+            raise self._incompatible(
+                "update_protection",
+                "aggregation",
+                "this rule compares single updates, and secure aggregation shows only their sum",
+            )
+        if self.previews and self.statistics is Statistics.SMALL_COUNTS_SUPPRESSED:
+            raise self._incompatible(
+                "previews", "statistics", "pictures would show what the counts hide"
+            )
+        return self
+
+    def _incompatible(self, one: str, other: str, reason: str) -> IncompatibleControls:
+        return IncompatibleControls(
+            f"Sandbox {self.name} declares {one}={self.value(one)} "
+            f"with {other}={self.value(other)}, which cannot hold together: {reason}"
+        )
+
+    def value(self, control: str) -> str:
+        """Returns a control's value as it is written in YAML."""
+        value = getattr(self, control)
+        return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+    def controls(self) -> dict[str, str]:
+        """Returns every control with its value, in the order of the design's table."""
+        return {name: self.value(name) for name in type(self).model_fields if name != "name"}
+
+
+def read_sandbox(path: Path, *, name: str = "configurable") -> Sandbox:
+    """Returns the sandbox that a YAML file describes: one line per control.
+
+    Raises:
+        SandboxError: the file is missing, is not YAML, names an unknown control or one twice,
+            leaves one out, or gives a value that is not allowed; the message names the allowed.
+        IncompatibleControls: two values cannot hold together.
+    """
+    entries = read_entries(
+        path,
+        what="The sandbox's YAML",
+        variable="FED_ASSETS_SANDBOX",
+        error_class=SandboxError,
+    )
+    if "name" in entries:
+        raise SandboxError(
+            "The sandbox's YAML gives a name",
+            where=str(path),
+            seen=str(entries["name"]),
+            cure=f"Leave `name` out: the sandbox is the partition `{name}`.",
+        )
+    try:
+        return Sandbox(name=name, **entries)
+    except ValidationError as error:
+        raise _explained(error.errors()[0], path) from None
+
+
+def _explained(error: Any, path: Path) -> SandboxError:
+    """Returns pydantic's first complaint with the control, the value and the allowed values."""
+    control = ".".join(str(part) for part in error["loc"])
+    known = [name for name in Sandbox.model_fields if name != "name"]
+    if error["type"] == "missing":
+        return SandboxError(
+            f"The sandbox's YAML leaves out the control {control}",
+            where=str(path),
+            cure=f"Add `{control}: …`; allowed are {allowed_values(control)}.",
+        )
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(control, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"The controls are {', '.join(known)}."
+        return SandboxError(
+            f"The sandbox's YAML names an unknown control {control}", where=str(path), cure=hint
+        )
+    return SandboxError(
+        f"The control {control} has a value that is not allowed",
+        where=str(path),
+        seen=str(error["input"]),
+        cure=f"Write one of {allowed_values(control)}.",
+    )
+
+
+def allowed_values(control: str) -> str:
+    """Returns a control's possible values, as text for a message."""
+    kind = Sandbox.model_fields[control].annotation
+    if kind is bool or kind is None:
+        return "yes, no"
+    return ", ".join(str(value) for value in kind)

@@ -1,0 +1,71 @@
+"""One YAML file that a person wrote, read strictly: what a typo could hide is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fed_assets.errors import ConfigurationError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML takes the last of two equal keys without a word; here the second one is refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key} stands there twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_entries(
+    path: Path, *, what: str, variable: str, error_class: type[ConfigurationError]
+) -> dict[str, Any]:
+    """Returns the entries of a YAML file.
+
+    Args:
+        path: the file.
+        what: how messages name the file, such as "The roster".
+        variable: the environment variable that names the file.
+        error_class: what is raised.
+
+    Raises:
+        ConfigurationError: of that class; the file is missing, is no YAML, names an entry twice,
+            or holds no entries.
+    """
+    try:
+        entries = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+    except OSError as error:
+        raise error_class(
+            f"{what} cannot be read: {error.strerror}",
+            where=str(path),
+            cure=f"Set {variable} to a readable file.",
+        ) from None
+    except UnicodeDecodeError:
+        raise error_class(
+            f"{what} is no text file", where=str(path), cure=f"Set {variable} to a YAML file."
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise error_class(
+            f"{what} is not well-formed YAML",
+            where=f"{path}, line {mark.line + 1}" if mark else str(path),
+            seen=str(getattr(error, "problem", None) or ""),
+            cure="Correct that line." if mark else "Write plain text.",
+        ) from None
+    if not isinstance(entries, dict):
+        raise error_class(
+            f"{what} is no list of entries",
+            where=str(path),
+            seen="an empty file" if entries is None else type(entries).__name__,
+            cure="Write one `name: value` per line.",
+        )
+    return {str(key): value for key, value in entries.items()}

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from fed_assets.errors import IncompatibleControls, SandboxError
+from fed_assets.sandboxes.presets import MINIMAL, SHIPPED_CONFIGURABLE
+from fed_assets.sandboxes.sandbox import Sandbox, allowed_values, read_sandbox
+
+MINIMAL_YAML = dict(MINIMAL.controls())
+
+
+def write(folder: Path, **controls: Any) -> Path:
+    """Returns the YAML of minimal's controls, with some replaced; None leaves one out."""
+    entries = MINIMAL_YAML | controls
+    path = folder / "sandbox.yaml"
+    path.write_text(
+        yaml.safe_dump({name: value for name, value in entries.items() if value is not None})
+    )
+    return path
+
+
+def test_a_sandbox_is_read_as_it_is_written(tmp_path: Path) -> None:
+    read = read_sandbox(write(tmp_path, transport="mtls", previews="no"))
+    assert read.controls() == MINIMAL_YAML | {"transport": "mtls", "previews": "no"}
+    assert read.name == "configurable"
+
+
+def test_the_shipped_yaml_names_every_value_of_every_control() -> None:
+    text = SHIPPED_CONFIGURABLE.read_text(encoding="utf-8")
+    for control in MINIMAL_YAML:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{control}:")]
+        assert line.split("# ")[1].strip() == allowed_values(control)
+
+
+@pytest.mark.parametrize("control", MINIMAL_YAML)
+def test_a_control_left_out_is_named_with_its_values(tmp_path: Path, control: str) -> None:
+    with pytest.raises(SandboxError, match=f"leaves out the control {control}") as caught:
+        read_sandbox(write(tmp_path, **{control: None}))
+    assert allowed_values(control) in str(caught.value)
+
+
+@pytest.mark.parametrize("control", MINIMAL_YAML)
+def test_a_value_that_is_not_allowed_is_shown_with_those_that_are(
+    tmp_path: Path, control: str
+) -> None:
+    path = write(tmp_path, **{control: "perhaps"})
+    with pytest.raises(SandboxError, match=f"The control {control} has a value") as caught:
+        read_sandbox(path)
+    message = str(caught.value)
+    assert f"Where: {path}. Seen: perhaps. To mend it: Write one of" in message
+    assert allowed_values(control) in message
+
+
+@pytest.mark.parametrize("value", [["clear"], {"clear": 1}, False, 7])
+def test_a_value_of_another_type_is_refused_too(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(SandboxError, match=r"The control transport.*Write one of clear, mtls"):
+        read_sandbox(write(tmp_path, transport=value))
+
+
+def test_an_unknown_control_brings_a_close_name(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match=r"unknown control transprot.*Did you mean transport"):
+        read_sandbox(write(tmp_path, transprot="mtls"))
+
+
+def test_an_unknown_control_that_is_close_to_none_brings_all_names(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match=r"unknown control zzz.*transport, storage, key_custody"):
+        read_sandbox(write(tmp_path, zzz="mtls"))
+
+
+def test_a_control_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, transport="mtls")
+    path.write_text(path.read_text() + "transport: clear\n")
+    with pytest.raises(SandboxError, match=r"transport stands there twice"):
+        read_sandbox(path)
+
+
+def test_the_yaml_cannot_pass_itself_off_as_another_sandbox(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match=r"gives a name.*Leave `name` out"):
+        read_sandbox(write(tmp_path, name="minimal"))
+
+
+def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match=r"FED_ASSETS_SANDBOX"):
+        read_sandbox(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"),
+    [
+        ({"storage": "sealed"}, "storage=sealed with key_custody=none.*needs a key"),
+        ({"key_custody": "hospital"}, "storage=plain with key_custody=hospital.*no key"),
+        (
+            {"update_protection": "secure_aggregation", "aggregation": "trimmed_mean"},
+            "update_protection=secure_aggregation with aggregation=trimmed_mean.*their sum",
+        ),
+        (
+            {"update_protection": "secure_aggregation", "aggregation": "weighted_median"},
+            "aggregation=weighted_median.*their sum",
+        ),
+        (
+            {"update_protection": "secure_aggregation", "aggregation": "multi_krum"},
+            "aggregation=multi_krum.*their sum",
+        ),
+        (
+            {"statistics": "small_counts_suppressed"},
+            "previews=yes with statistics=small_counts_suppressed.*pictures",
+        ),
+    ],
+)
+def test_controls_that_cannot_hold_together_are_refused_with_the_reason(
+    tmp_path: Path, controls: dict[str, str], said: str
+) -> None:
+    with pytest.raises(IncompatibleControls, match=f"configurable declares .*{said}"):
+        read_sandbox(write(tmp_path, **controls))
+
+
+def test_secure_aggregation_of_plain_averages_holds_together(tmp_path: Path) -> None:
+    read = read_sandbox(write(tmp_path, update_protection="secure_aggregation"))
+    assert read.value("update_protection") == "secure_aggregation"
+
+
+def test_a_sandbox_does_not_change() -> None:
+    with pytest.raises(ValidationError):
+        MINIMAL.transport = "mtls"  # type: ignore[assignment, misc]
+    assert MINIMAL.controls() == MINIMAL_YAML
+
+
+def test_controls_stand_in_the_order_of_the_table() -> None:
+    assert list(MINIMAL.controls()) == [name for name in Sandbox.model_fields if name != "name"]
