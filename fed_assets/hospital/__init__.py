@@ -1,0 +1,1 @@
+"""The code that runs inside a hospital's process, and nowhere else."""

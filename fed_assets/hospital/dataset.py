@@ -1,0 +1,79 @@
+"""One hospital's current images, opened for learning: the tensor file mapped, not loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fed_assets.errors import NotValidated
+from fed_assets.hospital.manifest import read_manifest
+from fed_assets.hospital.store import current_digest, dataset_folder, validated_digest
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of the store.
+
+    Attributes:
+        digest: sha256 (hex) of its content.
+        classes: Names of the labels, by index.
+        channels: 1 or 3.
+        image_size: Pixels a side.
+        synthetic: Whether the images were made up.
+        images: uint8 [images, channels, size, size], memory-mapped.
+        labels: int64, one an image; -1 where it is unknown.
+        splits: "train", "validation" or "test", one an image.
+        readable: Whether the image could be decoded; where not, its pixels are zeros.
+    """
+
+    digest: str
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+    synthetic: bool
+    images: NDArray[np.uint8] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    splits: NDArray[np.str_] = field(repr=False)
+    readable: NDArray[np.bool_] = field(repr=False)
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Returns the rows of one split that can be learnt from: readable and of a known class."""
+        usable = (self.splits == name) & self.readable & (self.labels >= 0)
+        return np.flatnonzero(usable)
+
+
+def open_dataset(store: Path, *, validated: bool = True) -> Dataset:
+    """Opens the hospital's current dataset.
+
+    Args:
+        store: The hospital's store.
+        validated: Whether validation must have let exactly these images through.
+
+    Raises:
+        NoImages: The hospital's images were never prepared.
+        NotValidated: Validation did not let the current images through.
+    """
+    digest = current_digest(store)
+    if validated and validated_digest(store) != digest:
+        raise NotValidated(
+            "Validation has not let the hospital's current images through", where=str(store)
+        )
+    folder = dataset_folder(store, digest)
+    facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text())
+    table = read_manifest(folder, ["label", "split", "readable"])
+    return Dataset(
+        digest=digest,
+        classes=tuple(facts["classes"]),
+        channels=facts["channels"],
+        image_size=facts["image_size"],
+        synthetic=facts["synthetic"],
+        images=np.load(folder / "images.npy", mmap_mode="r"),
+        labels=table["label"].to_numpy().astype(np.int64),
+        splits=table["split"].to_numpy().astype(np.str_),
+        readable=table["readable"].to_numpy().astype(np.bool_),
+    )

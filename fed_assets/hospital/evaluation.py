@@ -1,0 +1,164 @@
+"""One evaluation record per model, hospital and split: metrics and curves, and never an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fed_assets.errors import NoImages, RunConfigError
+from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.metrics import (
+    BINS,
+    Predictions,
+    confidence_bins,
+    with_intervals,
+)
+from fed_assets.hospital.network import build_network, scores
+from fed_assets.hospital.training import best_device, to_pixels
+from fed_assets.hospital.weights import load_weights, read_weights
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_SIZE = 256
+ROC_POINTS = 100
+
+
+def predict(
+    network: torch.nn.Module,
+    images: np.ndarray[Any, Any],
+    rows: np.ndarray[Any, Any],
+    *,
+    classes: int,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Returns the probability of every class, float64 [rows, classes].
+
+    Args:
+        network: put into evaluation mode and onto the best device.
+        images: uint8 [all, channels, height, width]; a memory map is read batch by batch.
+        rows: the images among them to predict.
+        classes: how many the network scores.
+    """
+    import torch
+
+    device = best_device()
+    network.to(device).eval()
+    probabilities = np.empty((len(rows), classes))
+    with torch.inference_mode():
+        for start in range(0, len(rows), BATCH_SIZE):
+            pixels = to_pixels(images[rows[start : start + BATCH_SIZE]], device)
+            batch = scores(network, pixels, classes=classes).double().softmax(dim=1)
+            probabilities[start : start + BATCH_SIZE] = batch.cpu().numpy()
+    return probabilities
+
+
+def evaluate(
+    arguments: Mapping[str, Any], store: Path, *, validated: bool = True
+) -> dict[str, Any]:
+    """Evaluates weights on one split of the hospital's images; the worker's task of the same name.
+
+    Args:
+        arguments: `weights` (path of a safetensors file), `network` (config), `split`, and
+            `resamples`, `seed` and `threshold` of the intervals and the decision.
+        store: the hospital's store.
+        validated: whether only images that validation let through count.
+
+    Returns:
+        The evaluation record, JSON-ready: `images`, `classes`, `metrics`, `roc`, `confusion`,
+        `calibration`, `seconds`.
+
+    Raises:
+        NotValidated: validation has not let the images through.
+        NoImages: the split is empty.
+        RunConfigError: network, weights or threshold cannot be used.
+    """
+    started = time.perf_counter()
+    threshold = float(arguments.get("threshold", 0.5))
+    if not 0 <= threshold <= 1:
+        raise RunConfigError("The threshold is no probability", seen=str(threshold))
+    split = str(arguments.get("split", "test"))
+    dataset = open_dataset(store, validated=validated)
+    rows = dataset.split(split)
+    if len(rows) == 0:
+        raise NoImages("There is no image to evaluate on", where=f"split {split}", seen="0 images")
+    network = build_network(
+        arguments["network"], channels=dataset.channels, classes=len(dataset.classes)
+    )
+    load_weights(network, read_weights(Path(arguments["weights"])))
+    probabilities = predict(network, dataset.images, rows, classes=len(dataset.classes))
+    predictions = Predictions(dataset.labels[rows], probabilities, threshold)
+    return {
+        **record(
+            predictions,
+            list(dataset.classes),
+            resamples=int(arguments.get("resamples", 1000)),
+            seed=int(arguments.get("seed", 0)),
+        ),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def record(
+    predictions: Predictions, classes: list[str], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Returns the evaluation record of predictions, all but its `seconds`."""
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
+    positives = [1] if len(classes) == 2 else range(len(classes))
+    curves = [roc_curve(predictions, index) for index in positives]
+    return {
+        "images": len(predictions.labels),
+        "classes": classes,
+        "metrics": with_intervals(predictions, resamples=resamples, seed=seed),
+        "roc": [
+            {"class": classes[index], **curve}
+            for index, curve in zip(positives, curves, strict=True)
+            if curve
+        ],
+        "confusion": confusion.tolist(),
+        "calibration": calibration(predictions),
+    }
+
+
+def roc_curve(predictions: Predictions, index: int) -> dict[str, list[float]]:
+    """Returns the ROC curve of one class against the rest, thinned to at most 100 points.
+
+    The points kept are spread evenly along the curve, both ends among them. Empty where the class
+    has no images, or all.
+    """
+    truth = predictions.labels == index
+    if truth.all() or not truth.any():
+        return {}
+    score = predictions.probabilities[:, index]
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    hits = np.cumsum(truth[order])[ends]
+    true_positive_rate = np.concatenate([[0.0], hits / truth.sum()])
+    false_positive_rate = np.concatenate([[0.0], (ends + 1 - hits) / (~truth).sum()])
+    along = true_positive_rate + false_positive_rate
+    kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], ROC_POINTS)))
+    return {
+        "false_positive_rate": false_positive_rate[kept].tolist(),
+        "true_positive_rate": true_positive_rate[kept].tolist(),
+    }
+
+
+def calibration(predictions: Predictions) -> list[dict[str, Any]]:
+    """Returns, for each of ten bins, mean confidence, share that was right, and images."""
+    confidence, right, column = confidence_bins(predictions)
+    bins = []
+    for index in range(BINS):
+        inside = column == index
+        images = int(inside.sum())
+        bins.append(
+            {
+                "confidence": float(confidence[inside].mean()) if images else None,
+                "accuracy": float(right[inside].mean()) if images else None,
+                "images": images,
+            }
+        )
+    return bins

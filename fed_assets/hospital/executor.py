@@ -1,0 +1,185 @@
+"""One NVFlare task per round: the hospital's client hands it in here and gets an update back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_constant import FLContextKey, FLMetaKey, ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.hospital.dataset import Dataset, open_dataset
+from fed_assets.hospital.evaluation import predict
+from fed_assets.hospital.metrics import Predictions, point_values
+from fed_assets.hospital.network import build_network
+from fed_assets.hospital.training import Recipe, Stopped, train_round
+from fed_assets.hospital.weights import load_weights, weights_of
+from fed_assets.privacy.digests import weights_digest
+
+log = logging.getLogger(__name__)
+
+HOSPITAL_FILE = "hospital.json"
+ERROR_HEADER = "fed_assets_error"  # of a refusing reply: the error's `as_record()`
+
+
+class HospitalExecutor(Executor):  # type: ignore[misc]
+    """Trains one round on the hospital's own validated images.
+
+    Which hospital this is, and where its store lies, comes from the site's own
+    `local/hospital.json`, never from the job. A task that fails is answered with an error code;
+    the log, which may leave the hospital, gets our own messages or an exception's type, and the
+    traceback goes to the hospital's own `worker.log`.
+    """
+
+    def __init__(self, train_task: str = "train") -> None:
+        super().__init__()
+        self.train_task = train_task
+
+    def execute(
+        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
+    ) -> Shareable:
+        """Answers one task with full local weights and metrics, or with an error code."""
+        if task_name != self.train_task:
+            return make_reply(ReturnCode.TASK_UNKNOWN)
+        store: Path | None = None
+        headers: dict[str, Any] = {}
+        try:
+            hospital, store = read_identity(fl_ctx)
+            task = FLModelUtils.from_shareable(shareable)
+            update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
+            return FLModelUtils.to_shareable(update)
+        except Stopped:
+            return make_reply(ReturnCode.TASK_ABORTED)
+        except FedAssetsError as error:
+            log.error("%s: %s", type(error).__name__, error)
+            headers[ERROR_HEADER] = error.as_record()
+        except Exception as error:
+            log.error("The round failed with %s; see the hospital's own log", type(error).__name__)
+            if store is not None:
+                keep_traceback(store)
+        return make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
+
+
+def read_identity(fl_ctx: FLContext) -> tuple[str, Path]:
+    """Returns the hospital's id and store from the site's own configuration.
+
+    Raises:
+        RunConfigError: the file is missing or cannot be used.
+        IdentityRefused: it names another hospital than the site's certificate.
+    """
+    local = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_config_dir())
+    try:
+        identity = json.loads((local / HOSPITAL_FILE).read_text())
+        hospital, store = str(identity["hospital"]), Path(identity["store"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunConfigError(
+            "The site does not say which hospital it is",
+            where=f"local/{HOSPITAL_FILE}",
+            seen=type(error).__name__,
+            cure="Provision the federation again.",
+        ) from error
+    if hospital != fl_ctx.get_identity_name():
+        raise IdentityRefused(
+            "A site was told to act for another hospital",
+            where=f"local/{HOSPITAL_FILE}",
+            seen=f"{hospital} at the site {fl_ctx.get_identity_name()}",
+            cure="Provision the federation again.",
+        )
+    return hospital, store
+
+
+def run_round(task: FLModel, *, hospital: str, store: Path, abort_signal: Signal) -> FLModel:
+    """Evaluates the received weights, trains them one round, and returns the update.
+
+    Args:
+        task: `params`, the global weights; `meta`, what the controller asks: `round_number`,
+            `rounds`, `seed`, `recipe`, `network`, `classes`, `channels`.
+        hospital: id, part of the seed of every random draw.
+        store: the hospital's store.
+        abort_signal: asked before every batch.
+
+    Raises:
+        NotValidated: validation has not let the images through.
+        RunConfigError: task, weights or recipe do not fit this hospital.
+        Stopped: the signal was triggered.
+    """
+    started = time.perf_counter()
+    dataset = open_dataset(store)
+    classes, channels = _agreed(task.meta, dataset)
+    network = build_network(task.meta["network"], channels=channels, classes=classes)
+    load_weights(network, task.params)
+    metrics = validation_metrics(network, dataset)
+    if abort_signal.triggered:
+        raise Stopped
+    trained = train_round(
+        network,
+        dataset.images,
+        dataset.labels,
+        dataset.split("train"),
+        Recipe.of(task.meta["recipe"]),
+        classes=classes,
+        hospital=hospital,
+        round_number=int(task.meta["round_number"]),
+        rounds=int(task.meta["rounds"]),
+        seed=int(task.meta["seed"]),
+        should_stop=lambda: bool(abort_signal.triggered),
+    )
+    weights = weights_of(network)
+    return FLModel(
+        params_type=ParamsType.FULL,
+        params=weights,
+        metrics={"loss": trained.loss, **metrics},
+        current_round=task.current_round,
+        total_rounds=task.total_rounds,
+        meta={
+            "examples": trained.examples,
+            FLMetaKey.NUM_STEPS_CURRENT_ROUND: trained.examples,
+            "seconds": time.perf_counter() - started,
+            "update_digest": weights_digest(weights),
+            "dataset_digest": dataset.digest,
+        },
+    )
+
+
+def _agreed(meta: dict[str, Any], dataset: Dataset) -> tuple[int, int]:
+    wanted = {"round_number", "rounds", "seed", "recipe", "network", "classes", "channels"}
+    if missing := sorted(wanted - meta.keys()):
+        raise RunConfigError("The round's task is incomplete", seen=f"no {', '.join(missing)}")
+    asked = (int(meta["classes"]), int(meta["channels"]))
+    own = (len(dataset.classes), dataset.channels)
+    if asked != own:
+        raise RunConfigError(
+            "The federation's classes or channels are not this hospital's",
+            seen=f"{asked[0]} classes and {asked[1]} channels asked, {own[0]} and {own[1]} here",
+            cure="Materialize the hospital's images again with the federation's classes.",
+        )
+    return own
+
+
+def validation_metrics(network: Any, dataset: Dataset) -> dict[str, float]:
+    """Returns AUROC and accuracy on the validation split; what is not defined is left out."""
+    rows = dataset.split("validation")
+    if len(rows) == 0:
+        return {}
+    probabilities = predict(network, dataset.images, rows, classes=len(dataset.classes))
+    values = point_values(Predictions(dataset.labels[rows], probabilities))
+    named = {name: values[name] for name in ("auroc", "accuracy")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def keep_traceback(store: Path) -> None:
+    """Appends the current exception's traceback to the hospital's own log, mode 0600."""
+    log_file = os.open(store / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(log_file, "a") as stream:
+        stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} executor\n{traceback.format_exc()}\n")

@@ -1,0 +1,181 @@
+"""One network per config: built, seeded, and refused where the config names other code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fed_assets.errors import RunConfigError
+from fed_assets.hospital.weights import weights_of, write_weights
+from fed_assets.privacy.digests import weights_digest
+
+if TYPE_CHECKING:
+    import torch
+
+TARGET = re.compile(r"(monai\.networks\.nets|torch\.nn)\.[A-Za-z]\w*")
+
+
+def build_network(
+    config: Mapping[str, Any], *, channels: int, classes: int, seed: int | None = None
+) -> torch.nn.Module:
+    """Returns the network of a MONAI config, in training mode, on the CPU.
+
+    Of MONAI's config language only `_target_`, its arguments, `@channels` and `@classes` are read:
+    no expressions, macros or modes. A target is a `torch.nn.Module` class that stands directly in
+    `monai.networks.nets` or `torch.nn`, so that a config cannot name any other code. Activations
+    are made not to work in place, which hooks on gradients per image cannot bear, and a `norm` of
+    the config holds for every layer.
+
+    Args:
+        config: what the roster's `network` says.
+        channels: of the images; fills in `@channels`.
+        classes: how many; fills in `@classes`.
+        seed: of the initial weights; None leaves torch's generator alone.
+
+    Raises:
+        RunConfigError: the config names something else, or does not build.
+    """
+    _refuse_code(config, where="network")
+    import torch
+    from monai.bundle.config_parser import ConfigParser
+
+    target = str(config.get("_target_"))
+    if seed is not None:
+        torch.manual_seed(seed)
+    try:
+        parser = ConfigParser({"network": dict(config), "channels": channels, "classes": classes})
+        network = parser.get_parsed_content("network")
+    except Exception as error:
+        raise RunConfigError(
+            f"The network {target} does not build",
+            where="network",
+            seen=" ".join(str(error.__cause__ or error).split())[:300],
+            cure="Correct the arguments beside `_target_` in the roster's `network`.",
+        ) from error
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    if "norm" in config:
+        _normalise_everywhere(network, config["norm"])
+    return network  # type: ignore[no-any-return]
+
+
+def _normalise_everywhere(network: torch.nn.Module, norm: Any) -> None:
+    # MONAI 1.6.1 hands a ResNet's `norm` to its stem alone, and leaves batch normalisation with
+    # running statistics of a hospital's images in every block (Project-MONAI/MONAI, pull 9028).
+    import torch
+    from monai.networks.layers.utils import get_norm_layer
+
+    if str(norm if isinstance(norm, str) else norm[0]).lower() == "batch":
+        return
+    for name, module in list(network.named_modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            layer = get_norm_layer(norm, spatial_dims=2, channels=module.num_features)
+            network.set_submodule(name, layer)
+
+
+def _refuse_code(part: Any, *, where: str) -> None:
+    """Refuses what MONAI's parser would run, import, read or download beyond a network class."""
+    if isinstance(part, Mapping):
+        if where == "network" and "_target_" not in part:
+            raise RunConfigError("The network has no `_target_`", where=where)
+        for key, value in part.items():
+            if key == "_target_":
+                _refuse_target(value, where=where)
+            elif str(key).startswith("_") or (key == "pretrained" and value):
+                raise RunConfigError(
+                    "A network's config may hold `_target_` and plain arguments alone",
+                    where=where,
+                    seen=str(key),
+                )
+            else:
+                _refuse_code(value, where=f"{where}.{key}")
+    elif isinstance(part, list | tuple):
+        for item in part:
+            _refuse_code(item, where=where)
+    elif (
+        isinstance(part, str)
+        and part not in ("@channels", "@classes")
+        and any(sign in part for sign in "$%@")
+    ):
+        raise RunConfigError(
+            "A network's config may refer to @channels and @classes alone",
+            where=where,
+            seen=part[:80],
+        )
+
+
+def _refuse_target(target: Any, *, where: str) -> None:
+    found = None
+    if isinstance(target, str) and TARGET.fullmatch(target):
+        import importlib
+
+        import torch
+
+        module, name = target.rsplit(".", 1)
+        found = getattr(importlib.import_module(module), name, None)
+        if isinstance(found, type) and issubclass(found, torch.nn.Module):
+            return
+    raise RunConfigError(
+        "`_target_` is no network class of monai.networks.nets or torch.nn",
+        where=f"{where}._target_",
+        seen=str(target)[:80],
+        cure="Name a class such as monai.networks.nets.ResNet.",
+    )
+
+
+def scores(network: torch.nn.Module, pixels: torch.Tensor, *, classes: int) -> torch.Tensor:
+    """Returns the network's score of every class, float32 [images, classes].
+
+    Raises:
+        RunConfigError: the network cannot take these pixels, or does not score these classes.
+    """
+    import torch
+
+    try:
+        output = network(pixels)
+    except (RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise RunConfigError(
+            "The network cannot take the images",
+            where="network",
+            seen=f"images of shape {list(pixels.shape[1:])}: {' '.join(str(error).split())[:200]}",
+            cure="Use a network for 2-D images of this size and `@channels` channels.",
+        ) from error
+    expected = (len(pixels), classes)
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        shape = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise RunConfigError(
+            "The network does not give one score per class",
+            where="network",
+            seen=f"{shape} instead of {list(expected)}",
+            cure="Use a classifier and write `@classes` for its number of classes.",
+        )
+    return output.float()
+
+
+def initial_weights(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
+    """Writes a seeded network's first weights; the worker's task of the same name.
+
+    Args:
+        arguments: `network`, `channels`, `classes`, `seed` and the `path` to write to.
+        store: not used; no image is needed.
+
+    Returns:
+        `digest` of the weights and the number of trainable `parameters`.
+    """
+    network = build_network(
+        arguments["network"],
+        channels=int(arguments["channels"]),
+        classes=int(arguments["classes"]),
+        seed=int(arguments["seed"]),
+    )
+    weights = weights_of(network)
+    write_weights(weights, Path(arguments["path"]))
+    return {
+        "digest": weights_digest(weights),
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+    }

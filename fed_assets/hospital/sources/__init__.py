@@ -1,0 +1,1 @@
+"""Where a hospital's images come from."""

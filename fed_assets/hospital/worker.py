@@ -1,0 +1,206 @@
+"""One hospital's process: JSON lines in, JSON lines out, and nothing of a patient among them.
+
+The first line says which hospitals this process is, every further one asks for a task; see
+`serve`. Start it as `python -m fed_assets.hospital.worker`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
+from fed_assets.hospital.store import open_store, writing
+
+Task = Callable[[Mapping[str, Any], Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom this process may act for, and what it may show.
+
+    Attributes:
+        stores: Where each of its hospitals has its store.
+        previews: Whether pictures may leave it.
+    """
+
+    stores: Mapping[str, Path]
+    previews: bool
+
+    @classmethod
+    def from_record(cls, record: Any) -> Identity:
+        """Reads the first line that the process is sent.
+
+        Raises:
+            IdentityRefused: It names no hospital, or no store, or leaves open what may be shown.
+        """
+        try:
+            stores = {name: Path(each["store"]) for name, each in record["hospitals"].items()}
+            previews = record["previews"]
+        except (TypeError, KeyError, AttributeError):
+            stores, previews = {}, None
+        absolute = all(store.is_absolute() for store in stores.values())
+        if not stores or not absolute or not isinstance(previews, bool):
+            raise IdentityRefused(
+                "The process was not told which hospital it is",
+                seen="the first line names no hospital with an absolute store and no previews",
+                cure='Send {"hospitals": {"<id>": {"store": "<folder>"}}, "previews": false}',
+            )
+        return cls(stores, previews)
+
+
+def serve(requests: IO[str], replies: IO[str]) -> None:
+    """Answers requests one after the other until their end.
+
+    A request is `{"task", "hospital", "arguments"}`, its reply `{"result"}` or `{"error"}`, the
+    latter as `FedAssetsError.as_record` gives it. An error that nobody foresaw is answered by its
+    type alone: its text may name a file or a patient, and goes into the hospital's `worker.log`.
+    """
+    first = requests.readline()
+    try:
+        identity = Identity.from_record(_parse(first))
+    except FedAssetsError as error:
+        _send(replies, json.dumps({"error": error.as_record()}))
+        return
+    for line in requests:
+        _send(replies, answer(line, identity))
+
+
+def answer(line: str, identity: Identity) -> str:
+    """Returns the reply to one request, as a line of JSON."""
+    store = None
+    try:
+        request = _parse(line)
+        if not isinstance(request, dict):
+            raise WorkerFailed("A request is not a JSON object", cure="Send one object a line")
+        name = request.get("hospital")
+        store = identity.stores.get(name) if isinstance(name, str) else None
+        if store is None:
+            raise IdentityRefused(
+                "A process was asked to act for a hospital that it is not",
+                where=f"hospital {name}",
+                seen=f"this process is {', '.join(sorted(identity.stores))}",
+            )
+        task = _task(request.get("task"), identity)
+        arguments = request.get("arguments") or {}
+        _log_into(open_store(store))
+        started = time.perf_counter()
+        result = task(arguments, store)
+        result["seconds"] = round(time.perf_counter() - started, 3)
+        result["peak_memory_bytes"] = peak_memory_bytes()
+        return json.dumps({"result": result}, allow_nan=False)
+    except FedAssetsError as error:
+        known = error
+    except Exception as error:
+        traceback.print_exc()  # no task runs before stderr is the hospital's own log
+        known = WorkerFailed(
+            "A hospital's process came upon an error that nobody foresaw",
+            where=str(store / "worker.log") if store else "",
+            seen=type(error).__name__,
+        )
+    return json.dumps({"error": known.as_record()})
+
+
+def peak_memory_bytes() -> int:
+    """Returns the most memory that this process has held at once.
+
+    Linux keeps `ru_maxrss` over exec, so a process started from a large one would report that
+    one's peak; VmHWM is this program's own.
+    """
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _task(name: object, identity: Identity) -> Task:
+    """Imports what a task needs, and no more: torch or GX would cost every process seconds."""
+    match name:
+        case "prepare_images":
+            from fed_assets.hospital.images import prepare_images
+
+            return prepare_images
+        case "validate_images":
+            from fed_assets.hospital.validation import validate_images
+
+            return validate_images
+        case "contact_sheet":
+            from fed_assets.hospital.contact_sheet import contact_sheet
+
+            return lambda arguments, store: contact_sheet(
+                arguments, store, previews=identity.previews
+            )
+        case "initial_weights":
+            _one_torch_thread()
+            from fed_assets.hospital.network import initial_weights
+
+            return initial_weights
+        case "evaluate":
+            _one_torch_thread()
+            from fed_assets.hospital.evaluation import evaluate
+
+            return evaluate
+    raise WorkerFailed(
+        "A hospital's process was asked for a task that it does not know",
+        seen=str(name)[:40],
+        cure="Use the same version of fed_assets on both sides",
+    )
+
+
+def _one_torch_thread() -> None:
+    import torch
+
+    # Hospitals share a machine: two threads each were measured six times slower than one.
+    torch.set_num_threads(1)
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _send(replies: IO[str], reply: str) -> None:
+    replies.write(reply + "\n")
+    replies.flush()
+
+
+def _log_into(store: Path) -> None:
+    """Sends all that libraries print, and every traceback, into the hospital's own log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with writing(store):
+        log = os.open(store / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def main() -> None:
+    """Serves stdin and stdout until stdin ends."""
+    os.umask(0o077)
+    # Without this a polite end would skip the removal of what is half-written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Replies go to a copy of stdout; whatever a library prints then cannot come between them.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
+        os.dup2(2, 1)
+        serve(sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fed_assets.errors import error_from_record
+from fed_assets_tests.hospital.samples import write_dicom, write_folder, write_npz
+
+Request = dict[str, Any]
+
+
+def _start(before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fed_assets.hospital.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    )
+
+
+def _ask(
+    *lines: Request | str, identity: Request, before: Callable[[], None] | None = None
+) -> tuple[list[Request], str]:
+    """Runs one worker over all requests; returns its replies and what it wrote to stderr."""
+    sent = [line if isinstance(line, str) else json.dumps(line) for line in (identity, *lines)]
+    with _start(before) as process:
+        out, err = process.communicate("\n".join(sent) + "\n", timeout=120)
+    assert process.returncode == 0
+    return [json.loads(line) for line in out.splitlines()], err
+
+
+def _identity(folder: Path, *hospitals: str, previews: bool = True) -> Request:
+    stores = {name: {"store": str(folder / name)} for name in hospitals or ("hospital_01",)}
+    return {"hospitals": stores, "previews": previews, "statistics": "full"}
+
+
+def _request(task: str, hospital: str = "hospital_01", **arguments: Any) -> Request:
+    return {"task": task, "hospital": hospital, "arguments": arguments}
+
+
+def _prepare(folder: Path, **spec: Any) -> Request:
+    source = {"kind": "medmnist", "path": str(write_npz(folder / "a.npz", **spec))}
+    return _request("prepare_images", source=source, image_size=20)
+
+
+def test_images_are_prepared_validated_and_shown_by_one_process(tmp_path: Path) -> None:
+    replies, err = _ask(
+        _prepare(tmp_path, side=(20, 20)),
+        _request("validate_images", required_classes=["0", "1"]),
+        _request("contact_sheet", images=4),
+        identity=_identity(tmp_path),
+    )
+    prepared, validated, sheet = (reply["result"] for reply in replies)
+    assert prepared["images"] == 92
+    assert validated["passed"] is True
+    assert validated["digest"] == prepared["digest"]
+    assert sheet["images"] == 4
+    for result in (prepared, validated, sheet):
+        assert result["seconds"] >= 0
+        assert 10**7 < result["peak_memory_bytes"] < 2 * 10**9
+    assert err == ""
+
+
+def test_weights_are_drawn_and_evaluated_by_the_same_process(tmp_path: Path) -> None:
+    weights = str(tmp_path / "initial.safetensors")
+    network = {
+        "_target_": "monai.networks.nets.ResNet",
+        "block": "basic",
+        "layers": [1, 1, 1, 1],
+        "block_inplanes": [8, 8, 8, 8],
+        "spatial_dims": 2,
+        "n_input_channels": "@channels",
+        "num_classes": "@classes",
+        "norm": ["group", {"num_groups": 4}],
+    }
+    replies, err = _ask(
+        _prepare(tmp_path, side=(20, 20)),
+        _request("initial_weights", network=network, channels=1, classes=2, seed=0, path=weights),
+        _request("evaluate", weights=weights, network=network, split="test", resamples=20),
+        _request("validate_images"),
+        _request("evaluate", weights=weights, network=network, split="test", resamples=20),
+        identity=_identity(tmp_path),
+    )
+    assert replies[1]["result"]["parameters"] > 1000
+    assert replies[2]["error"]["kind"] == "NotValidated"
+    assert replies[4]["result"]["images"] == 20
+    assert err == ""
+
+
+def test_what_a_hospital_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
+    _ask(_prepare(tmp_path), identity=_identity(tmp_path))
+    store = tmp_path / "hospital_01"
+    for path in (store, *store.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path.name
+
+
+def test_another_hospital_is_refused_and_its_store_not_touched(tmp_path: Path) -> None:
+    request = _prepare(tmp_path) | {"hospital": "hospital_02"}
+    (reply,), _ = _ask(request, identity=_identity(tmp_path))
+    assert reply["error"]["kind"] == "IdentityRefused"
+    assert not (tmp_path / "hospital_02").exists()
+
+
+def test_a_shared_process_acts_for_each_hospital_in_its_own_store(tmp_path: Path) -> None:
+    one = _prepare(tmp_path)
+    replies, _ = _ask(
+        one,
+        one | {"hospital": "hospital_02"},
+        identity=_identity(tmp_path, "hospital_01", "hospital_02"),
+    )
+    assert [reply["result"]["images"] for reply in replies] == [92, 92]
+    assert (tmp_path / "hospital_02" / "worker.log").is_file()
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "no json",
+        {},
+        {"hospitals": {}, "previews": True},
+        {"hospitals": {"hospital_01": {"store": "relative"}}, "previews": True},
+        {"hospitals": {"hospital_01": {"store": "/tmp/x"}}},
+        {"hospitals": {"hospital_01": {"store": "/tmp/x"}}, "previews": "yes"},
+    ],
+)
+def test_without_an_identity_nothing_is_done(tmp_path: Path, identity: Any) -> None:
+    replies, _ = _ask(_prepare(tmp_path), identity=identity)
+    assert [reply["error"]["kind"] for reply in replies] == ["IdentityRefused"]
+
+
+def test_pictures_are_refused_where_previews_are_off(tmp_path: Path) -> None:
+    replies, _ = _ask(
+        _prepare(tmp_path),
+        _request("contact_sheet"),
+        identity=_identity(tmp_path, previews=False),
+    )
+    assert replies[1]["error"]["kind"] == "DisclosureRefused"
+    assert "png_base64" not in json.dumps(replies)
+
+
+@pytest.mark.parametrize("line", ["no json", "[1]", '"prepare_images"', "{}"])
+def test_a_line_that_is_no_request_is_answered_and_the_next_one_too(
+    tmp_path: Path, line: str
+) -> None:
+    replies, _ = _ask(line, _prepare(tmp_path), identity=_identity(tmp_path))
+    assert replies[0]["error"]["kind"] in ("WorkerFailed", "IdentityRefused")
+    assert replies[1]["result"]["images"] == 92
+
+
+def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    (reply,), _ = _ask(_request("send_everything"), identity=_identity(tmp_path))
+    assert reply["error"]["kind"] == "WorkerFailed"
+    assert "send_everything" in reply["error"]["seen"]
+
+
+def test_a_known_error_crosses_whole(tmp_path: Path) -> None:
+    (reply,), _ = _ask(
+        _request("prepare_images", source={"kind": "medmnist", "path": "/nowhere"}, image_size=28),
+        identity=_identity(tmp_path),
+    )
+    error = error_from_record(reply["error"])
+    assert type(error).__name__ == "SourceMissing"
+    assert "/nowhere" in str(error)
+
+
+def test_an_unforeseen_error_gives_its_type_alone_and_its_text_to_the_hospital(
+    tmp_path: Path,
+) -> None:
+    share = {"index": "person7_bacteria", "of": 2}
+    (reply,), err = _ask(
+        _prepare(tmp_path) | {"arguments": _prepare(tmp_path)["arguments"] | {"share": share}},
+        identity=_identity(tmp_path),
+    )
+    assert reply["error"]["kind"] == "WorkerFailed"
+    assert reply["error"]["seen"] == "ValueError"
+    assert "person7" not in json.dumps(reply) + err
+    assert "person7" in (tmp_path / "hospital_01" / "worker.log").read_text()
+
+
+def test_nothing_that_libraries_say_of_a_patient_leaves_the_process(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    pixels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    # pydicom warns about this value by quoting it, here and when the file is read.
+    with pytest.warns(UserWarning, match="SECRET"):
+        write_dicom(root / "sick" / "Lovelace.dcm", pixels, PatientBirthDate="SECRET")
+    replies, err = _ask(
+        _request("prepare_images", source={"kind": "dicom", "path": str(root)}, image_size=20),
+        _request("validate_images"),
+        identity=_identity(tmp_path),
+    )
+    assert replies[0]["result"]["unreadable"] == 0
+    for secret in ("SECRET", "Lovelace", "MRN-1815"):
+        assert secret not in json.dumps(replies) + err
+
+
+def test_a_full_disk_is_one_clear_error_and_nothing_half_written(tmp_path: Path) -> None:
+    def no_file_above_20_kilobytes() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    small, large = _prepare(tmp_path), _prepare(tmp_path)
+    large["arguments"]["source"]["path"] = str(write_npz(tmp_path / "b.npz", train=500))
+    replies, _ = _ask(small, identity=_identity(tmp_path))
+    store = tmp_path / "hospital_01"
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    (reply,), _ = _ask(large, identity=_identity(tmp_path), before=no_file_above_20_kilobytes)
+    error = error_from_record(reply["error"])
+    assert type(error).__name__ == "StorageError"
+    assert "Free disk space" in str(error)
+    after = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    assert after == before
+    assert not list((store / "datasets").glob(".partial-*"))
+    assert replies[0]["result"]["digest"] in (store / "current.json").read_text()
+
+
+def test_a_polite_end_in_the_middle_leaves_nothing_half_written(tmp_path: Path) -> None:
+    source = {"kind": "phantom", "images": 50_000, "test_images": 0, "size": 64}
+    lines = [_identity(tmp_path), _request("prepare_images", source=source, image_size=64)]
+    datasets = tmp_path / "hospital_01" / "datasets"
+    with _start() as process:
+        process.stdin.write("".join(json.dumps(line) + "\n" for line in lines))
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(datasets.glob(".partial-*/images.npy")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(datasets.glob(".partial-*/images.npy"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert list(datasets.iterdir()) == []
+
+
+def test_file_names_stay_inside_when_images_are_bad(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "images")
+    (root / "train" / "NORMAL" / "person77_secret.png").write_bytes(b"")
+    source = {"kind": "folder", "path": str(root), "patient_pattern": "^(?P<patient>person[0-9]+)"}
+    replies, err = _ask(
+        _request("prepare_images", source=source, image_size=20),
+        _request("validate_images"),
+        identity=_identity(tmp_path),
+    )
+    assert replies[0]["result"]["unreadable"] == 1
+    assert replies[1]["result"]["passed"] is False
+    assert "person77" not in json.dumps(replies) + err
