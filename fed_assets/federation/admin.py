@@ -1,0 +1,175 @@
+"""NVFlare's admin session: every command has a hard time limit and is written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fed_assets.errors import (
+    FederationDidNotStart,
+    FederationError,
+    JobFailed,
+    TimeLimitPassed,
+)
+from fed_assets.federation.policies import ADMIN, Kits
+
+Answer = TypeVar("Answer")
+
+COMMAND_SECONDS = 15.0
+CLOSE_SECONDS = 1.0
+LONGEST_ANSWER = 500
+
+
+@dataclass(frozen=True)
+class Command:
+    """One NVFlare command that was issued.
+
+    Attributes:
+        command: The command, as NVFlare's console would take it.
+        at: When it was issued, ISO 8601, UTC.
+        seconds: How long the answer took.
+        answer: The answer, or the error's type and text.
+    """
+
+    command: str
+    at: str
+    seconds: float
+    answer: str
+
+
+class Admin:
+    """A session of the federation's one admin user; close it, or its threads keep the process.
+
+    Each command raises JobFailed where the server refuses it, and TimeLimitPassed where it does not
+    answer in time.
+    """
+
+    def __init__(self, kits: Kits) -> None:
+        self._kits = kits
+        self._session: Any = None
+        self._commands: list[Command] = []
+
+    @property
+    def commands(self) -> list[dict[str, Any]]:
+        """The commands issued so far, JSON-ready."""
+        return [asdict(command) for command in self._commands]
+
+    def connect(self, seconds: float) -> None:
+        """Logs in.
+
+        Raises:
+            FederationDidNotStart: The server did not let the admin user in.
+            TimeLimitPassed: It did not answer in time.
+        """
+        from nvflare.fuel.flare_api.flare_api import new_secure_session
+
+        def log_in() -> Any:
+            return new_secure_session(ADMIN, str(self._kits.admin), timeout=seconds)
+
+        self._session = self._issue("login", seconds + 2, log_in, failure=FederationDidNotStart)
+
+    def clients(self) -> set[str]:
+        """Returns the hospitals whose clients have registered with the server."""
+        info = self._issue("check_status server", COMMAND_SECONDS, self._session.get_system_info)
+        return {client.name for client in info.client_info}
+
+    def submit(self, job: Path) -> str:
+        """Submits a job's folder and returns NVFlare's id of it.
+
+        Raises:
+            JobFailed: The server refused it.
+        """
+        return str(
+            self._issue("submit_job", COMMAND_SECONDS, lambda: self._session.submit_job(str(job)))
+        )
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Returns what the server knows of a job."""
+        meta: dict[str, Any] = self._issue(
+            f"get_job_meta {job_id}", COMMAND_SECONDS, lambda: self._session.get_job_meta(job_id)
+        )
+        return meta
+
+    def abort(self, job_id: str, seconds: float) -> None:
+        """Asks every site to stop a job."""
+        self._issue(f"abort_job {job_id}", seconds, lambda: self._session.abort_job(job_id))
+
+    def close(self) -> None:
+        """Logs out and ends the session's threads, as far as that can be done in 1 s."""
+        if self._session is None:
+            return
+        session, self._session = self._session, None
+        try:
+            self._issue("logout", CLOSE_SECONDS, session.close)
+        except Exception:  # it is recorded; the processes are stopped either way
+            return
+
+    def _issue(
+        self,
+        command: str,
+        seconds: float,
+        call: Callable[[], Answer],
+        *,
+        failure: type[FederationError] = JobFailed,
+    ) -> Answer:
+        at, started = datetime.now(UTC), time.monotonic()
+        answer = "no answer"
+        try:
+            result = within(seconds, command, call)
+            answer = "OK" if result is None else _short(result)
+            return result
+        except TimeLimitPassed as error:
+            answer = error.what
+            raise
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+            raise failure(
+                f"NVFlare's server refused `{command}`", where=str(self._kits.server), seen=answer
+            ) from error
+        finally:
+            took = round(time.monotonic() - started, 3)
+            self._note(Command(command, at.isoformat(), took, answer[:LONGEST_ANSWER]))
+
+    def _note(self, command: Command) -> None:
+        """Keeps a command; of the same command in a row only the last, because some are polled."""
+        if self._commands and self._commands[-1].command == command.command:
+            self._commands.pop()
+        self._commands.append(command)
+
+
+def within(seconds: float, what: str, call: Callable[[], Answer]) -> Answer:
+    """Returns what `call` returns, or gives it up: NVFlare's own time limits do not always hold.
+
+    Raises:
+        TimeLimitPassed: It took longer.
+    """
+    outcome: list[Answer] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:  # handed on to the caller below
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name=what, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeLimitPassed(f"NVFlare did not answer `{what}` within {seconds:g} s")
+    return outcome[0]
+
+
+def _short(result: object) -> str:
+    if isinstance(result, dict):
+        return str({key: result[key] for key in ("status", "job_id") if key in result})
+    if hasattr(result, "client_info"):
+        return "clients: " + ", ".join(sorted(client.name for client in result.client_info))
+    return result if isinstance(result, str) else "OK"

@@ -1,0 +1,85 @@
+"""What a hospital answered in a round: judged before any of it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from fed_assets.federation.aggregation import Update
+from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
+from fed_assets.privacy.digests import weights_digest
+
+# Header under which an executor that failed may put its error's `as_record()`.
+ERROR_HEADER = "fed_assets_error"
+LONGEST_REASON = 300
+METRICS = ("loss", "auroc", "accuracy")
+
+
+def read_answer(hospital: str, reply: Any, *, like: Weights, bytes_down: int) -> Update | str:
+    """Returns a hospital's answer as an update, or the reason why it cannot be used.
+
+    Its report holds, as sizes of the content (see `payload_bytes`), `bytes_up` and `bytes_down`.
+
+    Args:
+        hospital: The hospital's id, from its certificate.
+        reply: NVFlare's Shareable.
+        like: The weights that were sent out; the update must have their form.
+        bytes_down: Size of what was sent to it.
+    """
+    from nvflare.apis.fl_constant import ReturnCode
+    from nvflare.app_common.abstract.fl_model import ParamsType
+    from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+    if reply.get_return_code() != ReturnCode.OK:
+        return _refusal(reply)
+    try:
+        model = FLModelUtils.from_shareable(reply)
+    except Exception as error:  # whatever a hospital sends must not end the round
+        return f"its answer is unreadable ({type(error).__name__})"
+    weights, said = model.params, model.meta
+    if model.params_type != ParamsType.FULL:
+        return "its update is refused: it holds no full weights"
+    if difference := difference_in_form(weights, like):
+        return f"its update is refused: {difference}"
+    examples = _count(said.get("examples"))
+    if examples < 1:
+        return "its update is refused: it was learned from no images"
+    digest = weights_digest(weights)
+    if said.get("update_digest") != digest:
+        return "its update is refused: its digest is not that of the weights received"
+    metrics = model.metrics or {}
+    report = {
+        **{name: _number(metrics.get(name)) for name in METRICS},
+        "examples": examples,
+        "seconds": _number(said.get("seconds")),
+        "bytes_up": payload_bytes(weights, {**said, **metrics}),
+        "bytes_down": bytes_down,
+        "update_digest": digest,
+        "dataset_digest": _text(said.get("dataset_digest")),
+    }
+    return Update(hospital=hospital, examples=examples, weights=weights, report=report)
+
+
+def _refusal(reply: Any) -> str:
+    reason = f"its executor answered {reply.get_return_code()}"
+    error = reply.get_header(ERROR_HEADER)
+    if isinstance(error, Mapping) and error.get("what"):
+        what = " ".join(str(error["what"]).split())[:LONGEST_REASON]
+        reason += f": {what}"
+    return reason
+
+
+def _count(value: object) -> int:
+    return int(value) if isinstance(value, Integral) else 0
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,52 @@
+"""One process of the federation, tied to the one that started it.
+
+`python -m fed_assets.federation.child PARENT MODULE ARGUMENTS...` runs MODULE as `python -m` would.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def die_with_parent(parent: int) -> None:
+    """Has Linux kill this process as soon as the process that started it is gone, however it went.
+
+    To be exact, as soon as the *thread* that started it is gone: start it from one that stays.
+
+    Args:
+        parent: Process id of the starter. Where it is gone already, this process ends here.
+    """
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of descendants whose parent has ended, to wait for them."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def main() -> None:
+    """Ties this process to its parent, keeps its files private and runs the module."""
+    parent, module, *arguments = sys.argv[1:]
+    die_with_parent(int(parent))
+    os.umask(0o077)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

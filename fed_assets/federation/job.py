@@ -1,0 +1,86 @@
+"""The job that a federation runs: three JSON files, no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fed_assets.federation.outbox import written
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.policies import CONTROLLER
+
+TASK = "train"
+# Weights up to this size travel inside the message; larger ones are cheaper to download in parts.
+INLINE_BYTES = 8_000_000
+# How often a hospital asks for its next task.
+POLL_SECONDS = 0.1
+
+
+def write_job(plan: FederationPlan) -> Path:
+    """Writes the plan and the job that carries it out into the plan's folder.
+
+    Returns:
+        The job's folder.
+
+    Raises:
+        StorageError: It could not be written.
+    """
+    with written("The job", Path(plan.folder)):
+        return _write_job(plan, Path(plan.folder))
+
+
+def _write_job(plan: FederationPlan, folder: Path) -> Path:
+    plan_file = folder / "plan.json"
+    plan.write(plan_file)
+    job = folder / "job"
+    config = job / "app" / "config"
+    config.mkdir(parents=True)
+    _write(
+        job / "meta.json",
+        {
+            "name": plan.sandbox,
+            "resource_spec": {},
+            "min_clients": plan.quorum,
+            "deploy_map": {"app": ["@ALL"]},
+        },
+    )
+    # NVFlare resolves braces and `path` keys inside a component's arguments, which a network's
+    # config may hold: the controller gets the plan as a file.
+    controller = {"id": "rounds", "path": CONTROLLER, "args": {"plan": str(plan_file)}}
+    executor = {"tasks": [TASK], "executor": {"path": plan.executor, "args": {}}}
+    _write(
+        config / "config_fed_server.json",
+        {
+            **_common(plan),
+            "server": {"heart_beat_timeout": 600, "task_request_interval": POLL_SECONDS},
+            "workflows": [controller],
+        },
+    )
+    _write(
+        config / "config_fed_client.json",
+        {
+            **_common(plan),
+            "default_task_fetch_interval": POLL_SECONDS,
+            "task_check_interval": 0.1,
+            "runner_sync_timeout": 1.0,
+            "executors": [executor],
+        },
+    )
+    return job
+
+
+def _common(plan: FederationPlan) -> dict[str, Any]:
+    inline = Path(plan.initial_weights).stat().st_size <= INLINE_BYTES
+    return {
+        "format_version": 2,
+        **({"np_download_chunk_size": 0} if inline else {}),
+        "end_run_readiness_check_interval": 0.05,
+        "task_data_filters": [],
+        "task_result_filters": [],
+        "components": [],
+    }
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1))

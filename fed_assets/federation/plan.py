@@ -1,0 +1,155 @@
+"""One federation run, written down: everything that its processes need to know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fed_assets.errors import RunConfigError
+
+HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
+RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
+TRANSPORTS = ("clear", "mtls")
+JOB_CODES = ("submitted", "preinstalled")
+SERVER = "server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationPlan:
+    """What one run of the federation does, with whom, where, and for how long at most.
+
+    Attributes:
+        sandbox: Name of the sandbox; it also names NVFlare's project.
+        transport: `mtls`, or `clear` for readable connections.
+        job_code: `preinstalled` refuses every job that brings code of its own; `submitted` runs it.
+        hospitals: Ids of the hospitals that take part; NVFlare's sites bear them.
+        stores: Absolute path of each hospital's store.
+        folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
+            state all lie under it.
+        outbox: Absolute path of the folder into which finished rounds are published.
+        initial_weights: Absolute path of the safetensors file that the first round starts from.
+        rounds: Number of the last round.
+        start_round: Number of the first round: 1, or more to go on where another run ended.
+        seed: Seed of the hospitals' local training.
+        recipe: How hospitals train, as the hospitals' executor reads it.
+        network: The network's config, as the hospitals' executor reads it.
+        classes: Number of classes.
+        channels: Number of image channels.
+        quorum: Fewest hospitals without which a round is not aggregated.
+        port: Loopback port of the server; 0 takes a free one.
+        start_timeout_seconds: How long server and clients may take to be ready.
+        round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
+        total_timeout_seconds: Hard limit of the whole run.
+        executor: Class that does a hospital's part of a round, importable in its process.
+    """
+
+    sandbox: str
+    transport: str
+    job_code: str
+    hospitals: tuple[str, ...]
+    stores: Mapping[str, str]
+    folder: str
+    outbox: str
+    initial_weights: str
+    rounds: int
+    seed: int
+    recipe: Mapping[str, Any]
+    network: Mapping[str, Any]
+    classes: int
+    channels: int
+    quorum: int
+    start_round: int = 1
+    port: int = 0
+    start_timeout_seconds: float = 90.0
+    round_timeout_seconds: float = 600.0
+    total_timeout_seconds: float = 3600.0
+    executor: str = "fed_assets.hospital.executor.HospitalExecutor"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hospitals", tuple(self.hospitals))
+        for fault in _faults(self):
+            raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
+
+    def write(self, path: Path) -> None:
+        """Writes the plan as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+
+    @classmethod
+    def read(cls, path: Path) -> FederationPlan:
+        """Returns the plan that `write` wrote.
+
+        Raises:
+            RunConfigError: There is no such file, or it holds no plan.
+        """
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunConfigError(
+                "The federation's plan cannot be read", where=str(path), seen=type(error).__name__
+            ) from error
+        return cls.from_json(content)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FederationPlan:
+        """Returns the plan that a JSON object holds.
+
+        Raises:
+            RunConfigError: A field is unknown or missing, or a value cannot be carried out.
+        """
+        unknown = set(content) - {field.name for field in fields(cls)}
+        if unknown:
+            raise RunConfigError(
+                "The federation's plan holds unknown fields", seen=", ".join(sorted(unknown))
+            )
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise RunConfigError("The federation's plan is incomplete", seen=str(error)) from error
+
+
+def _faults(plan: FederationPlan) -> list[str]:
+    """Returns what is wrong with a plan, a sentence each."""
+    names = plan.hospitals
+    faults = [
+        f"hospital id {name!r}; ids match {HOSPITAL_NAME.pattern} and are none of "
+        f"{', '.join(sorted(RESERVED_NAMES))}"
+        for name in names
+        if not HOSPITAL_NAME.fullmatch(name) or name in RESERVED_NAMES
+    ]
+    faults += [f"no store for {name}" for name in names if name not in plan.stores]
+    for name, path in [
+        ("folder", plan.folder),
+        ("outbox", plan.outbox),
+        ("initial_weights", plan.initial_weights),
+    ]:
+        if not Path(path).is_absolute():
+            faults.append(f"{name} {path!r} is not an absolute path")
+    # NVFlare starts its job processes from a command line that it splits at white space.
+    if re.search(r"\s", plan.folder):
+        faults.append(f"folder {plan.folder!r} holds white space, which NVFlare cannot use")
+    if len(set(names)) != len(names):
+        faults.append("a hospital stands in it twice")
+    if not HOSPITAL_NAME.fullmatch(plan.sandbox):
+        faults.append(f"sandbox {plan.sandbox!r}; names match {HOSPITAL_NAME.pattern}")
+    if plan.transport not in TRANSPORTS:
+        faults.append(f"transport {plan.transport!r}; it is one of {', '.join(TRANSPORTS)}")
+    if plan.job_code not in JOB_CODES:
+        faults.append(f"job_code {plan.job_code!r}; it is one of {', '.join(JOB_CODES)}")
+    if not 1 <= plan.quorum <= len(names):
+        faults.append(f"quorum {plan.quorum} of {len(names)} hospitals")
+    if not 1 <= plan.start_round <= plan.rounds:
+        faults.append(f"rounds {plan.start_round} to {plan.rounds}")
+    if not 0 <= plan.port <= 65535:
+        faults.append(f"port {plan.port}")
+    limits = (
+        plan.start_timeout_seconds,
+        plan.round_timeout_seconds,
+        plan.total_timeout_seconds,
+    )
+    if min(limits) <= 0:
+        faults.append("a time limit that is not above 0 seconds")
+    return faults

@@ -1,0 +1,190 @@
+"""What each site of a federation allows, builds, logs and keeps: its `local/` folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fed_assets.federation.plan import FederationPlan
+
+# NVFlare's server listens on loopback alone when this is its name, and on every address otherwise.
+HOST = "localhost"
+ADMIN = "admin@fed-assets.local"
+ADMIN_ROLE = "lead"
+CONTROLLER = "fed_assets.federation.controller.RoundController"
+LAUNCHERS = "fed_assets.federation.launcher."
+
+
+@dataclass(frozen=True)
+class Kits:
+    """Where the workspaces of one provisioned federation lie.
+
+    Attributes:
+        port: The server's port on loopback.
+        server: The server's workspace.
+        hospitals: Each hospital's workspace, by its id.
+        admin: The workspace of the admin user that submits jobs.
+    """
+
+    port: int
+    server: Path
+    hospitals: Mapping[str, Path]
+    admin: Path
+
+
+def write_policies(plan: FederationPlan, kits: Kits) -> None:
+    """Replaces every site's `local/` folder: NVFlare's defaults share folders and send logs.
+
+    Jobs may build the controller, the plan's executor and the launchers, and nothing else. A job
+    that brings code runs where the plan's `job_code` is `submitted` alone.
+    """
+    common = {
+        "authorization": _authorization(plan.job_code),
+        "comm_config": _links(plan.transport),
+        "log_config": _LOG_CONFIG,
+    }
+    _write_local(kits.server, **common, resources=_server_resources(kits.server))
+    for name, workspace in kits.hospitals.items():
+        _write_local(
+            workspace,
+            **common,
+            resources=_client_resources(plan.executor),
+            hospital={"hospital": name, "store": plan.stores[name]},
+        )
+
+
+def _write_local(workspace: Path, **documents: Any) -> None:
+    local = workspace / "local"
+    for leftover in local.iterdir():
+        leftover.unlink()
+    for name, document in documents.items():
+        (local / f"{name}.json").write_text(json.dumps(document, indent=1))
+
+
+def _authorization(job_code: str) -> dict[str, Any]:
+    rights = {
+        "submit_job": "any",
+        "clone_job": "none",
+        "manage_job": "any",
+        "download_job": "any",
+        "view": "any",
+        "operate": "any",
+        "shell_commands": "none",
+        "byoc": "any" if job_code == "submitted" else "none",
+        "server-predeployed-flwr": "none",
+    }
+    return {"format_version": "1.0", "permissions": {ADMIN_ROLE: rights}}
+
+
+def _links(transport: str) -> dict[str, Any]:
+    """Returns how server and clients talk to their job processes: as they talk to each other."""
+    return {
+        # For so long NVFlare keeps a thread for each message received. A hospital that waits for
+        # the others asks ten times a second: by default that is some 1,200 threads in a minute.
+        "streaming_retry_timeout": 10.0,
+        "streaming_retry_wait": 1.0,
+        "allow_adhoc_conns": False,
+        "internal": {
+            "scheme": "tcp",
+            "resources": {"host": HOST, "connection_security": transport},
+        },
+    }
+
+
+def _component(name: str, path: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": name, "path": path, "args": arguments}
+
+
+def _server_resources(workspace: Path) -> dict[str, Any]:
+    storage = "nvflare.app_common.storages.filesystem_storage.FilesystemStorage"
+    return {
+        "format_version": 2,
+        "class_list_enforcement_mode": "enforce",
+        "class_allow_list": [CONTROLLER, LAUNCHERS],
+        "servers": [
+            {
+                "admin_storage": "transfer",
+                "max_num_clients": 1000,
+                "heart_beat_timeout": 600,
+                "admin_timeout": 10.0,
+            }
+        ],
+        "snapshot_persistor": {
+            "path": "nvflare.app_common.state_persistors.storage_state_persistor"
+            ".StorageStatePersistor",
+            "args": {
+                "uri_root": "/",
+                "storage": {
+                    "path": storage,
+                    "args": {"root_dir": str(workspace / "snapshots"), "uri_root": "/"},
+                },
+            },
+        },
+        "components": [
+            _component(
+                "job_scheduler",
+                "nvflare.app_common.job_schedulers.job_scheduler.DefaultJobScheduler",
+                max_jobs=4,
+                min_schedule_interval=0.2,
+            ),
+            _component(
+                "job_manager",
+                "nvflare.apis.impl.job_def_manager.SimpleJobDefManager",
+                uri_root=str(workspace / "jobs"),
+                job_store_id="job_store",
+            ),
+            _component("job_store", storage),
+            _component("process_launcher", LAUNCHERS + "ServerLauncher"),
+        ],
+    }
+
+
+def _client_resources(executor: str) -> dict[str, Any]:
+    # NVFlare's site_log_streamer is left out: it would send a hospital's tracebacks to the server.
+    return {
+        "format_version": 2,
+        "class_list_enforcement_mode": "enforce",
+        "class_allow_list": [executor, LAUNCHERS],
+        "allow_log_streaming": False,
+        "client": {"retry_timeout": 30, "compression": "Gzip"},
+        "components": [
+            _component(
+                "resource_manager",
+                "nvflare.app_common.resource_managers.gpu_resource_manager.GPUResourceManager",
+                num_of_gpus=0,
+                mem_per_gpu_in_GiB=0,
+            ),
+            _component(
+                "resource_consumer",
+                "nvflare.app_common.resource_consumers.gpu_resource_consumer.GPUResourceConsumer",
+            ),
+            _component("process_launcher", LAUNCHERS + "HospitalLauncher"),
+        ],
+    }
+
+
+_LOG_CONFIG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "nvflare.fuel.utils.log_utils.BaseFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(fl_ctx)s %(message)s",
+        }
+    },
+    "handlers": {
+        "file": {
+            "class": "logging.handlers.RotatingFileHandler",
+            "level": "WARNING",
+            "formatter": "line",
+            "filename": "log.txt",
+            "mode": "a",
+            "maxBytes": 10_000_000,
+            "backupCount": 1,
+        }
+    },
+    "loggers": {"root": {"level": "WARNING", "handlers": ["file"]}},
+}

@@ -1,0 +1,249 @@
+"""One roster: the hospitals, their data, the recipe and the limits of a federation."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fed_assets.errors import RosterError
+from fed_assets.federation.roster_complaints import explained
+from fed_assets.sandboxes.yaml_file import read_entries
+
+HOSPITAL_ID = r"^[a-z][a-z0-9_]*$"
+# These names mean something else in the store, in NVFlare, in the asset graph or in Dagster.
+# A path may begin with this; it stands for the folder that the environment variable names.
+DATA_FOLDER = "${FED_ASSETS_DATA}"
+RESERVED_IDS = frozenset(
+    {"coordinator", "server", "localhost", "admin", "common", "federation", "sandboxes"}
+    | {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict"}
+    | {"output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"}
+    | set(keyword.kwlist)
+)
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Entry(BaseModel):
+    """Unknown keys are refused: a typo must not turn into a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MedMnistSource(_Entry):
+    """A MedMNIST npz file: by `dataset`, which `fed-assets data fetch` knows, or by `path`."""
+
+    kind: Literal["medmnist"]
+    dataset: str | None = None
+    path: Path | None = None
+    otherwise: Literal["phantom"] | None = None
+
+    @model_validator(mode="after")
+    def _is_found_one_way(self) -> MedMnistSource:
+        if (self.dataset is None) == (self.path is None):
+            raise ValueError("give either `dataset` or `path`")
+        return self
+
+
+class FolderSource(_Entry):
+    """A folder `split/class/file` of JPEG or PNG images."""
+
+    kind: Literal["folder"]
+    path: Path
+    patient_pattern: str | None = None
+    patient_scope: Literal["dataset", "split"] = "dataset"
+    channels: Literal[1, 3] | None = None
+
+    @model_validator(mode="after")
+    def _pattern_names_the_patient(self) -> FolderSource:
+        if self.patient_pattern is not None:
+            try:
+                groups = re.compile(self.patient_pattern).groupindex
+            except re.error as error:
+                raise ValueError(f"patient_pattern is no regular expression: {error}") from None
+            if "patient" not in groups:
+                raise ValueError("patient_pattern needs a group named patient, (?P<patient>…)")
+        return self
+
+
+class DicomSource(_Entry):
+    """A folder `split/class/file` of DICOM images."""
+
+    kind: Literal["dicom"]
+    path: Path
+
+
+class PhantomSource(_Entry):
+    """Synthetic chest X-rays, made where they are needed."""
+
+    kind: Literal["phantom"]
+    images: int = Field(default=5232, ge=1)
+    test_images: int = Field(default=624, ge=0)
+    size: int = Field(default=28, ge=8, le=1024)
+    channels: Literal[1, 3] = 1
+    classes: int = Field(default=2, ge=2, le=100)
+    seed: Seed = 0
+
+
+Source = Annotated[
+    MedMnistSource | FolderSource | DicomSource | PhantomSource, Field(discriminator="kind")
+]
+
+
+class Share(_Entry):
+    """How hospitals without images of their own share out the roster's public set."""
+
+    how: Literal["dirichlet", "quantity", "iid"] = "dirichlet"
+    alpha: float = Field(default=0.5, gt=0)
+    seed: Seed = 0
+
+
+class Data(_Entry):
+    """The public set, how it is shared out, and what every hospital's images are turned into."""
+
+    source: Source
+    share: Share = Share()
+    image_size: int = Field(default=28, ge=8, le=1024)
+    classes: tuple[str, ...] | None = None
+    split_fractions: dict[Literal["train", "validation", "test"], float] = {
+        "train": 0.85,
+        "validation": 0.05,
+        "test": 0.10,
+    }
+    expectations: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _fractions_add_up(self) -> Data:
+        fractions = self.split_fractions
+        if set(fractions) != {"train", "validation", "test"} or min(fractions.values()) < 0:
+            raise ValueError("split_fractions needs train, validation and test, none below 0")
+        if abs(sum(fractions.values()) - 1) > 1e-6 or fractions["train"] == 0:
+            raise ValueError("split_fractions must add up to 1, with some of it train")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_distinct(self) -> Data:
+        if self.classes is not None and not len(set(self.classes)) == len(self.classes) >= 2:
+            raise ValueError("classes needs two or more names, each once")
+        return self
+
+
+class Hospital(_Entry):
+    """One participant. Its NVFlare site bears its id."""
+
+    id: str = Field(pattern=HOSPITAL_ID, max_length=40)
+    name: str
+    region: str = ""
+    owner: str = Field(default="", pattern=r"^(team:[a-z0-9_.-]+|[^@\s]+@[^@\s]+)?$")
+    source: Source | None = None
+
+    @model_validator(mode="after")
+    def _id_is_free(self) -> Hospital:
+        if self.id in RESERVED_IDS:
+            raise ValueError(f"the id {self.id} is reserved")
+        return self
+
+
+class Recipe(_Entry):
+    """How a hospital trains for one round."""
+
+    learning_rate: float = Field(default=1.2e-3, gt=0, le=1)
+    local_epochs: int = Field(default=1, ge=1, le=100)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    augment: bool = True
+    prior_correction: bool = True
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+class Limits(_Entry):
+    """Ports and hard time limits of the federation's processes."""
+
+    port: int = Field(default=0, ge=0, le=65535)
+    start_timeout_seconds: float = Field(default=120, gt=0)
+    round_timeout_seconds: float = Field(default=600, gt=0)
+    total_timeout_seconds: float = Field(default=7200, gt=0)
+    task_timeout_seconds: float = Field(default=1800, gt=0)
+
+
+class Roster(_Entry):
+    """Who takes part, on which images, with which recipe and which limits.
+
+    `quorum` is the least number of hospitals that a round needs; without one, all are needed.
+    """
+
+    title: str
+    data: Data
+    hospitals: tuple[Hospital, ...] = Field(min_length=1)
+    network: dict[str, Any]
+    recipe: Recipe = Recipe()
+    rounds: int = Field(default=15, ge=1, le=10_000)
+    quorum: int | None = Field(default=None, ge=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    federation: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _hospitals_are_distinct(self) -> Roster:
+        twice = [name for name, n in Counter(h.id for h in self.hospitals).items() if n > 1]
+        if twice:
+            raise ValueError(f"the hospital {twice[0]} stands in the roster twice")
+        if self.quorum is not None and self.quorum > len(self.hospitals):
+            raise ValueError(
+                f"quorum is {self.quorum}, and there are {len(self.hospitals)} hospitals"
+            )
+        if "_target_" not in self.network:
+            raise ValueError("network needs a `_target_`, such as monai.networks.nets.ResNet")
+        return self
+
+    @property
+    def hospital_ids(self) -> tuple[str, ...]:
+        """Returns the hospitals' ids in the roster's order."""
+        return tuple(hospital.id for hospital in self.hospitals)
+
+    def sharing(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals that share out the public set."""
+        return tuple(hospital.id for hospital in self.hospitals if hospital.source is None)
+
+
+def read_roster(path: Path) -> Roster:
+    """Returns the roster of a YAML file.
+
+    Relative paths in it start from the file's folder; those that begin with `${FED_ASSETS_DATA}`
+    are left as they are.
+
+    Raises:
+        RosterError: the file is missing or is not YAML, or an entry is unknown, there twice,
+            missing or wrong; the message names the entry, what stands there, and a close known
+            name.
+    """
+    entries = read_entries(
+        path, what="The roster", variable="FED_ASSETS_ROSTER", error_class=RosterError
+    )
+    try:
+        roster = Roster.model_validate(entries)
+    except ValidationError as error:
+        raise explained(error.errors()[0], path, known=_known_keys()) from None
+    return _with_absolute_paths(roster, path.resolve().parent)
+
+
+def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
+    def absolute(source: Any) -> Any:
+        path = getattr(source, "path", None)
+        if path is None or path.parts[:1] == (DATA_FOLDER,):
+            return source
+        return source.model_copy(update={"path": folder / path})
+
+    hospitals = tuple(
+        hospital.model_copy(update={"source": absolute(hospital.source)})
+        for hospital in roster.hospitals
+    )
+    data = roster.data.model_copy(update={"source": absolute(roster.data.source)})
+    return roster.model_copy(update={"hospitals": hospitals, "data": data})
+
+
+def _known_keys() -> list[str]:
+    return sorted({key for entry in _Entry.__subclasses__() for key in entry.model_fields})

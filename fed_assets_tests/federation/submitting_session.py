@@ -1,0 +1,101 @@
+"""Submits jobs that a federation may refuse, and prints what became of each.
+
+`python -m fed_assets_tests.federation.submitting_session PLAN.json unlisted brought`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fed_assets.errors import JobFailed
+from fed_assets.federation.admin import Admin
+from fed_assets.federation.ended import read_ended
+from fed_assets.federation.follow import wait_for_hospitals
+from fed_assets.federation.job import write_job
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.processes import running
+from fed_assets.federation.progress import Progress
+from fed_assets.federation.provision import provision
+from fed_assets.federation.session import events_to_stdout
+
+BROUGHT = """
+from pathlib import Path
+from fed_assets_tests.federation.tiny_executor import TinyExecutor
+
+class BroughtExecutor(TinyExecutor):
+    def __init__(self, trace):
+        super().__init__()
+        with Path(trace).open("a") as file:
+            file.write("brought code ran\\n")
+"""
+
+
+def with_code(job: Path, trace: Path) -> None:
+    """Has a job bring an executor of its own, which leaves a trace when it runs."""
+    custom = job / "app" / "custom"
+    custom.mkdir()
+    (custom / "brought.py").write_text(BROUGHT)
+    name_executor(job, "brought.BroughtExecutor", {"trace": str(trace)})
+
+
+def name_executor(job: Path, path: str, arguments: dict[str, Any]) -> None:
+    """Has a job name another executor."""
+    config = job / "app" / "config" / "config_fed_client.json"
+    content = json.loads(config.read_text())
+    content["executors"][0]["executor"] = {"path": path, "args": arguments}
+    config.write_text(json.dumps(content))
+
+
+def outcome(admin: Admin, job: Path, outbox: Path, hospital: Path) -> dict[str, Any]:
+    """Submits a job and returns how it ended, or that its first round was published.
+
+    The job process of one hospital stands for all of them.
+    """
+    try:
+        job_id = admin.submit(job)
+    except JobFailed as refusal:
+        return {"status": "refused", "detail": refusal.seen}
+    while True:
+        meta = admin.job(job_id)
+        if (outbox / "rounds" / "0001").exists():
+            return {"status": "ran", "detail": ""}
+        if ended := read_ended(hospital):
+            return {"status": "ended", "detail": ended["code"]}
+        if meta["status"].startswith("FINISHED"):
+            return {"status": meta["status"], "detail": str(meta.get("job_deploy_detail"))}
+        time.sleep(0.2)
+
+
+def main() -> None:
+    """Runs one federation with the jobs that argv names."""
+    tell = events_to_stdout()
+    plan = FederationPlan.read(Path(sys.argv[1]))
+    progress = Progress(plan, tell)
+    kits = provision(plan)
+    with running(kits, timeout_seconds=60) as federation:
+        admin = Admin(kits)
+        try:
+            admin.connect(60)
+            wait_for_hospitals(progress, federation, admin, until=60)
+            original = write_job(plan)
+            for name in sys.argv[2:]:
+                job = shutil.copytree(original, Path(plan.folder) / name)
+                if name == "brought":
+                    with_code(job, Path(plan.folder) / "trace.txt")
+                else:
+                    name_executor(job, "nvflare.app_common.np.np_trainer.NPTrainer", {})
+                hospital = kits.hospitals[plan.hospitals[0]]
+                tell({"event": name, **outcome(admin, job, Path(plan.outbox), hospital)})
+        finally:
+            admin.close()
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)

@@ -1,0 +1,74 @@
+"""Answers as NVFlare hands them over, good and bad."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fed_assets.federation.aggregation import Update
+from fed_assets.federation.answers import LONGEST_REASON, read_answer
+from fed_assets.privacy.digests import weights_digest
+
+LIKE = {"w": np.zeros(3, dtype=np.float32)}
+WEIGHTS = {"w": np.ones(3, dtype=np.float32)}
+META = {"examples": 7, "seconds": 1.5, "update_digest": weights_digest(WEIGHTS)}
+
+
+def answer(meta=None, metrics=None, **model):
+    reply = FLModelUtils.to_shareable(
+        FLModel(**{"params": WEIGHTS, **model}, meta={**META, **(meta or {})}, metrics=metrics)
+    )
+    reply.set_return_code(ReturnCode.OK)
+    return read_answer("hospital_01", reply, like=LIKE, bytes_down=99)
+
+
+def test_a_good_answer_becomes_an_update_with_its_report():
+    update = answer(metrics={"loss": np.float32(0.5), "auroc": 0.75})
+    assert isinstance(update, Update)
+    assert update.examples == 7
+    assert update.report["loss"] == 0.5
+    assert update.report["auroc"] == 0.75
+    assert update.report["accuracy"] is None
+    assert update.report["bytes_down"] == 99
+    assert update.report["update_digest"] == META["update_digest"]
+
+
+def test_metrics_that_json_cannot_hold_are_left_out():
+    update = answer(metrics={"loss": float("nan"), "auroc": "high", "accuracy": None})
+    assert [update.report[name] for name in ("loss", "auroc", "accuracy")] == [None] * 3
+
+
+@pytest.mark.parametrize("examples", [0, -1, 1.5, "7", None])
+def test_an_update_without_images_is_refused(examples):
+    assert "learned from no images" in answer(meta={"examples": examples})
+
+
+def test_an_update_with_another_digest_is_refused():
+    assert "its digest is not that" in answer(meta={"update_digest": "0" * 64})
+
+
+def test_a_difference_in_place_of_weights_is_refused():
+    assert "no full weights" in answer(params_type=ParamsType.DIFF)
+
+
+def test_metrics_alone_are_refused():
+    assert "no full weights" in answer(params=None, metrics={"loss": 1.0})
+
+
+def test_an_answer_that_is_no_model_is_refused():
+    reply = Shareable({"anything": 1})
+    reply.set_return_code(ReturnCode.OK)
+    assert "unreadable" in read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+
+
+def test_an_error_is_repeated_on_one_short_line():
+    error = {"what": "No images\n" * 1000}
+    reply = make_reply(ReturnCode.EXECUTION_EXCEPTION, headers={"fed_assets_error": error})
+    reason = read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+    assert reason.startswith("its executor answered EXECUTION_EXCEPTION: No images No images")
+    assert "\n" not in reason
+    assert len(reason) < LONGEST_REASON + 60

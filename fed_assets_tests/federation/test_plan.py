@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from fed_assets.errors import RunConfigError
+from fed_assets.federation.plan import FederationPlan
+
+
+def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
+    plan = write_plan(tmp_path, port=4711, start_round=2)
+    plan.write(tmp_path / "plan.json")
+    assert FederationPlan.read(tmp_path / "plan.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hospitals": ()}, "quorum 2 of 0 hospitals"),
+        ({"hospitals": ("hospital_01", "hospital_01")}, "a hospital stands in it twice"),
+        ({"hospitals": ("Ward", "hospital_01")}, "hospital id 'Ward'"),
+        ({"hospitals": ("server", "hospital_01")}, "hospital id 'server'"),
+        ({"hospitals": ("hospital_01", "elsewhere")}, "no store for elsewhere"),
+        ({"quorum": 3}, "quorum 3 of 2 hospitals"),
+        ({"quorum": 0}, "quorum 0 of 2 hospitals"),
+        ({"rounds": 0}, "rounds 1 to 0"),
+        ({"start_round": 3}, "rounds 3 to 2"),
+        ({"transport": "plain"}, "transport 'plain'; it is one of clear, mtls"),
+        ({"job_code": "any"}, "job_code 'any'"),
+        ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
+        ({"folder": "/a b"}, "white space"),
+        ({"port": 70000}, "port 70000"),
+        ({"round_timeout_seconds": 0}, "time limit"),
+        ({"sandbox": "Eyes On"}, "sandbox 'Eyes On'"),
+        ({"colour": "red"}, "unknown fields. Seen: colour"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(tmp_path, write_plan, changes, said):
+    good = asdict(write_plan(tmp_path))
+    with pytest.raises(RunConfigError) as caught:
+        FederationPlan.from_json({**good, **changes})
+    assert said in str(caught.value)
+
+
+def test_an_incomplete_plan_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text(json.dumps({"sandbox": "minimal"}))
+    with pytest.raises(RunConfigError, match="incomplete"):
+        FederationPlan.read(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize("content", [None, "{half"])
+def test_a_missing_or_broken_plan_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(RunConfigError, match=r"plan\.json"):
+        FederationPlan.read(tmp_path / "plan.json")

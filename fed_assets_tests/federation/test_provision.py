@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from fed_assets.errors import PortTaken, ProvisioningFailed, StorageError
+from fed_assets.federation.provision import provision
+
+
+@pytest.fixture(scope="module")
+def provisioned(tmp_path_factory, write_plan):
+    plan = write_plan(tmp_path_factory.mktemp("provisioned"))
+    return plan, provision(plan)
+
+
+def local(workspace, name):
+    return json.loads((workspace / "local" / f"{name}.json").read_text())
+
+
+def test_only_this_user_can_read_what_provisioning_wrote(provisioned):
+    plan, _ = provisioned
+    paths = [Path(plan.folder), *Path(plan.folder).rglob("*")]
+    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+
+
+def test_the_authoritys_key_is_gone_so_nobody_can_join_later(provisioned):
+    plan, kits = provisioned
+    authority = x509.load_pem_x509_certificate((kits.server / "startup/rootCA.pem").read_bytes())
+    owners = {path.parent.parent.name for path in Path(plan.folder).rglob("*.key")}
+    assert owners == {"localhost", *plan.hospitals, "admin@fed-assets.local"}
+    for path in Path(plan.folder).rglob("*"):
+        assert path.name != "cert.json"
+        assert path.is_dir() or b"root_pri_key" not in path.read_bytes()
+    assert authority.subject == authority.issuer
+
+
+def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
+    plan, kits = provisioned
+    for name, workspace in kits.hospitals.items():
+        certificate = x509.load_pem_x509_certificate(
+            (workspace / "startup/client.crt").read_bytes()
+        )
+        (common_name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        assert common_name.value == name
+        assert local(workspace, "hospital") == {"hospital": name, "store": plan.stores[name]}
+
+
+def test_no_site_keeps_state_in_a_shared_folder(provisioned):
+    plan, kits = provisioned
+    resources = local(kits.server, "resources")
+    (jobs,) = [part for part in resources["components"] if part["id"] == "job_manager"]
+    snapshots = resources["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"]
+    for path in (jobs["args"]["uri_root"], snapshots):
+        assert Path(path).is_relative_to(plan.folder)
+
+
+def test_preinstalled_code_is_all_that_sites_build(provisioned):
+    plan, kits = provisioned
+    for workspace in (kits.server, *kits.hospitals.values()):
+        assert local(workspace, "authorization")["permissions"]["lead"]["byoc"] == "none"
+        resources = local(workspace, "resources")
+        assert resources["class_list_enforcement_mode"] == "enforce"
+        assert set(resources["class_allow_list"]) <= {
+            "fed_assets.federation.controller.RoundController",
+            "fed_assets.federation.launcher.",
+            plan.executor,
+        }
+
+
+def test_a_second_federation_in_the_same_folder_is_refused(provisioned):
+    plan, kits = provisioned
+    before = (kits.server / "startup/server.crt").read_bytes()
+    with pytest.raises(ProvisioningFailed, match="already holds a federation"):
+        provision(plan)
+    assert (kits.server / "startup/server.crt").read_bytes() == before
+
+
+def test_a_port_in_use_is_named_and_nothing_is_written(tmp_path, write_plan):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        plan = write_plan(tmp_path, port=port)
+        with pytest.raises(PortTaken, match=f"Port {port} cannot be used"):
+            provision(plan)
+    assert not Path(plan.folder).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, write_plan):
+    (tmp_path / "file").write_text("in the way")
+    plan = write_plan(tmp_path, folder=str(tmp_path / "file" / "federation"))
+    with pytest.raises(StorageError, match="federation could not be written"):
+        provision(plan)
+
+
+def test_what_nvflare_refuses_leaves_no_half_made_kits(tmp_path, write_plan):
+    # NVFlare bears no organisation, and so no site, of more than 64 characters in a certificate.
+    name = "h" * 65
+    plan = write_plan(tmp_path, hospitals=1)
+    plan = type(plan).from_json(
+        {**plan.__dict__, "hospitals": (name,), "stores": {name: str(tmp_path)}}
+    )
+    with pytest.raises(ProvisioningFailed, match="NVFlare made no start-up kits"):
+        provision(plan)
+    assert sorted(os.listdir(plan.folder)) == ["tmp"]
