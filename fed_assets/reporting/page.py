@@ -1,0 +1,58 @@
+"""One self-contained HTML page per report: no script, no request, every picture inline."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fed_assets.reporting import formats
+from fed_assets.reporting.canvas import DARK, LIGHT, Picture
+from fed_assets.reporting.figures import draw_pictures
+from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render_page(report: Mapping[str, Any]) -> str:
+    """Returns the report as HTML that opens from a file, on paper, on a phone, by day or night.
+
+    Every word of it stands in `templates/`; names and reasons from outside are escaped.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        interval=formats.interval,
+        bounds=formats.bounds,
+        number=formats.number,
+        size=formats.size,
+        duration=formats.duration,
+        short_digest=formats.short_digest,
+        date=formats.date,
+        count=formats.count,
+        ranges=formats.ranges,
+        data_uri=_data_uri,
+    )
+    by_day = draw_pictures(report, media="svg", theme=LIGHT)
+    by_night = draw_pictures(report, media="svg", theme=DARK)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        pictures=list(zip(by_day, by_night, strict=True)),
+        metrics=METRICS,
+        metric_names=formats.METRIC_NAMES,
+        lower_is_better=LOWER_IS_BETTER,
+        names={entry["id"]: entry.get("name") or entry["id"] for entry in report["roster"]},
+    )
+
+
+def _data_uri(picture: Picture) -> str:
+    kind = {"svg": "image/svg+xml", "png": "image/png"}[picture.media]
+    return f"data:{kind};base64,{base64.b64encode(picture.content).decode()}"

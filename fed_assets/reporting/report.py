@@ -1,0 +1,194 @@
+"""One report per federation: what its global model is worth, and what each hospital sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fed_assets.reporting.rounds import curves_of, defined, mean, round_records, sent_by
+
+METRICS = (
+    "auroc",
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "sensitivity",
+    "specificity",
+    "f1",
+    "expected_calibration_error",
+)
+LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """What a federation and its evaluation let out, as it was recorded.
+
+    Attributes:
+        sandbox: the partition's name.
+        data: `name`, `digest`, `synthetic` and `classes` of the images.
+        roster: every hospital of the roster as `id`, `name` and `region`, in its order.
+        excluded: why a hospital of the roster was left out before training, by hospital.
+        left_out: those of them that the run went without on purpose; they are no shortfall.
+        rounds: the finished rounds' records, as the federation wrote them.
+        test: evaluation record of the common test set; None where the roster names none.
+        hospitals: evaluation record of each hospital's own test split.
+        seconds: how long the federation took.
+        seed: the federation's seed.
+        versions: package to version.
+        machine: what it ran on, for a person to read.
+        created: when the report was made, ISO 8601.
+        controls: the sandbox's controls and their values.
+    """
+
+    sandbox: str
+    data: Mapping[str, Any]
+    roster: Sequence[Mapping[str, Any]]
+    excluded: Mapping[str, str]
+    rounds: Sequence[Mapping[str, Any]]
+    test: Mapping[str, Any] | None
+    hospitals: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    seed: int
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    created: str
+    controls: Mapping[str, str]
+    left_out: Sequence[str] = ()
+
+
+def build_report(inputs: ReportInputs) -> dict[str, Any]:
+    """Returns the report as JSON-ready values: null wherever a figure is undefined, never NaN."""
+    rounds = round_records(inputs.rounds)
+    took_part = {hospital for record in rounds for hospital in record["participants"]}
+    participants = _in_order(took_part, inputs.roster)
+    hospitals = {
+        hospital: _hospital(hospital, inputs.hospitals[hospital], inputs.roster)
+        for hospital in _in_order(inputs.hospitals, inputs.roster)
+    }
+    shortfalls = _shortfalls(inputs, rounds, participants)
+    test = inputs.test or {}
+    report = {
+        "sandbox": inputs.sandbox,
+        "data": {"classes": [], **inputs.data},
+        "roster": inputs.roster,
+        "participants": participants,
+        "excluded": inputs.excluded,
+        "rounds": len(rounds),
+        "seconds": inputs.seconds,
+        "degraded": bool(shortfalls),
+        "shortfalls": shortfalls,
+        "test": {"images": test.get("images", 0), **_metrics(test)},
+        "hospitals": hospitals,
+        "hospital_mean": {metric: _mean_over(hospitals, metric) for metric in METRICS},
+        "worst": {metric: _worst(hospitals, metric) for metric in METRICS},
+        "curves": curves_of(rounds),
+        "round_records": rounds,
+        "sent": {hospital: sent_by(hospital, rounds) for hospital in participants},
+        "roc": test.get("roc", []),
+        "confusion": test.get("confusion", []),
+        "calibration": test.get("calibration", []),
+        "controls": inputs.controls,
+        "created": inputs.created,
+        "versions": inputs.versions,
+        "machine": inputs.machine,
+        "seed": inputs.seed,
+    }
+    ready: dict[str, Any] = _json_ready(report)
+    return ready
+
+
+def _json_ready(value: Any) -> Any:
+    """Returns plain JSON types: tuples as lists, numpy scalars as numbers, NaN and inf as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(entry) for key, entry in value.items()}
+    if hasattr(value, "tolist"):
+        return _json_ready(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_json_ready(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _in_order(hospitals: Iterable[str], roster: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns hospitals in the roster's order; any that it does not name follow, sorted."""
+    left = set(hospitals)
+    known = [entry["id"] for entry in roster if entry["id"] in left]
+    return known + sorted(left.difference(known))
+
+
+def _metrics(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    measured = record.get("metrics", {})
+    return {
+        metric: {bound: measured.get(metric, {}).get(bound) for bound in ("value", "low", "high")}
+        for metric in METRICS
+    }
+
+
+def _hospital(
+    hospital: str, record: Mapping[str, Any], roster: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    entry = next((entry for entry in roster if entry["id"] == hospital), {})
+    return {
+        "name": entry.get("name") or hospital,
+        "region": entry.get("region") or "",
+        "images": record.get("images", 0),
+        **_metrics(record),
+    }
+
+
+def _mean_over(hospitals: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    """Returns the unweighted mean over the hospitals where the metric is defined, and their number.
+
+    Each hospital counts once, however many images it has: a small one's patients weigh as much.
+    """
+    values = defined(entry[metric]["value"] for entry in hospitals.values())
+    return {"value": mean(values), "hospitals": len(values)}
+
+
+def _worst(hospitals: Mapping[str, Mapping[str, Any]], metric: str) -> str | None:
+    """Returns the hospital where the metric is worst, the roster's first of equals, else None."""
+    values = {
+        hospital: value
+        for hospital, entry in hospitals.items()
+        for value in defined([entry[metric]["value"]])
+    }
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return min(values, key=lambda hospital: sign * values[hospital], default=None)
+
+
+def _shortfalls(
+    inputs: ReportInputs, rounds: Sequence[Mapping[str, Any]], participants: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Returns every way in which this federation was less than its roster: none is plain success.
+
+    Each has `kind` (no_rounds, excluded, missed_rounds or not_evaluated), `hospital`, the numbers
+    of the `rounds` it concerns, and the `reason` that was recorded.
+    """
+    found = [] if rounds else [_shortfall("no_rounds", None, "no round was finished")]
+    found += [
+        _shortfall("excluded", hospital, inputs.excluded[hospital])
+        for hospital in _in_order(inputs.excluded, inputs.roster)
+        if hospital not in inputs.left_out
+    ]
+    missed = {hospital for record in rounds for hospital in record["missing"]}
+    for hospital in _in_order(missed, inputs.roster):
+        without = [record for record in rounds if hospital in record["missing"]]
+        numbers = [record["round_number"] for record in without]
+        reason = str(without[-1]["missing"][hospital])
+        found.append(_shortfall("missed_rounds", hospital, reason, numbers))
+    found += [
+        _shortfall("not_evaluated", hospital, "no evaluation came back")
+        for hospital in participants
+        if hospital not in inputs.hospitals
+    ]
+    return found
+
+
+def _shortfall(
+    kind: str, hospital: str | None, reason: str, rounds: Sequence[int] = ()
+) -> dict[str, Any]:
+    return {"kind": kind, "hospital": hospital, "reason": reason, "rounds": list(rounds)}

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from fed_assets.reporting.page import render_page
+from fed_assets.reporting.report import build_report
+
+VOID = {"meta", "link", "img", "source", "br"}
+LOADS = {"src", "srcset", "href", "data", "poster", "action", "background"}
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags in order, the text of some, and whether all were closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], {}
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        self.text.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        for tag in set(self.open):
+            self.text[tag][-1] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def page(federation):
+    """Returns a maker of parsed pages, with the page's HTML beside it."""
+
+    def make(**changes):
+        html = render_page(build_report(federation(**changes)))
+        return Page(html), html
+
+    return make
+
+
+def test_the_page_asks_for_nothing_from_outside(page):
+    parsed, html = page(hospitals=10)
+
+    for tag, attributes in parsed.tags:
+        for name in LOADS & set(attributes):
+            assert attributes[name].startswith(("data:", "#")), (tag, name)
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in parsed.tags}
+    assert not re.search(r"@import|url\(", html)
+    policy = [each["content"] for each in parsed.all("meta") if "http-equiv" in each]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_every_picture_has_words_and_a_night_form(page):
+    parsed, _ = page()
+
+    pictures = parsed.all("img")
+    assert len(pictures) == 5
+    assert all(len(each["alt"]) > 40 for each in pictures)
+    night = parsed.all("source")
+    assert [each["media"] for each in night] == ["(prefers-color-scheme: dark)"] * 5
+    assert not {each["srcset"] for each in night} & {each["src"] for each in pictures}
+
+
+def test_tables_and_headings_can_be_walked_without_seeing_them(page):
+    parsed, _ = page(excluded={"hospital_09": "no data"})
+
+    assert all(each.get("scope") in ("col", "row") for each in parsed.all("th"))
+    assert len(parsed.all("caption")) == len(parsed.all("table")) > 5
+    levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    targets = {each["id"] for _, each in parsed.tags if "id" in each}
+    assert {each["href"][1:] for each in parsed.all("a")} <= targets
+    assert parsed.all("html") == [{"lang": "en"}]
+
+
+def test_the_short_answer_comes_first_and_names_the_worst(page):
+    parsed, _ = page()
+
+    answer = " ".join(parsed.text["section"][0].split())
+
+    assert answer.startswith("The short answer On the common test set of 624 images")
+    assert "0.960 (0.930\N{EN DASH}0.980)" in answer
+    assert "Weakest hospital by AUROC Klinikum Görlitz 3" in answer
+    assert "3 of 3 Complete" in answer
+
+
+def test_a_degraded_federation_says_why_at_the_top(page):
+    parsed, _ = page(hospitals=2, excluded={"hospital_09": "3 of 20 images are unreadable."})
+
+    answer = parsed.text["section"][0]
+
+    assert "Degraded" in answer and "Complete" not in answer
+    assert "hospital_09 was left out before training: 3 of 20 images are unreadable." in answer
+
+
+def test_synthetic_data_is_said_in_title_header_and_every_caption(page):
+    parsed, _ = page(synthetic=True)
+    _, real = page()
+
+    assert parsed.text["title"][0].startswith("SYNTHETIC DATA")
+    assert parsed.text["h1"][0].startswith("SYNTHETIC DATA")
+    assert parsed.text["caption"]
+    assert all(text.startswith("SYNTHETIC DATA.") for text in parsed.text["caption"])
+    assert all(each["alt"].startswith("SYNTHETIC DATA.") for each in parsed.all("img"))
+    assert "SYNTHETIC" not in real
+
+
+def test_a_hospital_named_script_stays_text(federation):
+    inputs = federation(excluded={"hospital_03": "<img src=x onerror=alert(1)>"})
+    inputs.roster[0]["name"] = "<script>alert(1)</script>"
+    inputs.data["name"] = "</title><script>"
+    inputs.controls["transport"] = "<b onclick=x>"
+
+    html = render_page(build_report(inputs))
+
+    assert not {"script", "b"} & {tag for tag, each in Page(html).tags if tag != "b" or each}
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<img src=x" not in html
+
+
+def test_a_hospital_with_nulls_reads_as_undefined(federation, undefined):
+    inputs = federation()
+    inputs.hospitals["hospital_02"] = undefined
+
+    text = Page(render_page(build_report(inputs))).text["section"][2]
+
+    assert "undefined (one class only)" in text
+    assert "None" not in text and "nan" not in text.lower()
+
+
+def test_no_rounds_and_nothing_evaluated_is_still_a_page(page):
+    parsed, _ = page(rounds=0, test=None, hospitals=0)
+
+    text = parsed.text["main"][0]
+
+    assert "The global model was not evaluated." in text
+    assert "There is nothing to draw" in text
+    assert "No round was finished." in text
+
+
+def test_without_common_test_set_the_answer_is_the_mean_over_hospitals(page):
+    parsed, _ = page(test=None)
+
+    answer = " ".join(parsed.text["section"][0].split())
+
+    assert "There is no common test set." in answer
+    assert "0.940" in answer
+
+
+def test_one_hospital_is_compared_with_nobody(page):
+    parsed, _ = page(hospitals=1, rounds=1)
+
+    assert "not comparable" in parsed.text["section"][0]
+    assert "lowest" not in parsed.text["section"][2]
+
+
+def test_five_classes_say_that_metrics_are_means_over_them(page):
+    parsed, _ = page(classes=("a", "b", "c", "d", "e"))
+
+    assert "With 5 classes" in parsed.text["section"][2]
+
+
+@pytest.mark.parametrize(
+    ("previews", "left", "stayed"),
+    [
+        ("yes", "this sandbox allows previews", "but for the previews"),
+        ("no", None, "to the last pixel"),
+    ],
+)
+def test_the_data_officer_reads_whether_pictures_left(page, previews, left, stayed):
+    parsed, _ = page(controls={"previews": previews, "statistics": "full"})
+
+    text = parsed.text["section"][4]
+
+    assert ("this sandbox allows previews" in text) is (left is not None)
+    assert stayed in text
+
+
+def test_what_a_hospital_sent_stands_with_its_missing_rounds(federation):
+    inputs = federation(rounds=2)
+    del inputs.rounds[1]["participants"]["hospital_03"]
+    inputs.rounds[1]["missing"]["hospital_03"] = "no answer within 60 s"
+
+    parsed = Page(render_page(build_report(inputs)))
+
+    rounds = parsed.text["section"][3]
+    assert "1 missing" in rounds and "no answer within 60 s" in rounds
+    assert "1.0 MB" in rounds
+    assert "1 of 2" in parsed.text["section"][4]
