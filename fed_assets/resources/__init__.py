@@ -1,0 +1,1 @@
+"""Doors to the world: stores, hospital processes, the federation, tracking."""

@@ -1,0 +1,184 @@
+"""One run of a job in a process of its own: started as a person would, followed while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fed_assets.errors import FedAssetsError
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.home import Home
+
+LAUNCH_TAG = "fed_assets/launch"
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """How a run ended.
+
+    Attributes:
+        run_id: Dagster's id; empty if the run did not come to be.
+        succeeded: whether every step did.
+        failures: one line per step that failed, with its cure; checks that block count as such.
+        log: the file with all that Dagster printed.
+    """
+
+    run_id: str
+    succeeded: bool
+    failures: tuple[str, ...]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is new in a running job: a step that starts, or a round that is done."""
+
+    step: str
+    round_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A run that is about to start: its command line, and where its output goes."""
+
+    command: tuple[str, ...]
+    tag: str
+    log: Path
+
+
+def plan_launch(home: Home, *, job: str, sandbox: str, config: Mapping[str, Any]) -> Launch:
+    """Returns the launch of a job in a sandbox, after writing its config beside its log."""
+    tag = uuid.uuid4().hex
+    log = home.root / "logs" / f"run-{tag[:8]}.log"
+    command = ["dagster", "job", "execute", "-m", "fed_assets", "-j", job]
+    command += ["--tags", json.dumps({"dagster/partition": sandbox})]
+    if config:
+        config_file = log.with_suffix(".json")  # JSON is YAML, which Dagster reads
+        write_whole(config_file, json.dumps(config, indent=1).encode())
+        command += ["-c", str(config_file)]
+    return Launch(tuple(command), tag, log)
+
+
+def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], None]) -> FinishedRun:
+    """Returns how the run ended; on Ctrl-C the run is interrupted first, and stops all it started.
+
+    Raises:
+        KeyboardInterrupt: after the run has stopped.
+    """
+    command = list(launch.command)
+    at = command.index("--tags") + 1
+    command[at] = json.dumps(json.loads(command[at]) | {LAUNCH_TAG: launch.tag})
+    launch.log.parent.mkdir(exist_ok=True, mode=0o700)
+    with (
+        _instance(home) as instance,  # first: two processes must not create its tables at once
+        _running([sys.executable, "-m", *command], home, launch.log) as process,
+    ):
+        follower = _Follower(instance, launch.tag, on_progress)
+        while process.poll() is None:
+            follower.follow()
+            time.sleep(POLL_SECONDS)
+        follower.follow()
+    failures = follower.failures
+    if process.returncode != 0 and not failures:
+        failures = launch.log.read_text(errors="replace").strip().splitlines()[-1:]
+    return FinishedRun(follower.run_id, process.returncode == 0, tuple(failures), launch.log)
+
+
+@contextmanager
+def _running(command: list[str], home: Home, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"DAGSTER_HOME": str(home.instance)},
+            start_new_session=True,  # Ctrl-C reaches it through us, once
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+@contextmanager
+def _instance(home: Home) -> Iterator[Any]:
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home.instance)) as instance:
+        yield instance
+
+
+class _Follower:
+    """Reads a run's event log from where it stopped last."""
+
+    def __init__(self, instance: Any, launch: str, on_progress: Callable[[Progress], None]) -> None:
+        self._instance = instance
+        self._launch = launch
+        self._on_progress = on_progress
+        self._cursor: str | None = None
+        self.run_id = ""
+        self.failures: list[str] = []
+
+    def follow(self) -> None:
+        """Passes on what is new."""
+        from dagster import RunsFilter
+
+        if not self.run_id:
+            runs = self._instance.get_run_records(RunsFilter(tags={LAUNCH_TAG: self._launch}))
+            if not runs:
+                return
+            self.run_id = runs[0].dagster_run.run_id
+        connection = self._instance.get_records_for_run(self.run_id, cursor=self._cursor)
+        self._cursor = connection.cursor
+        for record in connection.records:
+            event = record.event_log_entry.dagster_event
+            if event is not None:
+                self._take(event)
+
+    def _take(self, event: Any) -> None:
+        if event.is_step_start:
+            self._on_progress(Progress(event.step_key))
+        elif event.is_step_failure:
+            line = _failure_line(event)
+            if line is not None:
+                self.failures.append(line)
+        elif event.event_type_value == "ASSET_OBSERVATION":
+            observation = event.asset_observation_data.asset_observation
+            if observation.asset_key.path == ["global_model"]:
+                number = observation.metadata["round"].value
+                self._on_progress(Progress(event.step_key, number))
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if check.blocking and not check.passed:
+                self.failures.append(f"{check.check_name}: {check.description or 'failed'}")
+
+
+def _failure_line(event: Any) -> str | None:
+    """Returns why a step failed; None where a blocking check did it, which says so itself."""
+    user = event.step_failure_data.user_failure_data
+    if user is not None and user.description:
+        return str(user.description)
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause  # Dagster wraps what an input's or an output's store raised
+    if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+        return None
+    if error is None:
+        return f"{event.step_key} failed: no reason given"
+    message = error.message.strip()
+    ours = f"{FedAssetsError.__module__}.{error.cls_name}: "
+    return message.removeprefix(ours) if ours in message else f"{event.step_key} failed: {message}"

@@ -1,0 +1,90 @@
+"""The one folder under which everything that fed_assets writes lies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fed_assets.errors import StorageError
+
+INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
+PROBE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Home:
+    """The home folder and the places in it; nothing is created before `prepare`."""
+
+    root: Path
+
+    @property
+    def instance(self) -> Path:
+        """Returns Dagster's own folder, its DAGSTER_HOME."""
+        return self.root / "dagster"
+
+    @property
+    def artifacts(self) -> Path:
+        """Returns the folder of what assets hand on: tables, digests, reports."""
+        return self.root / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """Returns the folder of fetched public data."""
+        return self.root / "cache"
+
+    @property
+    def tracking(self) -> Path:
+        """Returns MLflow's folder: its sqlite file and its artifacts."""
+        return self.root / "mlflow"
+
+    def store(self, hospital: str, sandbox: str) -> Path:
+        """Returns the one folder that a hospital's images and files never leave."""
+        return self.root / "hospitals" / hospital / sandbox
+
+    def federation(self, sandbox: str, run: str) -> Path:
+        """Returns the folder of one run's federation: its rounds, kits and logs."""
+        return self.root / "federations" / sandbox / run[:8]
+
+    def forget_federations(self, sandbox: str, *, keep: int) -> None:
+        """Removes all but the newest runs' federations of a sandbox, weights and logs included."""
+        folder = self.root / "federations" / sandbox
+        runs = sorted(folder.glob("*"), key=lambda run: run.stat().st_mtime, reverse=True)
+        for run in runs[keep:]:
+            shutil.rmtree(run, ignore_errors=True)
+
+    def report(self, sandbox: str) -> Path:
+        """Returns the folder of a sandbox's last report."""
+        return self.artifacts / "evaluation_report" / sandbox
+
+    def prepare(self) -> Home:
+        """Creates the home, open to its owner alone, with Dagster's settings; returns it.
+
+        Raises:
+            StorageError: the folder cannot be created or written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.chmod(0o700)
+            self.instance.mkdir(exist_ok=True, mode=0o700)
+            settings = self.instance / "dagster.yaml"
+            if not settings.exists() or settings.read_bytes() != INSTANCE_SETTINGS.read_bytes():
+                fresh = settings.with_name(f".dagster-{os.getpid()}.yaml")
+                shutil.copyfile(INSTANCE_SETTINGS, fresh)
+                fresh.replace(settings)  # another process may be reading it
+            self.tracking.mkdir(exist_ok=True, mode=0o700)
+            self._probe()
+        except OSError as error:
+            raise StorageError(
+                f"The home folder cannot be written: {error.strerror}", where=str(self.root)
+            ) from None
+        return self
+
+    def _probe(self) -> None:
+        probe = self.root / f".probe-{os.getpid()}"
+        try:
+            # On a full disk an empty file can still be made; Dagster's own tables need this much.
+            probe.write_bytes(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)

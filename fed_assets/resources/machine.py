@@ -1,0 +1,162 @@
+"""What this machine lacks, and how to mend it: one finding per thing that a run needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from fed_assets.errors import FedAssetsError
+from fed_assets.federation.roster import MedMnistSource, Roster, read_roster
+from fed_assets.resources.settings import Settings
+from fed_assets.resources.source_location import locate_source
+from fed_assets.sandboxes.enforcement import unenforced_controls
+from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+
+GIB = 1 << 30
+NEEDED_DISK_BYTES = 2 * GIB
+NEEDED_MEMORY_BYTES = 6 * GIB
+PACKAGES = ("dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `ok`, a `warning` to live with, or `missing`."""
+
+    what: str
+    state: Literal["ok", "warning", "missing"]
+    seen: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Returns a finding per thing that a run needs, in the order in which to mend them."""
+    findings = [_python(), *(_package(name) for name in PACKAGES), _home(settings)]
+    findings += [_disk(settings), _memory(), _cores(), _chromium()]
+    roster: Roster | None = None
+    try:
+        roster = read_roster(settings.roster)
+        seen = f"{len(roster.hospitals)} hospitals, {settings.roster}"
+        findings.append(Finding("roster", "ok", seen))
+    except FedAssetsError as error:
+        findings.append(_from_error("roster", error))
+    if roster is not None:
+        findings.append(_guarded("public data", partial(_data, roster, settings)))
+    for name in SANDBOX_NAMES:
+        findings.append(_guarded(f"sandbox {name}", partial(_sandbox, name, settings)))
+    return findings
+
+
+def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except FedAssetsError as error:
+        return _from_error(what, error)
+
+
+def _from_error(what: str, error: FedAssetsError) -> Finding:
+    return Finding(what, "missing", f"{error.what}. {error.where} {error.seen}".strip(), error.cure)
+
+
+def _python() -> Finding:
+    seen = ".".join(str(part) for part in sys.version_info[:3])
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+        return Finding("Python", "ok", seen)
+    return Finding("Python", "missing", seen, "Install Python 3.11 or 3.12 and run `make install`.")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding(name, "missing", "not installed", "Run `make install`.")
+
+
+def _home(settings: Settings) -> Finding:
+    try:
+        settings.home.prepare()
+    except FedAssetsError as error:
+        return _from_error("home", error)
+    if any(character.isspace() for character in str(settings.home.root)):
+        return Finding(
+            "home",
+            "missing",
+            f"{settings.home.root} holds white space, which NVFlare cannot use",
+            "Set FED_ASSETS_HOME to a path without any.",
+        )
+    return Finding("home", "ok", str(settings.home.root))
+
+
+def _disk(settings: Settings) -> Finding:
+    existing = next(p for p in (settings.home.root, *settings.home.root.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    seen = f"{free / GIB:.1f} GiB free"
+    if free >= NEEDED_DISK_BYTES:
+        return Finding("disk", "ok", seen)
+    return Finding("disk", "missing", seen, "Free 2 GiB, or set FED_ASSETS_HOME to another disk.")
+
+
+def _memory() -> Finding:
+    available = psutil.virtual_memory().available
+    seen = f"{available / GIB:.1f} GiB available"
+    if available >= NEEDED_MEMORY_BYTES:
+        return Finding("memory", "ok", seen)
+    return Finding(
+        "memory", "warning", seen, "Ten hospitals take up to 6 GiB; shorten the roster if it fails."
+    )
+
+
+def _cores() -> Finding:
+    cores = os.cpu_count() or 1
+    if cores >= 2:
+        return Finding("cores", "ok", str(cores))
+    return Finding("cores", "warning", str(cores), "Runs take about twice as long.")
+
+
+def _chromium() -> Finding:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path:
+        return Finding("Chromium", "ok", path)
+    return Finding(
+        "Chromium",
+        "warning",
+        "not installed",
+        "Only the tests of pages need it: `apt-get install chromium chromium-driver`.",
+    )
+
+
+def _data(roster: Roster, settings: Settings) -> Finding:
+    source = roster.data.source
+    located, _ = locate_source(source, data=settings.data, cache=settings.home.cache)
+    if isinstance(source, MedMnistSource) and located["kind"] == "phantom":
+        return Finding(
+            "public data",
+            "warning",
+            "not here: runs use SYNTHETIC DATA",
+            f"Run `fed-assets data fetch {source.dataset}`, or set FED_ASSETS_DATA to its folder.",
+        )
+    path = located.get("path")
+    if path is None or Path(path).exists():
+        return Finding("public data", "ok", str(path or source.kind))
+    return Finding("public data", "missing", str(path), "Correct the roster's `data.source`.")
+
+
+def _sandbox(name: str, settings: Settings) -> Finding:
+    unenforced = unenforced_controls(find_sandbox(name, configurable=settings.configurable))
+    if not unenforced:
+        return Finding(f"sandbox {name}", "ok", "every control is enforced")
+    declared = ", ".join(f"{control}={value}" for control, value in unenforced.items())
+    return Finding(
+        f"sandbox {name}",
+        "warning",
+        f"refused: it declares {declared}",
+        "This version does not enforce these; choose another sandbox.",
+    )

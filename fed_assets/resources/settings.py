@@ -1,0 +1,41 @@
+"""What the environment says, read once and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
+
+SHIPPED_ROSTER = Path(__file__).parent.parent / "roster.yaml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the home, the roster, the public data and the configurable sandbox's YAML are."""
+
+    home: Home
+    roster: Path = SHIPPED_ROSTER
+    data: Path | None = None
+    configurable: Path = SHIPPED_CONFIGURABLE
+
+
+def settings_from(environment: Mapping[str, str], *, working_directory: Path) -> Settings:
+    """Returns the settings of FED_ASSETS_HOME, _ROSTER, _DATA and _SANDBOX.
+
+    An empty variable counts as unset. Relative paths start from the working directory.
+    """
+
+    def path(name: str, default: Path) -> Path:
+        value = environment.get(name)
+        return working_directory / value if value else default
+
+    data = environment.get("FED_ASSETS_DATA")
+    return Settings(
+        home=Home(path("FED_ASSETS_HOME", working_directory / ".fed_assets")),
+        roster=path("FED_ASSETS_ROSTER", SHIPPED_ROSTER),
+        data=working_directory / data if data else None,
+        configurable=path("FED_ASSETS_SANDBOX", SHIPPED_CONFIGURABLE),
+    )

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from fed_assets.resources.dagster_run import Progress, execute, plan_launch
+from fed_assets.resources.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("FED_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FED_ASSETS_ROSTER", raising=False)
+    return Home(tmp_path / "home").prepare()
+
+
+def test_a_launch_is_the_command_that_a_person_would_type(home: Home) -> None:
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="minimal", config={})
+    assert launch.command == (
+        *("dagster", "job", "execute", "-m", "fed_assets", "-j", "federated_lifecycle"),
+        *("--tags", '{"dagster/partition": "minimal"}'),
+    )
+    assert not launch.log.parent.exists()
+
+
+def test_a_runs_config_lies_beside_its_log_for_its_owner_alone(home: Home) -> None:
+    config = {"ops": {"federated_training": {"config": {"rounds": 3}}}}
+    launch = plan_launch(home, job="retrain", sandbox="minimal", config=config)
+    assert launch.command[-2] == "-c"
+    path = Path(launch.command[-1])
+    assert path == launch.log.with_suffix(".json")
+    assert json.loads(path.read_text()) == config
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_two_launches_share_no_tag_and_no_log(home: Home) -> None:
+    one, other = (plan_launch(home, job="retrain", sandbox="minimal", config={}) for _ in "ab")
+    assert one.tag != other.tag
+    assert one.log != other.log
+
+
+def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(home: Home) -> None:
+    heard: list[Progress] = []
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_off", config={})
+    finished = execute(launch, home, on_progress=heard.append)
+    assert not finished.succeeded
+    assert finished.run_id
+    assert [progress.step for progress in heard] == ["sandbox_controls"]
+    assert finished.failures[0].startswith("Sandbox eyes_off is refused: it declares storage=")
+    assert stat.S_IMODE(finished.log.stat().st_mode) == 0o600
+    assert not (home.root / "hospitals").exists()
+    assert not (home.root / "federations").exists()
+
+
+def test_an_unknown_partition_is_a_failed_run_that_names_the_known_ones(home: Home) -> None:
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_of", config={})
+    finished = execute(launch, home, on_progress=lambda progress: None)
+    assert not finished.succeeded
+    assert "There is no sandbox named eyes_of" in finished.failures[0]
+    assert "minimal, eyes_on" in finished.failures[0]
+    assert not (home.root / "hospitals").exists()
+
+
+def test_a_run_that_never_came_to_be_is_told_by_the_end_of_its_log(home: Home) -> None:
+    launch = plan_launch(home, job="lifecycle", sandbox="minimal", config={})
+    finished = execute(launch, home, on_progress=lambda progress: None)
+    assert (finished.succeeded, finished.run_id) == (False, "")
+    (line,) = finished.failures
+    assert 'Job "lifecycle" not found' in line
+    assert not (home.root / "hospitals").exists()

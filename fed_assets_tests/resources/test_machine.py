@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fed_assets.resources.home import Home
+from fed_assets.resources.machine import PACKAGES, Finding, examine
+from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
+
+ROSTER = {
+    "title": "One",
+    "data": {"source": {"kind": "phantom"}},
+    "hospitals": [{"id": "north", "name": "North"}],
+    "network": {"_target_": "monai.networks.nets.ResNet"},
+}
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    return Settings(**{"home": Home(folder / "home"), **changes})  # type: ignore[arg-type]
+
+
+def found(chosen: Settings) -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine(chosen)}
+
+
+def with_source(folder: Path, **source: object) -> Path:
+    path = folder / "roster.yaml"
+    path.write_text(yaml.safe_dump(ROSTER | {"data": {"source": source}}))
+    return path
+
+
+def test_a_machine_that_is_set_up_lacks_nothing(tmp_path: Path) -> None:
+    findings = found(settings(tmp_path))
+    for what in ("Python", *PACKAGES, "home", "disk", "roster", "sandbox minimal"):
+        assert findings[what].state == "ok", findings[what]
+    assert not [each for each in findings.values() if each.state == "missing"]
+
+
+def test_whatever_is_not_ok_comes_with_a_cure(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("title: [")
+    chosen = settings(
+        tmp_path, roster=tmp_path / "broken.yaml", configurable=tmp_path / "none.yaml"
+    )
+    findings = found(chosen)
+    for finding in findings.values():
+        assert finding.state == "ok" or finding.cure
+    assert findings["roster"].state == "missing"
+    assert "well-formed" in findings["roster"].seen
+    assert findings["sandbox configurable"].state == "missing"
+    assert "public data" not in findings  # without a roster nobody knows which
+
+
+def test_a_home_that_cannot_be_written_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("mine")
+    assert found(settings(tmp_path))["home"].state == "missing"
+
+
+def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_path: Path) -> None:
+    finding = found(settings(tmp_path, home=Home(tmp_path / "my home")))["home"]
+    assert finding.state == "missing"
+    assert "white space" in finding.seen
+
+
+def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
+    findings = found(settings(tmp_path))
+    assert findings["sandbox eyes_on"].state == "ok"
+    for name in ("eyes_off", "confidential_vm", "configurable"):
+        finding = findings[f"sandbox {name}"]
+        assert finding.state == "warning"
+        assert "refused: it declares storage=sealed" in finding.seen
+
+
+def test_public_data_that_is_not_here_is_a_warning_where_phantoms_may_stand_in(
+    tmp_path: Path,
+) -> None:
+    finding = found(settings(tmp_path, roster=SHIPPED_ROSTER))["public data"]
+    assert finding.state == "warning"
+    assert "SYNTHETIC DATA" in finding.seen
+    assert "fed-assets data fetch pneumoniamnist" in finding.cure
+
+
+def test_public_data_that_is_not_here_is_missing_where_nothing_may_stand_in(
+    tmp_path: Path,
+) -> None:
+    roster = with_source(tmp_path, kind="medmnist", dataset="pneumoniamnist")
+    assert found(settings(tmp_path, roster=roster))["public data"].state == "missing"
+
+
+def test_public_data_is_found_where_it_is(tmp_path: Path, real_data: Path) -> None:
+    finding = found(settings(tmp_path, data=real_data))["public data"]
+    assert finding == Finding("public data", "ok", str(real_data / "pneumoniamnist.npz"))
+
+
+def test_a_wrong_public_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "pneumoniamnist.npz").write_bytes(b"mine")
+    finding = found(settings(tmp_path, data=tmp_path))["public data"]
+    assert finding.state == "missing"
+    assert "not the official" in finding.seen
+
+
+def test_an_unknown_public_set_is_missing(tmp_path: Path) -> None:
+    roster = with_source(tmp_path, kind="medmnist", dataset="pneumonia")
+    finding = found(settings(tmp_path, roster=roster))["public data"]
+    assert finding.state == "missing"
+    assert "pneumoniamnist" in finding.cure
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_of_public_images_is_looked_for(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "images").mkdir()
+    roster = with_source(tmp_path, kind="folder", path="images")
+    finding = found(settings(tmp_path, roster=roster))["public data"]
+    assert finding.state == ("ok" if there else "missing")
+    assert str(tmp_path / "images") in finding.seen

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from fed_assets.resources.settings import SHIPPED_ROSTER, settings_from
+from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
+
+HERE = Path("/somewhere")
+
+
+def test_an_empty_environment_gives_the_shipped_files_and_a_home_right_here() -> None:
+    settings = settings_from({}, working_directory=HERE)
+    assert settings.home.root == HERE / ".fed_assets"
+    assert (settings.roster, settings.configurable) == (SHIPPED_ROSTER, SHIPPED_CONFIGURABLE)
+    assert settings.data is None
+    assert settings.roster.is_file()
+    assert settings.configurable.is_file()
+
+
+def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay() -> None:
+    environment = {
+        "FED_ASSETS_HOME": "home",
+        "FED_ASSETS_ROSTER": "../roster.yaml",
+        "FED_ASSETS_DATA": "/data",
+        "FED_ASSETS_SANDBOX": "mine.yaml",
+    }
+    settings = settings_from(environment, working_directory=HERE)
+    assert settings.home.root == HERE / "home"
+    assert settings.roster == HERE / "../roster.yaml"
+    assert settings.data == Path("/data")
+    assert settings.configurable == HERE / "mine.yaml"
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    names = ("HOME", "ROSTER", "DATA", "SANDBOX")
+    empty = {f"FED_ASSETS_{name}": "" for name in names}
+    assert settings_from(empty, working_directory=HERE) == settings_from({}, working_directory=HERE)
