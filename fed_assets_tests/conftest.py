@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 PROJECT = Path(__file__).parent.parent
+# Importing the definitions prepares a home, and it shall not be the developer's own.
+os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / "home")
 
 
 @pytest.fixture(scope="session")

@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from fed_assets_tests.conftest import FinishedLifecycle
 
 pytestmark = pytest.mark.slow
+PAGE = "artifacts/evaluation_report/minimal/report.html"
 PHONE = (400, 800)
 
 
 def test_the_report_renders_whole_and_by_itself(
     finished_lifecycle: FinishedLifecycle, browser: Chrome
 ) -> None:
-    page = finished_lifecycle.home / "artifacts/evaluation_report/minimal/report.html"
-
-    browser.get(page.as_uri())
+    browser.get((finished_lifecycle.home / PAGE).as_uri())
 
     assert len(pictures(browser)) >= 5
     assert broken_pictures(browser) == []
@@ -45,7 +44,7 @@ def test_the_report_renders_whole_and_by_itself(
 def test_the_report_fits_a_phone(finished_lifecycle: FinishedLifecycle, browser: Chrome) -> None:
     resize(browser, *PHONE)
 
-    browser.get((finished_lifecycle.home / "artifacts/evaluation_report/minimal/report.html").as_uri())
+    browser.get((finished_lifecycle.home / PAGE).as_uri())
 
     assert overflow_pixels(browser) == 0
     assert "SYNTHETIC DATA" in text_of(browser)

@@ -1,0 +1,59 @@
+# `make demo` and `make test` set up all they need; a second call spends seconds on it.
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Another build of torch: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" (or .../cu130).
+PIP_ARGS ?=
+PORT ?= 3000
+
+export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
+export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test check bench-quality bench-images bench-lifecycle pictures clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## create .venv and install everything, at the versions of constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Python 3.11 or 3.12 is needed, and $(PYTHON) is $$($(PYTHON) -V). Say PYTHON=python3.11." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+
+demo: install ## federate ten hospitals in every sandbox that can run, on real X-rays where they can be had
+	@$(BIN)/fed-assets data fetch pneumoniamnist || echo "Going on with SYNTHETIC DATA." >&2
+	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/fed-assets run $$sandbox || exit $$?; done
+	@echo "Look at it: make ui"
+
+ui: install ## open Dagster's pages on http://127.0.0.1:3000
+	@$(BIN)/fed-assets home >/dev/null
+	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+test: install ## run the tests
+	$(BIN)/python -m pytest
+
+check: install ## ruff, mypy and a load of the definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(BIN)/fed-assets home >/dev/null
+	$(BIN)/dagster definitions validate --workspace workspace.yaml
+
+bench-quality: install ## measure AUROC and accuracy over three seeds, and the gain over training alone
+	$(BIN)/python benchmarks/quality.py
+
+bench-images: install ## measure images and validated_images for 1,000 to 100,000 images
+	$(BIN)/python benchmarks/images.py
+
+pictures: install ## make the README's pictures again, from a finished run of minimal
+	$(BIN)/python -m docs.pictures
+
+bench-lifecycle: install ## measure seconds and memory of the main job in each sandbox that can run
+	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/python benchmarks/lifecycle.py --sandbox $$sandbox || exit $$?; done
+
+clean: ## remove .venv; the home with its runs stays
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""The asset graph: thin adapters that read, call and return with metadata."""

@@ -1,0 +1,185 @@
+"""One report per federation: the global model at every hospital and on the common test set."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+)
+
+from fed_assets.assets.expectation_checks import failed_expectations
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.image_task import common_test_arguments
+from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.assets.report_inputs import describe_federation, tracked_federation
+from fed_assets.errors import DataError
+from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.resources.settings import Settings
+from fed_assets.resources.tracking import Tracking
+from fed_assets.sandboxes.sandbox import Sandbox
+
+RESAMPLES = 1000
+REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
+OUTCOME_TAG = "fed_assets/outcome"
+
+
+def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
+    """Returns the asset `evaluation_report`."""
+
+    @lifecycle_asset(
+        group_name="federation",
+        kinds={"html", "mlflow"},
+        check_specs=[
+            AssetCheckSpec(
+                "every_hospital_took_part",
+                asset="evaluation_report",
+                description="No hospital of the roster was missing, in no round.",
+            )
+        ],
+    )
+    def evaluation_report(
+        context: AssetExecutionContext,
+        sandboxes: Sandboxes,
+        hospitals: LocalHospitalRunner,
+        tracking: Tracking,
+        federation_roster: dict[str, Any],
+        global_model: dict[str, Any],
+    ) -> Materialized:
+        """What the global model is worth, on each hospital's own test images and on common ones.
+
+        Every hospital tests the model on its own images and sends back figures alone. Each has a
+        95 % interval, which is long where the images are few. `page` is the whole report, for any
+        browser; its pictures are here too ([Show Markdown]). `degraded` means that a hospital of
+        the roster was missing.
+        """
+        with clear_failures():
+            sandbox = chosen_sandbox(context, sandboxes)
+            admission = admission_from_record(federation_roster)
+            prepare_common_test(roster, settings, sandbox, hospitals)
+            records = evaluate_everywhere(roster, sandbox, admission, global_model, hospitals)
+            report = describe_federation(roster, sandbox, admission, global_model, records)
+            folder = settings.home.report(sandbox.name)
+            pictures = _write_report(report, folder)
+            tracked = tracking.log_federation(
+                tracked_federation(context.run.run_id, roster, report, global_model, admission)
+            )
+        if report["degraded"]:
+            context.instance.add_run_tags(context.run.run_id, {OUTCOME_TAG: "degraded"})
+        return MaterializeResult(
+            value=report,
+            data_version=DataVersion(global_model["final_digest"]),
+            metadata={
+                **synthetic_notice(report["data"]["synthetic"]),
+                "summary": MetadataValue.md(pictures.pop("summary")),
+                **{name: MetadataValue.md(picture) for name, picture in pictures.items()},
+                "page": MetadataValue.path(str(folder / PAGE_FILE)),
+                "degraded": report["degraded"],
+                "synthetic": report["data"]["synthetic"],
+                "mlflow_run": tracked,
+            },
+            check_results=[_took_part(report)],
+        )
+
+    return evaluation_report
+
+
+def prepare_common_test(
+    roster: Roster, settings: Settings, sandbox: Sandbox, hospitals: LocalHospitalRunner
+) -> None:
+    """Prepares and validates the common test set, as a hospital does with its own images.
+
+    Raises:
+        DataError: it cannot be read, or its validation failed.
+    """
+    arguments = common_test_arguments(roster, data=settings.data, cache=settings.home.cache)
+    prepared = hospitals.ask(sandbox, COORDINATOR, "prepare_images", arguments)
+    report = hospitals.ask(
+        sandbox,
+        COORDINATOR,
+        "validate_images",
+        {
+            "expectations": dict(roster.data.expectations),
+            "required_classes": prepared["classes"],
+        },
+    )
+    if not report["passed"]:
+        raise DataError(
+            "The common test set's validation failed",
+            seen="; ".join(failed_expectations(report)),
+            cure="Mend the test split of the roster's `data.source`",
+        )
+
+
+def evaluate_everywhere(
+    roster: Roster,
+    sandbox: Sandbox,
+    admission: Admission,
+    global_model: Mapping[str, Any],
+    hospitals: LocalHospitalRunner,
+) -> dict[str, dict[str, Any]]:
+    """Returns an evaluation record per participant, and the common test set's under `coordinator`.
+
+    Raises:
+        FedAssetsError: a hospital could not evaluate.
+    """
+    arguments = {
+        "weights": global_model["final_weights"],
+        "network": roster.network,
+        "split": "test",
+        "resamples": RESAMPLES,
+        "seed": global_model["seed"],
+        "threshold": roster.threshold,
+    }
+
+    def evaluate(name: str) -> dict[str, Any]:
+        return hospitals.ask(sandbox, name, "evaluate", arguments)
+
+    places = [COORDINATOR, *admission.participants]
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return dict(zip(places, pool.map(evaluate, places), strict=True))
+
+
+def _write_report(report: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Writes the report as JSON and as a page; returns its summary and pictures as Markdown."""
+    from fed_assets.reporting.figures import draw_pictures
+    from fed_assets.reporting.markdown import metrics_table_markdown, picture_markdown
+    from fed_assets.reporting.page import render_page
+
+    write_whole(folder / REPORT_FILE, json.dumps(report, indent=1, allow_nan=False).encode())
+    write_whole(folder / PAGE_FILE, render_page(report).encode())
+    pictures = {
+        picture.name: picture_markdown(picture.content, picture.alt)
+        for picture in draw_pictures(report, media="png")
+    }
+    return {"summary": metrics_table_markdown(report)} | pictures
+
+
+def _took_part(report: Mapping[str, Any]) -> AssetCheckResult:
+    return AssetCheckResult(
+        check_name="every_hospital_took_part",
+        passed=not report["degraded"],
+        severity=AssetCheckSeverity.WARN,
+        description="; ".join(
+            f"{each['hospital'] or 'all'}: {each['reason']}" for each in report["shortfalls"]
+        )
+        or None,
+    )

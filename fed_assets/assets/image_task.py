@@ -1,0 +1,48 @@
+"""What a hospital is asked to make of its images, from the roster and this machine's data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fed_assets.federation.roster import Hospital, Roster, Source
+from fed_assets.resources.source_location import locate_source
+
+
+def image_arguments(
+    roster: Roster, hospital: Hospital, *, data: Path | None, cache: Path
+) -> dict[str, Any]:
+    """Returns the arguments of a hospital's task `prepare_images`.
+
+    Raises:
+        DataError: the named public set is not on this machine, or is not the official file.
+    """
+    sharing = roster.sharing()
+    share = None
+    if hospital.source is None:
+        share = roster.data.share.model_dump() | {
+            "index": sharing.index(hospital.id),
+            "of": len(sharing),
+        }
+    return _arguments(roster, hospital.source or roster.data.source, data, cache) | {"share": share}
+
+
+def common_test_arguments(roster: Roster, *, data: Path | None, cache: Path) -> dict[str, Any]:
+    """Returns the arguments with which the coordinator prepares the common test set.
+
+    Raises:
+        DataError: as for `image_arguments`.
+    """
+    arguments = _arguments(roster, roster.data.source, data, cache)
+    return arguments | {"share": None, "only_split": "test"}
+
+
+def _arguments(roster: Roster, source: Source, data: Path | None, cache: Path) -> dict[str, Any]:
+    specification, classes = locate_source(source, data=data, cache=cache)
+    return {
+        "source": specification,
+        "classes": list(roster.data.classes or classes or ()) or None,
+        "image_size": roster.data.image_size,
+        "split_fractions": dict(roster.data.split_fractions),
+        "seed": roster.data.share.seed,
+    }

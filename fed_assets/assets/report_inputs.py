@@ -1,0 +1,103 @@
+"""What one federation's report and its MLflow run are made of."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fed_assets.federation.admission import Admission
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.hospital_runner import COORDINATOR
+from fed_assets.resources.tracking import TrackedFederation
+from fed_assets.sandboxes.sandbox import Sandbox
+
+PACKAGES = ("fed_assets", "dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
+
+
+def describe_federation(
+    roster: Roster,
+    sandbox: Sandbox,
+    admission: Admission,
+    global_model: Mapping[str, Any],
+    records: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Returns the report of a federation, from what its assets and its hospitals handed on."""
+    from fed_assets.reporting.report import ReportInputs, build_report
+
+    return build_report(
+        ReportInputs(
+            sandbox=sandbox.name,
+            data={
+                "name": "synthetic chest X-rays" if admission.synthetic else _data_name(roster),
+                "digest": admission.digest,
+                "synthetic": admission.synthetic,
+                "classes": list(admission.classes),
+            },
+            roster=[
+                hospital.model_dump(include={"id", "name", "region"})
+                for hospital in roster.hospitals
+            ],
+            excluded=admission.excluded,
+            left_out=admission.left_out,
+            rounds=global_model["rounds"],
+            test=records[COORDINATOR],
+            hospitals={name: records[name] for name in admission.participants},
+            seconds=global_model["seconds"],
+            seed=global_model["seed"],
+            versions={"python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
+            machine={"system": platform.platform(), "cores": os.cpu_count()},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            controls=sandbox.controls(),
+        )
+    )
+
+
+def _data_name(roster: Roster) -> str:
+    source = roster.data.source
+    dataset = getattr(source, "dataset", None)
+    path = getattr(source, "path", None)
+    return dataset or (Path(path).stem if path else source.kind)
+
+
+def tracked_federation(
+    run_id: str,
+    roster: Roster,
+    report: Mapping[str, Any],
+    global_model: Mapping[str, Any],
+    admission: Admission,
+) -> TrackedFederation:
+    """Returns what MLflow keeps of a federation: one parent run, and one run per hospital."""
+    from fed_assets.reporting.report import METRICS
+
+    return TrackedFederation(
+        run_id=run_id,
+        sandbox=report["sandbox"],
+        parameters={
+            "roster": roster.title,
+            "data": report["data"]["name"],
+            "data_digest": report["data"]["digest"],
+            "synthetic": report["data"]["synthetic"],
+            "seed": global_model["seed"],
+            "rounds": report["rounds"],
+            **global_model["recipe"],
+        },
+        rounds=global_model["rounds"],
+        test={name: report["test"][name] for name in METRICS},
+        hospitals={
+            hospital: {name: entry[name] for name in METRICS}
+            for hospital, entry in report["hospitals"].items()
+        },
+        weights=Path(global_model["final_weights"]),
+        network={
+            "network": roster.network,
+            "channels": admission.channels,
+            "classes": len(admission.classes),
+        },
+        image_size=admission.image_size,
+    )

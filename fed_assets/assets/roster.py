@@ -1,0 +1,126 @@
+"""One row per hospital: whether it takes part, and if not, why."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetIn,
+    AssetKey,
+    AssetsDefinition,
+    Config,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+from pydantic import Field
+
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.federation.admission import Admission, admit
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.sandboxes import Sandboxes
+
+
+class RosterConfig(Config):
+    """Hospitals that this run goes without."""
+
+    leave_out: list[str] = Field(default=[], description="Ids of hospitals to leave out.")
+
+
+def build_roster_asset(roster: Roster) -> AssetsDefinition:
+    """Returns the asset `federation_roster` with its blocking check `quorum_met`."""
+
+    @lifecycle_asset(
+        group_name="federation",
+        kinds={"yaml"},
+        ins={name: AssetIn(AssetKey([name, "validated_images"])) for name in roster.hospital_ids},
+        check_specs=[
+            AssetCheckSpec(
+                "quorum_met",
+                asset="federation_roster",
+                blocking=True,
+                description="Enough hospitals may take part; without it nothing is trained.",
+            )
+        ],
+    )
+    def federation_roster(
+        context: AssetExecutionContext,
+        config: RosterConfig,
+        sandboxes: Sandboxes,
+        **validated: dict[str, Any],
+    ) -> Materialized:
+        """Who takes part in the federation, and who does not and why: one row per hospital.
+
+        `quorum` is the least number of hospitals with which training may start.
+        """
+        with clear_failures():
+            chosen_sandbox(context, sandboxes)
+            admission = admit(
+                roster.hospital_ids, validated, quorum=roster.quorum, leave_out=config.leave_out
+            )
+        for hospital, reason in admission.excluded.items():
+            context.log.warning(f"{hospital} does not take part: {reason}")
+        return MaterializeResult(
+            value=admission.as_record(),
+            data_version=DataVersion(admission.digest),
+            metadata={
+                **synthetic_notice(admission.synthetic),
+                "participants": len(admission.participants),
+                "quorum": admission.quorum,
+                "hospitals": MetadataValue.table(_rows(roster, admission)),
+                "synthetic": admission.synthetic,
+            },
+            check_results=[_quorum_check(context, admission)],
+        )
+
+    return federation_roster
+
+
+def _rows(roster: Roster, admission: Admission) -> list[TableRecord]:
+    return [
+        TableRecord(
+            {
+                "hospital": hospital.id,
+                "name": hospital.name,
+                "region": hospital.region,
+                "takes part": "yes" if hospital.id in admission.participants else "no",
+                "why not": admission.excluded.get(hospital.id, ""),
+            }
+        )
+        for hospital in roster.hospitals
+    ]
+
+
+def _quorum_check(context: AssetExecutionContext, admission: Admission) -> AssetCheckResult:
+    shortfall = None if admission.quorum_met else _shortfall(admission)
+    if shortfall:
+        context.log.error(f"The quorum is not met: {shortfall}")
+    return AssetCheckResult(
+        check_name="quorum_met",
+        passed=admission.quorum_met,
+        description=shortfall,
+        metadata={
+            "participants": len(admission.participants),
+            "quorum": admission.quorum,
+            "excluded": MetadataValue.json(dict(admission.excluded)),
+        },
+    )
+
+
+def _shortfall(admission: Admission) -> str:
+    """Returns what is wanting, with each reason said once and the hospitals that it holds for."""
+    hospitals: dict[str, list[str]] = {}
+    for hospital, reason in admission.excluded.items():
+        hospitals.setdefault(reason, []).append(hospital)
+    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in hospitals.items())
+    return (
+        f"{len(admission.participants)} hospitals may take part, and {admission.quorum} have to. "
+        f"{reasons}. Mend these, leave them out by the run config `leave_out`, "
+        "or lower the roster's `quorum`."
+    )

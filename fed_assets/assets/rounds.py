@@ -1,0 +1,133 @@
+"""What a federation's rounds show: an observation as each is done, and tables of all at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+
+from fed_assets.assets.notice import synthetic_notice
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.results import FederationResult
+from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
+
+GLOBAL_MODEL = AssetKey("global_model")
+
+
+def local_rounds_key(hospital: str) -> AssetKey:
+    """Returns the key of the asset `<hospital>/local_rounds`."""
+    return AssetKey([hospital, "local_rounds"])
+
+
+def observe_round(context: AssetExecutionContext, record: dict[str, Any], rounds: int) -> None:
+    """Logs a finished round and observes every asset that it concerns."""
+    number = record["round_number"]
+    (summary,) = _summaries([record])
+    mean_loss = "" if summary["loss"] is None else f"mean loss {summary['loss']:.4f}, "
+    context.log.info(
+        f"Round {number} of {rounds}: {summary['hospitals']} hospitals, {mean_loss}"
+        f"{record['seconds']:.1f} s"
+    )
+    for hospital, reason in record["missing"].items():
+        context.log.warning(f"Round {number} went on without {hospital}: {reason}")
+    for hospital, sent in record["participants"].items():
+        _observe(context, local_rounds_key(hospital), {"round": number, **sent})
+    _observe(context, GLOBAL_MODEL, {**summary, "digest": record["global_digest"]})
+
+
+def local_rounds(
+    hospital: str, result: FederationResult, *, synthetic: bool
+) -> Iterator[MaterializeResult[Any]]:
+    """Yields the hospital's asset, or nothing if it took part in no round."""
+    rounds = [
+        {"round": record["round_number"], **record["participants"][hospital]}
+        for record in result.rounds
+        if hospital in record["participants"]
+    ]
+    if not rounds:
+        return
+    shown = ("round", *ROUND_METRICS, "examples", "seconds", "bytes_up", "bytes_down")
+    rows = [
+        _row({name: entry.get(name) for name in shown} | {"update": entry["update_digest"][:12]})
+        for entry in rounds
+    ]
+    yield MaterializeResult(
+        asset_key=local_rounds_key(hospital),
+        value=rounds,
+        data_version=DataVersion(rounds[-1]["update_digest"]),
+        metadata={
+            **synthetic_notice(synthetic),
+            "rounds": MetadataValue.table(rows),
+            "missing_rounds": len(result.rounds) - len(rounds),
+            "examples": rounds[-1]["examples"],
+            "bytes_up": sum(entry["bytes_up"] for entry in rounds),
+            "bytes_down": sum(entry["bytes_down"] for entry in rounds),
+        },
+    )
+
+
+def global_model(
+    plan: FederationPlan, result: FederationResult, *, parameters: int, synthetic: bool
+) -> MaterializeResult[dict[str, Any]]:
+    """Returns the global model's asset: the last weights, and what each round came to."""
+    return MaterializeResult(
+        asset_key=GLOBAL_MODEL,
+        value={
+            **result.as_record(),
+            "seed": plan.seed,
+            "recipe": dict(plan.recipe),
+            "network": dict(plan.network),
+            "parameters": parameters,
+        },
+        data_version=DataVersion(result.final_digest),
+        metadata={
+            **synthetic_notice(synthetic),
+            "status": result.status,
+            "rounds": MetadataValue.table([_row(entry) for entry in _summaries(result.rounds)]),
+            "seconds": result.seconds,
+            "parameters": parameters,
+            "seed": plan.seed,
+            "weights": MetadataValue.path(result.final_weights),
+            "digest": result.final_digest,
+            "timings": MetadataValue.json(dict(result.timings)),
+            "commands": MetadataValue.json(list(result.commands)),
+        },
+    )
+
+
+def _summaries(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns per round the number of hospitals and the mean over them of loss, AUROC, accuracy."""
+    curves = curves_of(round_records(records))
+    return [
+        {
+            "round": number,
+            "hospitals": curves["participants"][at],
+            **{name: curves[name]["mean"][at] for name in ROUND_METRICS},
+            "seconds": curves["seconds"][at],
+        }
+        for at, number in enumerate(curves["round_number"])
+    ]
+
+
+def _row(entry: Mapping[str, Any]) -> TableRecord:
+    """Returns a row for a person to read: few decimals, and a gap where nothing was recorded."""
+    return TableRecord(
+        {
+            name: "" if value is None else round(value, 4) if isinstance(value, float) else value
+            for name, value in entry.items()
+        }
+    )
+
+
+def _observe(context: AssetExecutionContext, key: AssetKey, metadata: dict[str, Any]) -> None:
+    known = {name: value for name, value in metadata.items() if value is not None}
+    context.log_event(AssetObservation(key, partition=context.partition_key, metadata=known))

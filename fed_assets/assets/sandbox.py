@@ -1,0 +1,45 @@
+"""One row per control: what the sandbox of this partition promises, checked before all else."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def build_sandbox_asset() -> AssetsDefinition:
+    """Returns the asset `sandbox_controls`, the root of every run."""
+
+    @lifecycle_asset(group_name="sandbox", kinds={"yaml"})
+    def sandbox_controls(context: AssetExecutionContext, sandboxes: Sandboxes) -> Materialized:
+        """What this sandbox promises to the hospitals: one row per control.
+
+        A control that this version does not enforce refuses the run here, before any image is read.
+        """
+        with clear_failures():
+            sandbox = chosen_sandbox(context, sandboxes)
+        controls = sandbox.controls()
+        rows = [
+            TableRecord({"control": name, "value": value, "decides": _decides(name)})
+            for name, value in controls.items()
+        ]
+        return MaterializeResult(value=controls, metadata={"controls": MetadataValue.table(rows)})
+
+    return sandbox_controls
+
+
+def _decides(control: str) -> str:
+    """Returns what a control is about, in the words of its definition."""
+    kind = Sandbox.model_fields[control].annotation
+    if kind is bool:
+        return "Whether these pages show pictures of a hospital's images."
+    return (kind.__doc__ or "").partition("\n")[0]

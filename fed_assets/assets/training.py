@@ -1,0 +1,220 @@
+"""One NVFlare job per run: every hospital's local rounds, and the global model."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetIn,
+    AssetKey,
+    AssetOut,
+    AssetsDefinition,
+    Config,
+    MaterializeResult,
+    Nothing,
+    multi_asset,
+)
+from pydantic import Field
+
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.partitions import SANDBOX_PARTITIONS, chosen_sandbox
+from fed_assets.assets.rounds import (
+    GLOBAL_MODEL,
+    global_model,
+    local_rounds,
+    local_rounds_key,
+    observe_round,
+)
+from fed_assets.errors import JobFailed
+from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.results import FederationResult
+from fed_assets.federation.roster import Recipe, Roster
+from fed_assets.resources.federation import LocalFederation
+from fed_assets.resources.home import Home
+from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.sandboxes.sandbox import Sandbox
+
+KEPT_RUNS = 5
+LOCAL_ROUNDS = """What this hospital sent to the federation: one row per round.
+
+In each round the hospital trains the global model on its own images, and sends back its weights
+(`bytes_up`; `update` is the first part of their digest) with these figures, and no image. `loss` is
+of that training. `auroc` and `accuracy` are of the global model as it came in, on the hospital's
+own validation images; `examples` is how many images it trained on."""
+GLOBAL_MODEL_STORY = """The model that all hospitals trained together: one row per round.
+
+Its weights are the average of the hospitals' weights, where each counts by its number of images.
+`loss`, `auroc` and `accuracy` are means over the hospitals; the latter two are of the model as the
+round began, on the hospitals' validation images.
+`weights` is the file of the last round (safetensors), those of the earlier rounds stand beside it.
+`status` is degraded if a hospital was missing in any round."""
+
+
+class TrainingConfig(Config):
+    """What this run changes of the roster's recipe; left empty, the roster's own values hold."""
+
+    rounds: int | None = Field(default=None, ge=1, description="Rounds of the federation.")
+    local_epochs: int | None = Field(default=None, ge=1, description="Epochs per round.")
+    learning_rate: float | None = Field(default=None, gt=0, le=1, description="Learning rate.")
+    seed: int | None = Field(default=None, ge=0, description="Seed; the roster's first, if empty.")
+
+
+def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
+    """Returns the non-subsettable assets `<hospital>/local_rounds` and `global_model`."""
+    names = roster.hospital_ids
+    validated = {name: AssetKey([name, "validated_images"]) for name in names}
+
+    @multi_asset(
+        name="federated_training",
+        partitions_def=SANDBOX_PARTITIONS,
+        pool="gpu",
+        ins={
+            "federation_roster": AssetIn(),
+            **{
+                f"{name}_validated": AssetIn(key, dagster_type=Nothing)
+                for name, key in validated.items()
+            },
+        },
+        outs={
+            **{
+                f"{hospital.id}_local_rounds": AssetOut(
+                    key=local_rounds_key(hospital.id),
+                    is_required=False,
+                    dagster_type=Any,
+                    group_name=hospital.id,
+                    kinds={"nvflare", "pytorch"},
+                    owners=[hospital.owner] if hospital.owner else None,
+                    tags={"hospital": hospital.id},
+                    description=LOCAL_ROUNDS,
+                )
+                for hospital in roster.hospitals
+            },
+            "global_model": AssetOut(
+                key=GLOBAL_MODEL,
+                dagster_type=Any,
+                group_name="federation",
+                kinds={"nvflare", "safetensors"},
+                description=GLOBAL_MODEL_STORY,
+            ),
+        },
+        internal_asset_deps={
+            **{
+                f"{name}_local_rounds": {AssetKey("federation_roster"), validated[name]}
+                for name in names
+            },
+            "global_model": {local_rounds_key(name) for name in names},
+        },
+    )
+    def federated_training(
+        context: AssetExecutionContext,
+        config: TrainingConfig,
+        sandboxes: Sandboxes,
+        hospitals: LocalHospitalRunner,
+        federation: LocalFederation,
+        federation_roster: dict[str, Any],
+    ) -> Iterator[MaterializeResult[Any]]:
+        """Trains one model with every hospital that takes part, each on its own images."""
+        with clear_failures():
+            sandbox = chosen_sandbox(context, sandboxes)
+            admission = admission_from_record(federation_roster)
+            folder = home.federation(sandbox.name, context.run.run_id)
+            plan = plan_training(roster, sandbox, admission, config, folder, hospitals)
+            first = hospitals.ask(
+                sandbox,
+                COORDINATOR,
+                "initial_weights",
+                {
+                    "network": roster.network,
+                    "channels": admission.channels,
+                    "classes": len(admission.classes),
+                    "seed": plan.seed,
+                    "path": plan.initial_weights,
+                },
+            )
+            context.log.info(f"The network has {first['parameters']:,} parameters.")
+            result = _run(context, federation, plan)
+            _require_validated_images(result, admission)
+            home.forget_federations(sandbox.name, keep=KEPT_RUNS)
+        for name in admission.participants:
+            yield from local_rounds(name, result, synthetic=admission.synthetic)
+        yield global_model(
+            plan, result, parameters=first["parameters"], synthetic=admission.synthetic
+        )
+
+    return federated_training
+
+
+def plan_training(
+    roster: Roster,
+    sandbox: Sandbox,
+    admission: Admission,
+    config: TrainingConfig,
+    folder: Path,
+    hospitals: LocalHospitalRunner,
+) -> FederationPlan:
+    """Returns the federation's plan: the roster, with what the run's config changes.
+
+    Raises:
+        RunConfigError: the plan cannot be carried out.
+    """
+    changes = config.model_dump(include={"local_epochs", "learning_rate"}, exclude_none=True)
+    recipe = Recipe.model_validate(roster.recipe.model_dump() | changes)
+    limits = roster.federation
+    return FederationPlan(
+        sandbox=sandbox.name,
+        transport=str(sandbox.transport),
+        job_code=str(sandbox.job_code),
+        hospitals=admission.participants,
+        stores={name: str(hospitals.store(name, sandbox)) for name in admission.participants},
+        folder=str(folder),
+        outbox=str(folder / "outbox"),
+        initial_weights=str(folder / "initial.safetensors"),
+        rounds=config.rounds or roster.rounds,
+        seed=roster.seeds[0] if config.seed is None else config.seed,
+        recipe=recipe.model_dump(),
+        network=roster.network,
+        classes=len(admission.classes),
+        channels=admission.channels,
+        quorum=admission.quorum,
+        port=limits.port,
+        start_timeout_seconds=limits.start_timeout_seconds,
+        round_timeout_seconds=limits.round_timeout_seconds,
+        total_timeout_seconds=limits.total_timeout_seconds,
+    )
+
+
+def _run(
+    context: AssetExecutionContext, federation: LocalFederation, plan: FederationPlan
+) -> FederationResult:
+    """Runs the plan; logs and observes each round when it is done."""
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "round":
+            observe_round(context, event["round"], plan.rounds)
+        else:
+            elapsed = event["elapsed_seconds"]
+            context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")
+
+    return federation.run(context, plan, on_event)
+
+
+def _require_validated_images(result: FederationResult, admission: Admission) -> None:
+    """Refuses a model that learned from other images than the ones that were let through.
+
+    Raises:
+        JobFailed: a hospital trained on other images.
+    """
+    for record in result.rounds:
+        for hospital, sent in record["participants"].items():
+            if sent["dataset_digest"] != admission.digests[hospital]:
+                raise JobFailed(
+                    f"{hospital} trained on other images than were validated",
+                    where=f"round {record['round_number']}",
+                    seen=f"digest {str(sent['dataset_digest'])[:16]}",
+                    cure=f"Materialize {hospital}/validated_images, then train again.",
+                )

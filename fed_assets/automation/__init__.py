@@ -1,0 +1,1 @@
+"""Jobs, and what starts them."""

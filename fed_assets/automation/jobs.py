@@ -1,0 +1,17 @@
+"""The jobs: the whole lifecycle, and training anew on what is validated already."""
+
+from __future__ import annotations
+
+from dagster import AssetSelection, define_asset_job
+
+federated_lifecycle = define_asset_job(
+    "federated_lifecycle",
+    selection=AssetSelection.all(),
+    description="From every hospital's images to the report, in one sandbox (the partition).",
+)
+
+retrain = define_asset_job(
+    "retrain",
+    selection=AssetSelection.assets("global_model").required_multi_asset_neighbors().downstream(),
+    description="Trains and reports anew on the images that were validated last.",
+)
