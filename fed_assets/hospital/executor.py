@@ -23,7 +23,8 @@ from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
-from fed_assets.hospital.training import Recipe, Stopped, train_round
+from fed_assets.hospital.recipe import Recipe
+from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.digests import weights_digest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,65 +14,10 @@ import numpy as np
 from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.augmentation import augment
 from fed_assets.hospital.network import scores
+from fed_assets.hospital.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How every hospital learns; the roster's `recipe`."""
-
-    learning_rate: float = 2e-3
-    local_epochs: int = 1
-    batch_size: int = 32
-    weight_decay: float = 1e-2
-    augment: bool = True
-    prior_correction: bool = True
-    schedule: str = "cosine"
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Recipe:
-        """Returns the recipe that a config describes; what it leaves out keeps its default.
-
-        Raises:
-            RunConfigError: a key is unknown or a value is out of range.
-        """
-        known = {field.name: field.type for field in fields(cls)}
-        for key, value in config.items():
-            if key not in known:
-                _refuse(key, value, f"known: {', '.join(known)}")
-            allowed = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
-            kind = allowed[str(known[key])]
-            if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
-                _refuse(key, value, f"a value of type {known[key]}")
-        recipe = cls(**config)
-        if not 0 < recipe.learning_rate <= 1:
-            _refuse("learning_rate", recipe.learning_rate, "above 0, at most 1")
-        if not 1 <= recipe.local_epochs <= 100:
-            _refuse("local_epochs", recipe.local_epochs, "1 to 100")
-        if not 1 <= recipe.batch_size <= 4096:
-            _refuse("batch_size", recipe.batch_size, "1 to 4096")
-        if not 0 <= recipe.weight_decay <= 1:
-            _refuse("weight_decay", recipe.weight_decay, "0 to 1")
-        if recipe.schedule not in ("cosine", "constant"):
-            _refuse("schedule", recipe.schedule, "cosine or constant")
-        return recipe
-
-    def learning_rate_at(self, progress: float) -> float:
-        """Returns the learning rate when this fraction (0 to 1) of all local work is done."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _refuse(key: str, value: Any, allowed: str) -> None:
-    raise RunConfigError(
-        "The recipe cannot be used",
-        where=f"recipe.{key}",
-        seen=str(value)[:80],
-        cure=f"Write {allowed}.",
-    )
 
 
 @dataclass(frozen=True)
@@ -134,9 +79,10 @@ def train_round(
     """Trains the network in place on one hospital's training images.
 
     Every round starts a fresh AdamW, whose learning rate falls along one cosine over all rounds.
-    The loss is cross-entropy on scores shifted by the log of the hospital's own class frequencies
-    (logit adjustment, Menon et al. 2021, arXiv:2007.07314, eq. 10): what is learned is then free
-    of the hospital's class balance, and no count has to leave it.
+    With `prior_correction`, what is learned is free of the hospital's own class balance, and no
+    count has to leave it: rare classes are drawn more often (see `draw_epoch`), and the loss is
+    cross-entropy on scores shifted by the log of the shares drawn (logit adjustment, Menon et al.
+    2021, arXiv:2007.07314, eq. 10).
 
     Args:
         network: with the global weights in it.
@@ -172,15 +118,15 @@ def train_round(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    shift = log_prior(labels[rows], classes).to(device) if recipe.prior_correction else 0.0
     batch_seed = round_seed(seed, hospital, round_number)
     torch.manual_seed(batch_seed)  # for dropout
     generator = torch.Generator().manual_seed(batch_seed)
     epochs = recipe.local_epochs
     total = 0.0
     for epoch in range(epochs):
-        order = rows[torch.randperm(len(rows), generator=generator).numpy()]
-        batches = even_batches(order, recipe.batch_size)
+        drawn = rows[draw_epoch(labels[rows], generator, balanced=recipe.prior_correction)]
+        shift = log_prior(labels[drawn], classes).to(device) if recipe.prior_correction else 0.0
+        batches = even_batches(drawn, recipe.batch_size)
         for step, batch in enumerate(batches):
             if should_stop():
                 raise Stopped
@@ -198,8 +144,8 @@ def train_round(
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             scaler.step(optimizer)
             scaler.update()
-            total += float(loss.detach()) * len(batch)
-    mean_loss = total / (len(rows) * epochs)
+            total += float(loss.detach()) * len(batch) / len(drawn)
+    mean_loss = total / epochs
     if not math.isfinite(mean_loss):
         raise RunConfigError(
             "Training diverged: the loss is no longer a finite number",
@@ -208,6 +154,31 @@ def train_round(
             cure="Lower the learning rate.",
         )
     return RoundMetrics(mean_loss, len(rows), time.perf_counter() - started)
+
+
+def draw_epoch(
+    labels: np.ndarray[Any, Any], generator: torch.Generator, *, balanced: bool
+) -> np.ndarray[Any, Any]:
+    """Returns the positions of one epoch's images in random order, about as many as there are.
+
+    Balanced, a class gets a share in proportion to the square root of its images (as in Mahajan et
+    al. 2018, arXiv:1805.00932): halfway to an even balance, so that the batches of hospitals with
+    different balances are more alike, and a few images are not repeated too often. None of a class
+    is drawn twice before all of it was drawn once.
+    """
+    import torch
+
+    if not balanced:
+        return torch.randperm(len(labels), generator=generator).numpy()
+    present, counts = np.unique(labels, return_counts=True)
+    wanted = np.sqrt(counts) / np.sqrt(counts).sum() * len(labels)
+    chosen = []
+    for label, count, images in zip(present, counts, wanted.round().clip(min=1), strict=True):
+        passes = range(math.ceil(images / count))
+        order = torch.cat([torch.randperm(int(count), generator=generator) for _ in passes])
+        chosen.append(np.flatnonzero(labels == label)[order[: int(images)].numpy()])
+    together = np.concatenate(chosen)
+    return np.asarray(together[torch.randperm(len(together), generator=generator).numpy()])
 
 
 def even_batches(rows: np.ndarray[Any, Any], batch_size: int) -> list[np.ndarray[Any, Any]]:

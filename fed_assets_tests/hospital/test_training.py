@@ -9,10 +9,11 @@ import torch
 
 from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.network import build_network
+from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.training import (
-    Recipe,
     RoundMetrics,
     Stopped,
+    draw_epoch,
     even_batches,
     log_prior,
     round_seed,
@@ -140,6 +141,28 @@ def test_prior_correction_takes_the_hospitals_class_balance_out_of_the_scores() 
     assert lean(prior_correction=True) == pytest.approx(0.5, abs=0.1)
 
 
+def test_an_epoch_draws_classes_by_the_root_of_their_images_and_repeats_none_too_soon() -> None:
+    labels = np.array([0] * 4 + [2] * 64)
+    drawn = draw_epoch(labels, torch.Generator().manual_seed(0), balanced=True)
+    assert np.bincount(labels[drawn]).tolist() == [14, 0, 54]  # 68 in shares of 2 to 8
+    assert np.bincount(drawn[labels[drawn] == 0]).max() == 4  # 14 draws of four images
+    assert np.bincount(drawn).max() == 4
+    assert len(set(drawn[labels[drawn] == 2].tolist())) == 54
+
+
+def test_an_epoch_without_balance_draws_every_image_once() -> None:
+    labels = np.array([0] * 4 + [1] * 64)
+    drawn = draw_epoch(labels, torch.Generator().manual_seed(0), balanced=False)
+    assert sorted(drawn.tolist()) == list(range(68))
+
+
+def test_an_epoch_of_one_class_or_one_image_draws_all_of_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for images in (1, 5):
+        drawn = draw_epoch(np.ones(images, np.int64), generator, balanced=True)
+        assert sorted(drawn.tolist()) == list(range(images))
+
+
 def test_a_class_without_images_counts_as_one_in_the_prior() -> None:
     prior = log_prior(np.array([0, 0, 0, 2]), 3).exp()
     assert prior.tolist() == pytest.approx([3 / 5, 1 / 5, 1 / 5])
@@ -192,34 +215,6 @@ def test_training_that_diverges_says_so() -> None:
             rounds=1,
             seed=0,
         )
-
-
-@pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        ({"learning_rates": 1e-3}, "learning_rates"),
-        ({"learning_rate": 0}, "learning_rate"),
-        ({"learning_rate": "fast"}, "learning_rate"),
-        ({"learning_rate": float("nan")}, "learning_rate"),
-        ({"local_epochs": 0}, "local_epochs"),
-        ({"local_epochs": 1.5}, "local_epochs"),
-        ({"batch_size": True}, "batch_size"),
-        ({"weight_decay": -1}, "weight_decay"),
-        ({"augment": 1}, "augment"),
-        ({"schedule": "linear"}, "schedule"),
-    ],
-)
-def test_a_recipe_that_cannot_be_used_names_its_key(config: dict[str, Any], named: str) -> None:
-    with pytest.raises(RunConfigError, match=rf"recipe\.{named}"):
-        Recipe.of(config)
-
-
-def test_the_cosine_falls_over_all_rounds_and_the_constant_schedule_does_not() -> None:
-    recipe = Recipe.of({"learning_rate": 1e-3})
-    assert recipe.learning_rate_at(0) == pytest.approx(1e-3)
-    assert recipe.learning_rate_at(0.5) == pytest.approx(5e-4)
-    assert recipe.learning_rate_at(1) == pytest.approx(0)
-    assert Recipe.of({"schedule": "constant"}).learning_rate_at(1) == 2e-3
 
 
 def test_every_hospital_and_round_has_a_seed_of_its_own() -> None:
