@@ -150,7 +150,7 @@ class Hospital(_Entry):
 class Recipe(_Entry):
     """How a hospital trains for one round."""
 
-    learning_rate: float = Field(default=1.2e-3, gt=0, le=1)
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
     local_epochs: int = Field(default=1, ge=1, le=100)
     batch_size: int = Field(default=32, ge=1, le=4096)
     weight_decay: float = Field(default=1e-2, ge=0)
