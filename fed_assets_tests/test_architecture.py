@@ -78,6 +78,7 @@ THIRD_PARTY_OF = {
 ENVIRONMENT = {
     "definitions.py": "the wiring",
     "cli.py": "the wiring",
+    "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "resources/dagster_run.py": "a job that a person starts gets that person's environment",
     "resources/federation.py": "the child needs PATH, and gets nothing else",
     "resources/tracking.py": "MLflow's telemetry can be switched off there alone",

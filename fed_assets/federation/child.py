@@ -10,27 +10,43 @@ import os
 import runpy
 import signal
 import sys
+import threading
+import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+WATCH_SECONDS = 0.5
 
 
 def die_with_parent(parent: int) -> None:
-    """Has Linux kill this process as soon as the process that started it is gone, however it went.
+    """Has this process killed as soon as the process that started it is gone, however it went.
 
-    To be exact, as soon as the *thread* that started it is gone: start it from one that stays.
+    Linux does it at once, and to be exact as soon as the *thread* that started it is gone: start
+    it from one that stays. Elsewhere a thread of this process looks twice a second.
 
     Args:
         parent: Process id of the starter. Where it is gone already, this process ends here.
     """
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        watch = threading.Thread(target=end_after, args=(parent,), daemon=True)
+        watch.start()
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def end_after(parent: int) -> None:
+    """Ends this process after its parent's end."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants whose parent has ended, to wait for them."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if sys.platform == "linux":
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from fed_assets.errors import FederationDidNotStart, JobFailed
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended
+from fed_assets.federation.forked import TEMPLATE
 from fed_assets.federation.outbox import read_failure, read_round
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.processes import Federation
@@ -96,6 +97,11 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
 
 
 def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> None:
+    if TEMPLATE in ended:
+        raise JobFailed(
+            "The process that all others are forked from ended",
+            seen=f"exit code {ended[TEMPLATE]}",
+        )
     if SERVER in ended:
         raise JobFailed(
             "The server's process ended",

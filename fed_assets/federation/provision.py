@@ -13,27 +13,52 @@ from fed_assets.errors import PortTaken, ProvisioningFailed
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
+from fed_assets.federation.site import TEMPORARY
 
 
 def provision(plan: FederationPlan) -> Kits:
-    """Makes new certificates and start-up kits in the plan's folder, readable by this user alone.
+    """Claims the plan's folder and makes certificates and start-up kits in it, see below."""
+    return make_kits(plan, claim_folder(plan))
 
-    The key of the certificate authority is removed at once, so that nobody can join later.
+
+def claim_folder(plan: FederationPlan) -> int:
+    """Makes the plan's folder, readable by this user alone, and returns the server's port.
 
     Raises:
         PortTaken: The plan names a port that is in use.
-        ProvisioningFailed: The folder holds a federation already, or NVFlare refused.
+        ProvisioningFailed: The folder holds a federation already.
         StorageError: The folder could not be written to.
     """
     folder = Path(plan.folder)
-    sites = folder / "sites"
-    if sites.exists():
+    if (folder / "sites").exists():
         raise ProvisioningFailed(
             "The folder already holds a federation",
             where=str(folder),
             cure="Give each run a folder of its own",
         )
     port = _port(plan.port)
+    with written("The federation", folder), _private_files():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        (folder / TEMPORARY).mkdir(exist_ok=True)
+    return port
+
+
+def make_kits(plan: FederationPlan, port: int) -> Kits:
+    """Makes new certificates and start-up kits in the plan's folder, readable by this user alone.
+
+    The key of the certificate authority is removed at once, so that nobody can join later.
+
+    Args:
+        plan: What will be run; its folder is claimed.
+        port: The server's.
+
+    Raises:
+        ProvisioningFailed: NVFlare refused.
+        StorageError: The folder could not be written to.
+    """
+    folder = Path(plan.folder)
+    sites = folder / "sites"
     kits = Kits(
         port=port,
         server=sites / HOST,
@@ -43,10 +68,7 @@ def provision(plan: FederationPlan) -> Kits:
     workshop = folder / "provisioning"
     with written("The federation", folder), _private_files():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            (folder / "tmp").mkdir(exist_ok=True)
-            _make_kits(plan, port, workshop).rename(sites)
+            _build(plan, port, workshop).rename(sites)
             for script in sites.glob("*/startup/*.sh"):
                 script.unlink()  # readable by everyone, and our processes need none
             write_policies(plan, kits)
@@ -81,7 +103,7 @@ def _private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def _make_kits(plan: FederationPlan, port: int, root: Path) -> Path:
+def _build(plan: FederationPlan, port: int, root: Path) -> Path:
     """Returns the folder that holds a kit per participant."""
     from nvflare.lighter.entity import Project
     from nvflare.lighter.impl.cert import CertBuilder

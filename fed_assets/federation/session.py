@@ -20,13 +20,15 @@ from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageEr
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.follow import follow_rounds, wait_for_hospitals
 from fed_assets.federation.job import write_job
+from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.outbox import forget_failure, read_round
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import Kits
-from fed_assets.federation.processes import running
+from fed_assets.federation.processes import running, stop
 from fed_assets.federation.progress import Event, Progress
-from fed_assets.federation.provision import provision
+from fed_assets.federation.provision import claim_folder, make_kits
 from fed_assets.federation.results import FederationResult, read_result
+from fed_assets.federation.site import TEMPORARY
 
 __all__ = ["Event", "Interrupted", "events_to_stdout", "run_federation", "stopped_by_signals"]
 
@@ -37,7 +39,12 @@ class Interrupted(BaseException):
     """A signal asked the run to stop. No Exception, so that nothing takes it for a failure."""
 
 
-def run_federation(plan: FederationPlan, on_event: Callable[[Event], None]) -> FederationResult:
+def run_federation(
+    plan: FederationPlan,
+    on_event: Callable[[Event], None],
+    *,
+    open_origin: Callable[[FederationPlan], Origin] = open_origin,
+) -> FederationResult:
     """Provisions a federation, runs its job to the last round and stops everything.
 
     Call it from a thread that outlives the run, best the main thread of a process of its own: its
@@ -50,6 +57,7 @@ def run_federation(plan: FederationPlan, on_event: Callable[[Event], None]) -> F
             (`ready`, `absent`: hospitals), `submitted` (`job_id`), one `round` per round (`round`:
             its record), `finished` (`result`). Each holds `elapsed_seconds` since the start. The
             run goes on when it returns.
+        open_origin: Says where its processes come from.
 
     Raises:
         ProvisioningFailed: No certificates or start-up kits could be made.
@@ -62,13 +70,10 @@ def run_federation(plan: FederationPlan, on_event: Callable[[Event], None]) -> F
     """
     progress = Progress(plan, on_event)
     _check_files(plan)
-    with progress.timed("provision"):
-        kits = provision(plan)
-    progress.reached("provisioned", port=kits.port)
+    port = claim_folder(plan)
     # NVFlare's session zips the job into the temporary folder.
-    tempfile.tempdir = str(Path(plan.folder) / "tmp")
-    admin = Admin(kits)
-    _run_job(progress, kits, admin)
+    tempfile.tempdir = str(Path(plan.folder) / TEMPORARY)
+    admin = _run_processes(progress, open_origin(plan), port)
     result = read_result(
         plan, seconds=progress.elapsed(), timings=progress.timings, commands=admin.commands
     )
@@ -76,14 +81,28 @@ def run_federation(plan: FederationPlan, on_event: Callable[[Event], None]) -> F
     return result
 
 
-def _run_job(progress: Progress, kits: Kits, admin: Admin) -> None:
+def _run_processes(progress: Progress, origin: Origin, port: int) -> Admin:
+    """Returns the admin session, closed, whose commands are recorded."""
+    plan = progress.plan
+    try:
+        with progress.timed("provision"):
+            kits = make_kits(plan, port)
+        progress.reached("provisioned", port=port)
+        admin = Admin(kits)
+        _run_job(progress, kits, admin, origin)
+    finally:
+        stop(origin)
+    return admin
+
+
+def _run_job(progress: Progress, kits: Kits, admin: Admin, origin: Origin) -> None:
     plan = progress.plan
     start_seconds = min(plan.start_timeout_seconds, progress.left())
     until = progress.elapsed() + start_seconds
     job_id = None
     stopping = progress.elapsed()
     try:
-        with running(kits, timeout_seconds=start_seconds) as federation:
+        with running(kits, timeout_seconds=start_seconds, origin=origin) as federation:
             try:
                 with progress.timed("start"):
                     admin.connect(max(until - progress.elapsed(), 1.0))

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended
 from fed_assets.federation.follow import wait_for_hospitals
 from fed_assets.federation.job import write_job
+from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.processes import running
 from fed_assets.federation.progress import Progress
@@ -52,10 +54,10 @@ def name_executor(job: Path, path: str, arguments: dict[str, Any]) -> None:
     config.write_text(json.dumps(content))
 
 
-def outcome(admin: Admin, job: Path, outbox: Path, hospital: Path) -> dict[str, Any]:
+def outcome(admin: Admin, job: Path, outbox: Path, hospitals: Iterable[Path]) -> dict[str, Any]:
     """Submits a job and returns how it ended, or that its first round was published.
 
-    The job process of one hospital stands for all of them.
+    Of the hospitals' job processes the first that ended tells: NVFlare then kills the others.
     """
     try:
         job_id = admin.submit(job)
@@ -65,8 +67,9 @@ def outcome(admin: Admin, job: Path, outbox: Path, hospital: Path) -> dict[str, 
         meta = admin.job(job_id)
         if (outbox / "rounds" / "0001").exists():
             return {"status": "ran", "detail": ""}
-        if ended := read_ended(hospital):
-            return {"status": "ended", "detail": ended["code"]}
+        if ended := [each for each in map(read_ended, hospitals) if each is not None]:
+            first = min(ended, key=lambda each: each["at"])
+            return {"status": "ended", "detail": first["code"]}
         if meta["status"].startswith("FINISHED"):
             return {"status": meta["status"], "detail": str(meta.get("job_deploy_detail"))}
         time.sleep(0.2)
@@ -78,7 +81,8 @@ def main() -> None:
     plan = FederationPlan.read(Path(sys.argv[1]))
     progress = Progress(plan, tell)
     kits = provision(plan)
-    with running(kits, timeout_seconds=60) as federation:
+    origin = open_origin(plan)
+    with running(kits, timeout_seconds=60, origin=origin) as federation:
         admin = Admin(kits)
         try:
             admin.connect(60)
@@ -90,8 +94,8 @@ def main() -> None:
                     with_code(job, Path(plan.folder) / "trace.txt")
                 else:
                     name_executor(job, "nvflare.app_common.np.np_trainer.NPTrainer", {})
-                hospital = kits.hospitals[plan.hospitals[0]]
-                tell({"event": name, **outcome(admin, job, Path(plan.outbox), hospital)})
+                hospitals = kits.hospitals.values()
+                tell({"event": name, **outcome(admin, job, Path(plan.outbox), hospitals)})
         finally:
             admin.close()
 

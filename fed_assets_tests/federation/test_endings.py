@@ -14,8 +14,8 @@ from fed_assets.errors import JobFailed, PortTaken, TimeLimitPassed
 
 pytestmark = pytest.mark.slow
 
-# Server and two clients, and the job process of each.
-WHOLE_FAMILY = 6
+# The template; and of server and two hospitals the supervisor, the main and the job process each.
+WHOLE_FAMILY = 10
 
 
 @pytest.fixture

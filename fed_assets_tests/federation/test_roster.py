@@ -57,7 +57,7 @@ def test_a_small_roster_takes_the_defaults(tmp_path: Path) -> None:
     assert roster.sharing() == ("north",)
     assert roster.data.source == PhantomSource(kind="phantom")
     assert (roster.rounds, roster.quorum, roster.seeds) == (15, None, (0,))
-    assert roster.recipe.learning_rate == 1.2e-3
+    assert roster.recipe.learning_rate == 2e-3
 
 
 def test_the_shipped_roster_is_ten_hospitals_that_share_out_pneumoniamnist() -> None:

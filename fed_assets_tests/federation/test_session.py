@@ -104,7 +104,7 @@ def test_mtls_hides_what_is_readable_in_the_clear(secured, clear):
 
 def test_every_process_listens_on_loopback_alone(secured, clear):
     for _, _, observed in (secured, clear):
-        assert observed["processes"] == 8
+        assert observed["processes"] == 13
         assert observed["listening"] == ["127.0.0.1"]
 
 

@@ -1,0 +1,104 @@
+"""Modules that are imported once, before any process of the federation is forked."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Iterable
+
+from fed_assets.errors import FederationDidNotStart
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.site import SITE_MODULES
+
+_EVERY_SITE = (
+    *SITE_MODULES,
+    "cryptography.hazmat.backends.openssl.backend",
+    "encodings.cp437",
+    "encodings.idna",
+    "numpy",
+    "safetensors.numpy",
+    "nvflare.apis.impl.job_def_manager",
+    "nvflare.app_common.job_schedulers.job_scheduler",
+    "nvflare.app_common.resource_consumers.gpu_resource_consumer",
+    "nvflare.app_common.resource_managers.gpu_resource_manager",
+    "nvflare.app_common.state_persistors.storage_state_persistor",
+    "nvflare.app_common.decomposers.numpy_decomposers",
+    "nvflare.app_common.storages.filesystem_storage",
+    "nvflare.fuel.utils.fobs.decomposers.core_decomposers",
+    "fed_assets.federation.controller",
+    "fed_assets.federation.launcher",
+)
+# An optimizer imports `torch._dynamo` when it is first built, which takes a second.
+_LEARNING = (
+    "torch",
+    "torch.optim",
+    "torch._dynamo",
+    "monai.bundle.config_parser",
+    "nvflare.app_common.executors.client_api_executor",
+    "pyarrow.dataset",
+)
+# Each process would otherwise import all of them when it opens its first connection.
+_DRIVERS = "nvflare.fuel.f3.drivers"
+# MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
+_OPTIONAL = {"matplotlib", "mlflow"}
+
+
+def modules_of(plan: FederationPlan) -> list[str]:
+    """Returns the names of what a plan's processes will import.
+
+    Where the executor needs no torch, neither does the template: none is preloaded then.
+    """
+    executor = plan.executor.rpartition(".")[0]
+    network = str(plan.network.get("_target_", "")).rpartition(".")[0]
+    learning = [*_LEARNING, network] if network else []
+    return [*_EVERY_SITE, _DRIVERS, *learning, executor]
+
+
+def preload(names: Iterable[str]) -> dict[str, str]:
+    """Imports modules, and keeps their objects from garbage collection, so that forks share them.
+
+    Returns:
+        Why each of those that could not be imported could not. It is no failure here: the process
+        that needs one of them will say so itself.
+    """
+    failures = {}
+    hidden = _OPTIONAL - sys.modules.keys()
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python hides one from imports
+    for name in names:
+        try:
+            module = importlib.import_module(name)
+            for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
+                importlib.import_module(f"{name}.{inner.name}")
+        except Exception as error:
+            failures[name] = f"{type(error).__name__}: {error}"
+    for name in hidden:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+    return failures
+
+
+def check_forkable(channel: int) -> None:
+    """Makes sure that forking is safe and passes nothing on: one thread, no open file but ours.
+
+    gRPC, once in use, has threads and descriptors of its own and does not survive a fork.
+
+    Raises:
+        FederationDidNotStart: An import left more.
+    """
+    threads = len(os.listdir("/proc/self/task"))
+    # Listing the folder takes a descriptor itself.
+    listed = [int(name) for name in os.listdir("/proc/self/fd")]
+    files = [number for number in listed if os.path.exists(f"/proc/self/fd/{number}")]
+    beyond = sorted(set(files) - {0, 1, 2, channel})
+    if threads != 1 or beyond:
+        opened = ", ".join(os.readlink(f"/proc/self/fd/{number}") for number in beyond)
+        raise FederationDidNotStart(
+            "The template cannot be forked",
+            seen=f"{threads} threads; open: {opened or 'nothing more'}",
+            cure="Report it: a preloaded module has opened a file or started a thread",
+        )

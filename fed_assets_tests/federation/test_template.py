@@ -1,0 +1,213 @@
+"""The template and what is forked from it, in real federations of two hospitals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fed_assets.errors import JobFailed
+from fed_assets_tests.federation.conftest import PROJECT
+
+pytestmark = pytest.mark.slow
+
+SPAWNING = "fed_assets_tests.federation.spawning_session"
+# The template; and of server and two hospitals the supervisor, the main and the job process each.
+WHOLE_FAMILY = 10
+
+
+@pytest.fixture
+def working(tmp_path, write_plan, behave, start_session):
+    """Returns a session in whose first round a hospital hangs, and its processes by their titles.
+
+    A round goes on without the hospital that hangs, but for longer than a test takes.
+    """
+    plan = write_plan(tmp_path, quorum=1)
+    behave(plan, "hospital_01", {1: "hang"})
+    session = start_session(plan)
+    session.until("submitted")
+    named = {}
+    while len(named) < WHOLE_FAMILY:  # in its first moment a fork still bears its parent's title
+        named = {title(member): member for member in session.working_family(WHOLE_FAMILY)}
+    return session, named
+
+
+def title(process):
+    """Returns `template`, or such as `supervisor hospital_01`, `client_train`, `worker_process`."""
+    words = process.cmdline()
+    if "fed_assets.federation.template" in words:
+        return "template"
+    return f"{words[0].rpartition('.')[2]} {words[1].removeprefix('uid=')}"
+
+
+def gone(processes, *, within_seconds):
+    deadline = time.monotonic() + within_seconds
+    while any(runs(process) for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def runs(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def sockets(process):
+    folder = Path(f"/proc/{process.pid}/fd")
+    links = (os.readlink(path) for path in folder.iterdir() if path.exists() or path.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
+
+
+def test_spawned_processes_give_the_same_bits_as_forked_ones(tmp_path, write_plan, start_session):
+    digests = {}
+    for name, module in [("forked", "fed_assets.federation.session"), ("spawned", SPAWNING)]:
+        (tmp_path / name).mkdir()
+        session = start_session(write_plan(tmp_path / name), module=module)
+        session.until("submitted")
+        processes = session.working_family(WHOLE_FAMILY if name == "forked" else 6)
+        template = any("fed_assets.federation.template" in each.cmdline() for each in processes)
+        assert template == (name == "forked")
+        assert session.finish() == 0, session.events
+        digests[name] = session.result["final_digest"]
+    assert digests["forked"] == digests["spawned"]
+
+
+def test_the_template_has_one_thread_one_channel_and_no_word_of_the_federation(working):
+    session, processes = working
+    template = processes["template"]
+    assert template.num_threads() == 1
+    assert template.children() == [
+        processes[f"supervisor {name}"] for name in ("server", "hospital_01", "hospital_02")
+    ]
+    # Its channel, and the pair through which it hears of ended children.
+    assert len(sockets(template)) == 3
+    for name, process in processes.items():
+        assert name == "template" or not sockets(template) & sockets(process), name
+    known = b" ".join(Path(f"/proc/{template.pid}/{part}").read_bytes() for part in ("environ",))
+    assert not any(name.encode() in known for name in session.plan.hospitals)
+    assert not any(file.path.startswith(session.plan.folder) for file in template.open_files())
+
+
+def test_each_process_lies_under_the_supervisor_of_its_own_site(working):
+    _, processes = working
+    for name in ("hospital_01", "hospital_02"):
+        children = processes[f"supervisor {name}"].children(recursive=True)
+        assert sorted(title(each) for each in children) == [
+            f"client_train {name}",
+            f"worker_process {name}",
+        ]
+
+
+def test_a_killed_supervisor_takes_its_site_with_it_and_no_other(working):
+    session, processes = working
+    processes["supervisor hospital_02"].kill()
+    site = [process for name, process in processes.items() if name.endswith("hospital_02")]
+    assert gone(site, within_seconds=1)
+    others = [process for name, process in processes.items() if not name.endswith("hospital_02")]
+    assert all(runs(process) for process in others)
+    session.process.send_signal(signal.SIGTERM)
+    assert session.finish() == 1
+    assert gone(others, within_seconds=0)
+
+
+def test_a_killed_client_takes_its_job_with_it(working):
+    session, processes = working
+    processes["client_train hospital_02"].kill()
+    assert gone([processes["worker_process hospital_02"]], within_seconds=1)
+    assert gone([processes["supervisor hospital_02"]], within_seconds=1)
+    session.process.send_signal(signal.SIGTERM)
+    assert session.finish() == 1
+
+
+def test_a_killed_template_ends_the_run_and_everything_in_it(working):
+    session, processes = working
+    processes["template"].kill()
+    assert gone(processes.values(), within_seconds=2)
+    assert session.finish() == 1
+    assert isinstance(session.failure, JobFailed)
+    assert "forked from" in session.failure.what
+    assert session.failure.seen == "exit code -9"
+
+
+def python(code):
+    """Runs a program, and returns what it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+CHECK = """
+import os, sys, threading
+from fed_assets.errors import FederationDidNotStart
+from fed_assets.federation.preload import check_forkable
+{before}
+try:
+    check_forkable(0)
+    print("forkable")
+except FederationDidNotStart as error:
+    print(error.seen)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "seen"),
+    [
+        ("", "forkable"),
+        ("threading.Thread(target=threading.Event().wait, daemon=True).start()", "2 threads"),
+        ("held = open(os.devnull)", "open: /dev/null"),
+        ("import grpc; held = grpc.insecure_channel('localhost:1')", "threads"),
+    ],
+)
+def test_a_template_with_a_thread_or_an_open_file_is_not_forked(before, seen):
+    assert seen in python(CHECK.format(before=before))
+
+
+def test_preloading_goes_on_past_what_cannot_be_imported_and_says_so():
+    code = """
+import sys
+from fed_assets.federation.preload import preload
+print(preload(["nowhere.at_all", "wave"]), "wave" in sys.modules)
+"""
+    assert (
+        python(code)
+        == "{'nowhere.at_all': \"ModuleNotFoundError: No module named 'nowhere'\"} True"
+    )
+
+
+def test_what_preloading_hides_can_be_imported_afterwards():
+    code = """
+import sys
+from fed_assets.federation.preload import preload
+preload(["monai.handlers.mlflow_handler"])
+before = "matplotlib" in sys.modules or "mlflow" in sys.modules
+import matplotlib
+print(before, matplotlib.__name__)
+"""
+    assert python(code) == "False matplotlib"
+
+
+def test_without_the_kernels_help_a_process_ends_soon_after_its_parent():
+    code = """
+import os, subprocess, sys
+null = subprocess.DEVNULL
+child = f"from fed_assets.federation.child import end_after; end_after({os.getpid()})"
+print(subprocess.Popen([sys.executable, "-c", child], stdout=null, stderr=null).pid)
+"""
+    pid = int(python(code))
+    try:
+        orphan = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return
+    assert gone([orphan], within_seconds=5)
