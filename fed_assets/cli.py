@@ -62,7 +62,7 @@ def run(
     leave_out: Annotated[list[str] | None, typer.Option(help="A hospital to go without.")] = None,
 ) -> None:
     """Run the federation in a sandbox, with a progress bar per round."""
-    from fed_assets.resources.dagster_run import execute, plan_launch
+    from fed_assets.resources.dagster_run import execute, plan_launch, run_config
 
     chosen = settings()
     require_enforced(find_sandbox(sandbox, configurable=chosen.configurable))
@@ -74,7 +74,7 @@ def run(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    config = _run_config(training, leave_out or [], job)
+    config = run_config(job, training=training, leave_out=leave_out or [])
     launch = plan_launch(home, job=job, sandbox=sandbox, config=config)
     out.print(f"$ {shlex.join(launch.command)}", soft_wrap=True, markup=False, style="dim")
     steps, rounds_bar = TextColumn("{task.description}"), BarColumn()
@@ -106,22 +106,6 @@ def run(
     if report["degraded"]:
         errors.print("[yellow]The run is degraded: a hospital was missing.[/] See the report.")
         raise typer.Exit(EXIT_DEGRADED)
-
-
-def _run_config(training: dict[str, Any], leave_out: list[str], job: str) -> dict[str, Any]:
-    ops: dict[str, Any] = {}
-    changed = {name: value for name, value in training.items() if value is not None}
-    if changed:
-        ops["federated_training"] = {"config": changed}
-    if leave_out and job == "retrain":
-        raise RunConfigError(
-            "retrain takes the hospitals that the last roster let in",
-            seen="--leave-out",
-            cure="Run federated_lifecycle with --leave-out",
-        )
-    if leave_out:
-        ops["federation_roster"] = {"config": {"leave_out": leave_out}}
-    return {"ops": ops} if ops else {}
 
 
 @app.command()
@@ -166,7 +150,8 @@ def _show_report(report: dict[str, Any], roster: Roster) -> None:
     )
     for heading in ("tested on", "images", "AUROC (95 % interval)", "accuracy", "F1"):
         table.add_column(heading)
-    rows = {"common test set": report["test"], **report["hospitals"]}
+    common = {"common test set": report["test"]} if report["test"]["images"] else {}
+    rows = {**common, **report["hospitals"]}
     for name, entry in rows.items():
         figures = [interval(entry[metric]) for metric in ("auroc", "accuracy", "f1")]
         table.add_row(name, str(entry["images"]), *figures)
@@ -242,8 +227,9 @@ def fetch(
 
 def main() -> None:
     """Runs the command line; errors of ours end it in one line and exit code 1."""
-    for polite_end in (signal.SIGTERM, signal.SIGHUP):
-        # Like Ctrl-C: what a run has started must not outlive it.
+    os.umask(0o077)
+    for polite_end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Like Ctrl-C, even where a shell had it ignored: what a run started must not outlive it.
         signal.signal(polite_end, signal.default_int_handler)
     try:
         app()

@@ -30,7 +30,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
         assets=[
             build_sandbox_asset(),
             *(asset for lane in lanes for asset in lane),
-            build_roster_asset(roster),
+            build_roster_asset(roster, settings),
             build_training_assets(roster, home),
             build_evaluation_asset(roster, settings),
         ],
@@ -52,6 +52,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
 
 
 def _load() -> Definitions:
+    os.umask(0o077)  # whatever this process writes is its owner's alone
     settings = settings_from(os.environ, working_directory=Path.cwd())
     settings.home.prepare()
     return build_definitions(settings, read_roster(settings.roster))

@@ -67,6 +67,7 @@ THIRD_PARTY_OF = {
     "resources/artifact_store.py": {"upath"},
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/hospital_runner.py": {"pydantic"},
+    "resources/dead_runs.py": {"psutil"},
     "resources/machine.py": {"psutil"},
     # MLflow copies it beside the weights, and serves with it where fed_assets is not installed.
     "resources/served_model.py": {"torch", "monai", "numpy", "safetensors"},

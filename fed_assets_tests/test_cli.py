@@ -19,24 +19,13 @@ import yaml
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets_tests.networks import SMALL_RESNET
 
 ROSTER = {
     "title": "Two small hospitals",
     "data": {"source": {"kind": "phantom", "images": 120, "test_images": 30, "size": 28}},
     "hospitals": [{"id": "north", "name": "North"}, {"id": "south", "name": "South"}],
-    "network": {
-        "_target_": "monai.networks.nets.ResNet",
-        "block": "basic",
-        "layers": [1, 1, 1, 1],
-        "block_inplanes": [8, 8, 16, 16],
-        "spatial_dims": 2,
-        "n_input_channels": "@channels",
-        "num_classes": "@classes",
-        "conv1_t_size": 3,
-        "conv1_t_stride": 1,
-        "no_max_pool": True,
-        "norm": ["group", {"num_groups": 4}],
-    },
+    "network": SMALL_RESNET,
     "rounds": 2,
 }
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
@@ -270,6 +259,32 @@ def test_a_run_that_is_interrupted_leaves_no_process(
     assert "everything that was started has been stopped" in told
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_process_and_the_next_one_is_not_kept_waiting(
+    environment: dict[str, str], tmp_path: Path, cli: Cli
+) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "fed_assets.cli", "run", "minimal"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env=environment,
+    )
+    end = time.monotonic() + 90
+    while not list(tmp_path.glob("home/federations/minimal/*/sites")):  # the pool's place is taken
+        assert run.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    started = psutil.Process(run.pid).children(recursive=True)
+    assert len(started) >= 2
+    run.kill()
+    run.wait()
+    _, alive = psutil.wait_procs(started, timeout=15)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    ran = cli("run", "minimal", "--rounds", "1")
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.slow

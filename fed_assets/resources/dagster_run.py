@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,18 +10,20 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FedAssetsError
+from fed_assets.errors import FedAssetsError, RunConfigError
 from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.home import Home
 
 LAUNCH_TAG = "fed_assets/launch"
 POLL_SECONDS = 0.3
+STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,37 @@ class Launch:
     log: Path
 
 
+def run_config(
+    job: str, *, training: Mapping[str, Any], leave_out: Sequence[str]
+) -> dict[str, Any]:
+    """Returns Dagster's run config for what a run changes of the roster; None changes nothing.
+
+    Raises:
+        RunConfigError: a value is out of range, or the job cannot leave a hospital out.
+    """
+    rate = training["learning_rate"]
+    if rate is not None and not 0 < rate <= 1:
+        raise RunConfigError(
+            "The learning rate cannot be used",
+            where="--learning-rate",
+            seen=str(rate),
+            cure="Give a number above 0 and at most 1",
+        )
+    ops: dict[str, Any] = {}
+    changed = {name: value for name, value in training.items() if value is not None}
+    if changed:
+        ops["federated_training"] = {"config": changed}
+    if leave_out and job == "retrain":
+        raise RunConfigError(
+            "retrain takes the hospitals that the last roster let in",
+            seen="--leave-out",
+            cure="Run federated_lifecycle with --leave-out",
+        )
+    if leave_out:
+        ops["federation_roster"] = {"config": {"leave_out": list(leave_out)}}
+    return {"ops": ops} if ops else {}
+
+
 def plan_launch(home: Home, *, job: str, sandbox: str, config: Mapping[str, Any]) -> Launch:
     """Returns the launch of a job in a sandbox, after writing its config beside its log."""
     tag = uuid.uuid4().hex
@@ -82,7 +116,7 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
     with (
         _instance(home) as instance,  # first: two processes must not create its tables at once
-        _running([sys.executable, "-m", *command], home, launch.log) as process,
+        _running(command, home, launch.log) as process,
     ):
         follower = _Follower(instance, launch.tag, on_progress)
         while process.poll() is None:
@@ -99,7 +133,8 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
 def _running(command: list[str], home: Home, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         process = subprocess.Popen(
-            command,
+            # Tied to this process: even `kill -9` of it ends the run, with all that it started.
+            [sys.executable, "-m", "fed_assets.federation.child", str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -111,14 +146,23 @@ def _running(command: list[str], home: Home, log: Path) -> Iterator[subprocess.P
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()  # a run that waits for its place in a pool heeds no signal
+                process.wait()
 
 
 @contextmanager
 def _instance(home: Home) -> Iterator[Any]:
+    """Yields Dagster's instance, without the runs that died; one process at a time makes it."""
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_config(str(home.instance)) as instance:
+    with (home.root / ".instance.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = DagsterInstance.from_config(str(home.instance))
+        bury_dead_runs(instance)
+    with instance:
         yield instance
 
 

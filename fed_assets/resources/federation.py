@@ -16,6 +16,7 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     ConfigurableResource,
+    InitResourceContext,
     PipesFileContextInjector,
     PipesFileMessageReader,
     PipesMessageHandler,
@@ -26,6 +27,7 @@ from dagster_pipes import PipesContextData
 from fed_assets.errors import JobFailed, TimeLimitPassed, error_from_record
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult, result_from_record
+from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 
 POLL_SECONDS = 0.1
 # The session ends its own processes within this time after it is asked to stop.
@@ -39,6 +41,12 @@ class LocalFederation(ConfigurableResource[Any]):
     NVFlare's sessions keep threads that never end, and gRPC does not like forks: neither may
     happen in Dagster's own process.
     """
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Signs the run in and ends those that died, before a step waits for a dead run's place."""
+        if context.instance is not None and context.run is not None:
+            bury_dead_runs(context.instance)
+            sign_in(context.instance, context.run.run_id)
 
     def run(
         self,

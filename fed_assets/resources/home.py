@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from fed_assets.errors import StorageError
+from fed_assets.errors import RunConfigError, StorageError
 
 INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
 PROBE_BYTES = 1 << 20
@@ -62,15 +62,22 @@ class Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.
 
         Raises:
+            RunConfigError: its path holds white space, at which NVFlare splits command lines.
             StorageError: the folder cannot be created or written.
         """
+        if any(character.isspace() for character in str(self.root)):
+            raise RunConfigError(
+                "The home's path holds white space, which NVFlare cannot use",
+                where=str(self.root),
+                cure="Set FED_ASSETS_HOME to a path without any",
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
             self.instance.mkdir(exist_ok=True, mode=0o700)
             settings = self.instance / "dagster.yaml"
             if not settings.exists() or settings.read_bytes() != INSTANCE_SETTINGS.read_bytes():
-                fresh = settings.with_name(f".dagster-{os.getpid()}.yaml")
+                fresh = settings.with_name(f".dagster-{uuid.uuid4().hex}.yaml")
                 shutil.copyfile(INSTANCE_SETTINGS, fresh)
                 fresh.replace(settings)  # another process may be reading it
             self.tracking.mkdir(exist_ok=True, mode=0o700)
@@ -82,7 +89,7 @@ class Home:
         return self
 
     def _probe(self) -> None:
-        probe = self.root / f".probe-{os.getpid()}"
+        probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             # On a full disk an empty file can still be made; Dagster's own tables need this much.
             probe.write_bytes(bytes(PROBE_BYTES))

@@ -85,13 +85,6 @@ def _home(settings: Settings) -> Finding:
         settings.home.prepare()
     except FedAssetsError as error:
         return _from_error("home", error)
-    if any(character.isspace() for character in str(settings.home.root)):
-        return Finding(
-            "home",
-            "missing",
-            f"{settings.home.root} holds white space, which NVFlare cannot use",
-            "Set FED_ASSETS_HOME to a path without any.",
-        )
     return Finding("home", "ok", str(settings.home.root))
 
 

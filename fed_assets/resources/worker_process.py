@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+WORKER = "fed_assets.hospital.worker"
 CLOSE_SECONDS = 5
 
 
@@ -51,7 +52,8 @@ class WorkerProcess:
             ) from None
         with open(descriptor, "ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fed_assets.hospital.worker"],
+                # Tied to this process, so that even `kill -9` of a run ends a busy worker.
+                [sys.executable, "-m", "fed_assets.federation.child", str(os.getpid()), WORKER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

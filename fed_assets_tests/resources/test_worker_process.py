@@ -36,6 +36,21 @@ identity = {"hospitals": {"north": {"store": str(store)}}, "previews": False}
 print(WorkerProcess(identity, log=store / "worker.log").pid, flush=True)
 os._exit(9)
 """
+START_BUSY_AND_DIE = """
+import os, sys, threading, time
+from pathlib import Path
+from fed_assets.resources.worker_process import WorkerProcess
+store = Path(sys.argv[1])
+identity = {"hospitals": {"north": {"store": str(store)}}, "previews": False}
+worker = WorkerProcess(identity, log=store / "worker.log")
+long = {"source": {"kind": "phantom", "images": 500_000, "test_images": 0, "size": 64}}
+asked = {"hospital": "north", "arguments": long | {"image_size": 64}, "timeout_seconds": 600}
+threading.Thread(target=worker.ask, args=("prepare_images",), kwargs=asked, daemon=True).start()
+while not list(store.glob("datasets/.partial*")):
+    time.sleep(0.05)
+print(worker.pid, flush=True)
+os._exit(9)
+"""
 Start = Callable[..., WorkerProcess]
 
 
@@ -53,6 +68,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield start
     for worker in started:
         worker.close()
+
+
+def ended(pid: int) -> bool:
+    """Returns whether a process is gone, or dead and not yet waited for."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def ask(
@@ -222,7 +245,18 @@ def test_a_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
         text=True,
     )
     pid = int(started.stdout)
-    wait_until(lambda: not psutil.pid_exists(pid))
+    wait_until(lambda: ended(pid))
+
+
+def test_a_busy_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", START_BUSY_AND_DIE, str(tmp_path / "north")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    pid = int(started.stdout)
+    wait_until(lambda: ended(pid))
 
 
 def test_the_log_lies_in_the_store_for_its_owner_alone(start: Start, tmp_path: Path) -> None:

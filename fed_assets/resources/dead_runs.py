@@ -1,0 +1,51 @@
+"""Runs whose process died without a word: marked as failed, and their places given back.
+
+Dagster holds a run's place in a pool until the run says that it ended. After `kill -9` or a power
+cut nobody says so, and every later run would wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+PROCESS_TAG = "fed_assets/process"
+
+
+def sign_in(instance: DagsterInstance, run_id: str) -> None:
+    """Notes in a run's tags which process of which machine it is."""
+    started = psutil.Process().create_time()
+    instance.add_run_tags(run_id, {PROCESS_TAG: f"{platform.node()} {os.getpid()} {started}"})
+
+
+def bury_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Returns the ids of the runs that signed in on this machine and died, after ending them."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    unfinished = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    buried = []
+    for run in instance.get_runs(RunsFilter(statuses=unfinished)):
+        signature = run.tags.get(PROCESS_TAG)
+        if signature is None or not _died(signature):
+            continue
+        instance.report_run_failed(run, "Its process ended without a word.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        buried.append(run.run_id)
+    return buried
+
+
+def _died(signature: str) -> bool:
+    machine, pid, started = signature.split(" ")
+    if machine != platform.node():
+        return False  # nobody here can tell
+    try:
+        process = psutil.Process(int(pid))
+        return process.create_time() != float(started) or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

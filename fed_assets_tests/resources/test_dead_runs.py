@@ -1,0 +1,93 @@
+"""A run that died without a word must not hold its place for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
+from fed_assets.resources.home import Home
+
+POOL = "gpu"
+SIGN_IN_AND_DIE = """
+import os, sys
+from dagster import DagsterInstance
+from fed_assets.resources.dead_runs import sign_in
+with DagsterInstance.from_config(sys.argv[1]) as instance:
+    sign_in(instance, sys.argv[2])
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    home = Home(tmp_path / "home").prepare()
+    with DagsterInstance.from_config(str(home.instance)) as instance:
+        yield instance
+
+
+def claim(instance: DagsterInstance, name: str) -> str:
+    """Returns the id of a run that has started and holds the only place of the pool."""
+    from dagster import job, op
+
+    @op
+    def nothing() -> None: ...
+
+    @job(name=name)
+    def one() -> None:
+        nothing()
+
+    run = instance.create_run_for_job(one, status=DagsterRunStatus.STARTED)
+    instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+    instance.event_log_storage.claim_concurrency_slot(POOL, run.run_id, "step")
+    return run.run_id
+
+
+def claimants(instance: DagsterInstance) -> set[str]:
+    return set(instance.event_log_storage.get_concurrency_info(POOL).active_run_ids)
+
+
+def test_a_run_whose_process_died_is_ended_and_gives_its_place_back(
+    instance: DagsterInstance,
+) -> None:
+    run = claim(instance, "died")
+    home = instance.root_directory
+    subprocess.run([sys.executable, "-c", SIGN_IN_AND_DIE, home, run], check=False)
+    assert claimants(instance) == {run}
+    assert bury_dead_runs(instance) == [run]
+    assert claimants(instance) == set()
+    buried = instance.get_run_by_id(run)
+    assert buried is not None
+    assert buried.status is DagsterRunStatus.FAILURE
+    assert bury_dead_runs(instance) == []
+
+
+def test_a_run_whose_process_lives_keeps_its_place(instance: DagsterInstance) -> None:
+    run = claim(instance, "lives")
+    sign_in(instance, run)
+    assert bury_dead_runs(instance) == []
+    assert claimants(instance) == {run}
+
+
+def test_a_process_id_that_was_given_out_again_is_not_taken_for_the_run(
+    instance: DagsterInstance,
+) -> None:
+    run = claim(instance, "reused")
+    sign_in(instance, run)
+    signed = instance.get_run_by_id(run)
+    assert signed is not None
+    machine, pid, _ = signed.tags["fed_assets/process"].split(" ")
+    instance.add_run_tags(run, {"fed_assets/process": f"{machine} {pid} {time.time() - 9e6}"})
+    assert bury_dead_runs(instance) == [run]
+
+
+def test_a_run_of_another_machine_is_left_alone(instance: DagsterInstance) -> None:
+    run = claim(instance, "elsewhere")
+    instance.add_run_tags(run, {"fed_assets/process": "elsewhere 1 0.0"})
+    assert bury_dead_runs(instance) == []
