@@ -4,7 +4,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,11 @@ from dagster import (
     MetadataValue,
 )
 
-from fed_assets.assets.expectation_checks import failed_expectations
 from fed_assets.assets.failures import clear_failures
-from fed_assets.assets.image_task import common_test_arguments
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
-from fed_assets.errors import DataError
-from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.admission import admission_from_record
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
@@ -74,9 +71,10 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admission_from_record(federation_roster)
-            prepare_common_test(roster, settings, sandbox, hospitals)
-            records = evaluate_everywhere(roster, sandbox, admission, global_model, hospitals)
-            report = describe_federation(roster, sandbox, admission, global_model, records)
+            common = federation_roster["common_test"]
+            places = ([COORDINATOR] if common else []) + list(admission.participants)
+            records = evaluate_everywhere(places, roster, sandbox, global_model, hospitals)
+            report = describe_federation(roster, sandbox, admission, common, global_model, records)
             folder = settings.home.report(sandbox.name)
             pictures = _write_report(report, folder)
             tracked = tracking.log_federation(
@@ -102,41 +100,14 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
     return evaluation_report
 
 
-def prepare_common_test(
-    roster: Roster, settings: Settings, sandbox: Sandbox, hospitals: LocalHospitalRunner
-) -> None:
-    """Prepares and validates the common test set, as a hospital does with its own images.
-
-    Raises:
-        DataError: it cannot be read, or its validation failed.
-    """
-    arguments = common_test_arguments(roster, data=settings.data, cache=settings.home.cache)
-    prepared = hospitals.ask(sandbox, COORDINATOR, "prepare_images", arguments)
-    report = hospitals.ask(
-        sandbox,
-        COORDINATOR,
-        "validate_images",
-        {
-            "expectations": dict(roster.data.expectations),
-            "required_classes": prepared["classes"],
-        },
-    )
-    if not report["passed"]:
-        raise DataError(
-            "The common test set's validation failed",
-            seen="; ".join(failed_expectations(report)),
-            cure="Mend the test split of the roster's `data.source`",
-        )
-
-
 def evaluate_everywhere(
+    places: Sequence[str],
     roster: Roster,
     sandbox: Sandbox,
-    admission: Admission,
     global_model: Mapping[str, Any],
     hospitals: LocalHospitalRunner,
 ) -> dict[str, dict[str, Any]]:
-    """Returns an evaluation record per participant, and the common test set's under `coordinator`.
+    """Returns an evaluation record per place: a hospital, or the coordinator's common test set.
 
     Raises:
         FedAssetsError: a hospital could not evaluate.
@@ -153,7 +124,6 @@ def evaluate_everywhere(
     def evaluate(name: str) -> dict[str, Any]:
         return hospitals.ask(sandbox, name, "evaluate", arguments)
 
-    places = [COORDINATOR, *admission.participants]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         return dict(zip(places, pool.map(evaluate, places), strict=True))
 
@@ -164,8 +134,9 @@ def _write_report(report: dict[str, Any], folder: Path) -> dict[str, str]:
     from fed_assets.reporting.markdown import metrics_table_markdown, picture_markdown
     from fed_assets.reporting.page import render_page
 
+    page = render_page(report).encode()  # first: what cannot be drawn is not written either
     write_whole(folder / REPORT_FILE, json.dumps(report, indent=1, allow_nan=False).encode())
-    write_whole(folder / PAGE_FILE, render_page(report).encode())
+    write_whole(folder / PAGE_FILE, page)
     pictures = {
         picture.name: picture_markdown(picture.content, picture.alt)
         for picture in draw_pictures(report, media="png")

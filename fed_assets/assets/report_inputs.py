@@ -23,6 +23,7 @@ def describe_federation(
     roster: Roster,
     sandbox: Sandbox,
     admission: Admission,
+    common: Mapping[str, Any] | None,
     global_model: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def describe_federation(
             data={
                 "name": "synthetic chest X-rays" if admission.synthetic else _data_name(roster),
                 "digest": admission.digest,
-                "synthetic": admission.synthetic,
+                # One made-up image is enough: no figure here may pass for a patient's.
+                "synthetic": admission.synthetic or bool(common and common["synthetic"]),
                 "classes": list(admission.classes),
             },
             roster=[
@@ -45,7 +47,7 @@ def describe_federation(
             excluded=admission.excluded,
             left_out=admission.left_out,
             rounds=global_model["rounds"],
-            test=records[COORDINATOR],
+            test=records.get(COORDINATOR),
             hospitals={name: records[name] for name in admission.participants},
             seconds=global_model["seconds"],
             seed=global_model["seed"],

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from dataclasses import asdict
 from typing import Any
 
 from dagster import (
@@ -19,12 +20,15 @@ from dagster import (
 )
 from pydantic import Field
 
+from fed_assets.assets.common_test import prepare_common_test
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.federation.admission import Admission, admit
 from fed_assets.federation.roster import Roster
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.resources.settings import Settings
 
 
 class RosterConfig(Config):
@@ -33,7 +37,7 @@ class RosterConfig(Config):
     leave_out: list[str] = Field(default=[], description="Ids of hospitals to leave out.")
 
 
-def build_roster_asset(roster: Roster) -> AssetsDefinition:
+def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     """Returns the asset `federation_roster` with its blocking check `quorum_met`."""
 
     @lifecycle_asset(
@@ -53,6 +57,7 @@ def build_roster_asset(roster: Roster) -> AssetsDefinition:
         context: AssetExecutionContext,
         config: RosterConfig,
         sandboxes: Sandboxes,
+        hospitals: LocalHospitalRunner,
         **validated: dict[str, Any],
     ) -> Materialized:
         """Who takes part in the federation, and who does not and why: one row per hospital.
@@ -60,14 +65,15 @@ def build_roster_asset(roster: Roster) -> AssetsDefinition:
         `quorum` is the least number of hospitals with which training may start.
         """
         with clear_failures():
-            chosen_sandbox(context, sandboxes)
+            sandbox = chosen_sandbox(context, sandboxes)
             admission = admit(
                 roster.hospital_ids, validated, quorum=roster.quorum, leave_out=config.leave_out
             )
+            common = prepare_common_test(roster, settings, sandbox, hospitals, admission)
         for hospital, reason in admission.excluded.items():
             context.log.warning(f"{hospital} does not take part: {reason}")
         return MaterializeResult(
-            value=admission.as_record(),
+            value=admission.as_record() | {"common_test": asdict(common) if common else None},
             data_version=DataVersion(admission.digest),
             metadata={
                 **synthetic_notice(admission.synthetic),
@@ -121,6 +127,6 @@ def _shortfall(admission: Admission) -> str:
     reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in hospitals.items())
     return (
         f"{len(admission.participants)} hospitals may take part, and {admission.quorum} have to. "
-        f"{reasons}. Mend these, leave them out by the run config `leave_out`, "
+        f"{reasons.rstrip('.')}. Mend these, leave them out by the run config `leave_out`, "
         "or lower the roster's `quorum`."
     )

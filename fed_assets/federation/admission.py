@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fed_assets.errors import RunConfigError
@@ -55,7 +55,8 @@ class Admission:
 def admission_from_record(record: Mapping[str, Any]) -> Admission:
     """Returns the admission that `Admission.as_record` described."""
     lists = {name: tuple(record[name]) for name in LISTS}
-    return Admission(**{**record, **lists})
+    known = {field.name: record[field.name] for field in fields(Admission)}
+    return Admission(**{**known, **lists})
 
 
 def admit(
@@ -98,8 +99,9 @@ def admit(
     for hospital in candidates:
         if kinds[hospital] != usual:
             excluded[hospital] = (
-                f"its images have {_described(kinds[hospital])}, "
-                f"and those of most hospitals {_described(usual)}"
+                f"its images have {describe_images(kinds[hospital])}, "
+                f"and those of most hospitals {describe_images(usual)}; "
+                "the roster's `data.classes` can name classes alike"
             )
     participants = tuple(hospital for hospital in candidates if hospital not in excluded)
     digests = {hospital: validated[hospital]["digest"] for hospital in participants}
@@ -125,6 +127,7 @@ def _kind(validated: Mapping[str, Any]) -> Kind:
     return tuple(validated["classes"]), validated["channels"], validated["image_size"]
 
 
-def _described(kind: Kind) -> str:
+def describe_images(kind: Kind) -> str:
+    """Returns classes, channels and size of a kind of images, for a message."""
     classes, channels, size = kind
     return f"the classes {', '.join(classes)}, {channels} channels and {size} pixels a side"

@@ -114,6 +114,7 @@ class Data(_Entry):
         "test": 0.10,
     }
     expectations: dict[str, float] = {}
+    common_test: bool = True
 
     @model_validator(mode="after")
     def _fractions_add_up(self) -> Data:

@@ -21,8 +21,11 @@ def explained(complaint: Any, path: Path, *, known: Iterable[str]) -> RosterErro
     place = ".".join(str(part) for part in complaint["loc"])
     match complaint["type"]:
         case "extra_forbidden":
-            close = difflib.get_close_matches(str(complaint["loc"][-1]), known, n=1)
+            entry = str(complaint["loc"][-1])
+            close = difflib.get_close_matches(entry, known, n=1)
             cure = f"Did you mean `{close[0]}`?" if close else "Remove it, or correct its spelling."
+            if entry in close:
+                cure = f"`{entry}` belongs elsewhere; fed_assets/roster.yaml shows where."
             return RosterError(
                 f"The roster has an unknown entry {place}", where=str(path), cure=cure
             )

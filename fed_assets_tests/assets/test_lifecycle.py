@@ -17,20 +17,8 @@ from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
+from fed_assets_tests.networks import SMALL_RESNET
 
-NETWORK = {
-    "_target_": "monai.networks.nets.ResNet",
-    "block": "basic",
-    "layers": [1, 1, 1, 1],
-    "block_inplanes": [8, 8, 16, 16],
-    "spatial_dims": 2,
-    "n_input_channels": "@channels",
-    "num_classes": "@classes",
-    "conv1_t_size": 3,
-    "conv1_t_stride": 1,
-    "no_max_pool": True,
-    "norm": ["group", {"num_groups": 4}],
-}
 TRAINS_OPENLY = {
     "transport": "mtls",
     "storage": "plain",
@@ -55,7 +43,7 @@ def entries() -> dict[str, Any]:
             "share": {"how": "iid"},
         },
         "hospitals": [{"id": name, "name": name} for name in ("north", "east", "south")],
-        "network": NETWORK,
+        "network": SMALL_RESNET,
         "rounds": 2,
     }
 
@@ -255,6 +243,30 @@ def test_leaving_out_a_hospital_that_is_not_there_is_refused(run: Run) -> None:
     result = run(*up_to_the_roster("north", "east", "south"), config=config)
     assert not result.success
     assert "nowhere" in failures(result)[0]
+
+
+def test_a_common_test_set_unlike_the_hospitals_is_refused_before_training(
+    run: Run, entries: dict[str, Any], tmp_path: Path
+) -> None:
+    for hospital in entries["hospitals"]:
+        folder = picture_folder(tmp_path / hospital["id"], per_class=12)
+        hospital["source"] = {"kind": "folder", "path": str(folder)}
+    steps = up_to_the_roster("north", "east", "south")
+    (refusal,) = failures(run(*steps))
+    assert refusal.startswith("The common test set is not like the hospitals' images")
+    assert "ill, well" in refusal
+    assert "data.common_test: no" in refusal
+    entries["data"]["common_test"] = False
+    result = run(*steps)
+    assert result.success
+    assert result.output_for_node("federation_roster")["common_test"] is None
+
+
+def test_a_made_up_common_test_set_is_known_as_one_from_the_roster_on(run: Run) -> None:
+    result = run(*up_to_the_roster("north", "east", "south"))
+    common = result.output_for_node("federation_roster")["common_test"]
+    assert common["images"] == 40
+    assert common["synthetic"] is True
 
 
 def event_log(tmp_path: Path) -> bytes:
