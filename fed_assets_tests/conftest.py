@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from fed_assets_tests.networks import SMALL_RESNET
+
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
@@ -89,19 +91,6 @@ def finished_lifecycle(tmp_path_factory: pytest.TempPathFactory) -> FinishedLife
 
 
 def _small_roster(hospitals: tuple[str, ...]) -> dict[str, object]:
-    network = {
-        "_target_": "monai.networks.nets.ResNet",
-        "block": "basic",
-        "layers": [1, 1, 1, 1],
-        "block_inplanes": [8, 8, 16, 16],
-        "spatial_dims": 2,
-        "n_input_channels": "@channels",
-        "num_classes": "@classes",
-        "conv1_t_size": 3,
-        "conv1_t_stride": 1,
-        "no_max_pool": True,
-        "norm": ["group", {"num_groups": 4}],
-    }
     return {
         "title": "Three small hospitals",
         "data": {
@@ -113,7 +102,7 @@ def _small_roster(hospitals: tuple[str, ...]) -> dict[str, object]:
             {"id": name, "name": f"The {name} hospital", "region": name, "owner": f"team:{name}"}
             for name in hospitals
         ],
-        "network": network,
+        "network": SMALL_RESNET,
         "rounds": 2,
     }
 

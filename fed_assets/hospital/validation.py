@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +49,7 @@ def validate_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]
     set_validated(store, None)
     required = list(arguments.get("required_classes") or dataset.classes)
     frame = read_manifest(dataset_folder(store, dataset.digest)).to_pandas()
+    _note_unreadable(frame)
     findings = find(frame, classes=dataset.classes, required=required, limits=limits)
     passed = all(finding.passed for finding in findings if finding.severity == "error")
     if passed:
@@ -57,6 +59,12 @@ def validate_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]
         "passed": passed,
         "findings": [asdict(finding) for finding in findings],
     }
+
+
+def _note_unreadable(manifest: pd.DataFrame) -> None:
+    """Names the unreadable images in the hospital's own log, for its data officer alone."""
+    for image_id in manifest.loc[~manifest["readable"], "image_id"]:
+        print(f"unreadable image: {image_id}", file=sys.stderr)
 
 
 def find(

@@ -10,45 +10,32 @@ from fed_assets.errors import RunConfigError
 from fed_assets.hospital.network import build_network, initial_weights, scores
 from fed_assets.hospital.weights import load_weights, read_weights, weights_of
 from fed_assets.privacy.digests import weights_digest
-
-RESNET: dict[str, Any] = {
-    "_target_": "monai.networks.nets.ResNet",
-    "block": "basic",
-    "layers": [1, 1, 1, 1],
-    "block_inplanes": [4, 4, 8, 8],
-    "spatial_dims": 2,
-    "n_input_channels": "@channels",
-    "num_classes": "@classes",
-    "conv1_t_size": 3,
-    "conv1_t_stride": 1,
-    "no_max_pool": True,
-    "norm": ["group", {"num_groups": 4}],
-}
+from fed_assets_tests.networks import SMALL_RESNET
 
 
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 9)])
 def test_channels_and_classes_are_filled_in(channels: int, classes: int) -> None:
-    network = build_network(RESNET, channels=channels, classes=classes, seed=0)
+    network = build_network(SMALL_RESNET, channels=channels, classes=classes, seed=0)
     output = scores(network, torch.zeros(2, channels, 28, 28), classes=classes)
     assert output.shape == (2, classes)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     digests = [
-        weights_digest(weights_of(build_network(RESNET, channels=1, classes=2, seed=seed)))
+        weights_digest(weights_of(build_network(SMALL_RESNET, channels=1, classes=2, seed=seed)))
         for seed in (0, 0, 1)
     ]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_no_activation_works_in_place() -> None:
-    network = build_network(RESNET, channels=1, classes=2)
+    network = build_network(SMALL_RESNET, channels=1, classes=2)
     assert any(hasattr(module, "inplace") for module in network.modules())
     assert not any(getattr(module, "inplace", False) for module in network.modules())
 
 
 def test_a_networks_norm_holds_in_every_block() -> None:
-    network = build_network(RESNET, channels=1, classes=2)
+    network = build_network(SMALL_RESNET, channels=1, classes=2)
     norms = [type(m) for m in network.modules() if "Norm" in type(m).__name__]
     assert len(norms) == 12
     assert set(norms) == {torch.nn.GroupNorm}
@@ -56,7 +43,7 @@ def test_a_networks_norm_holds_in_every_block() -> None:
 
 
 def test_batch_normalisation_stays_where_the_config_asks_for_it() -> None:
-    network = build_network({**RESNET, "norm": "batch"}, channels=1, classes=2)
+    network = build_network({**SMALL_RESNET, "norm": "batch"}, channels=1, classes=2)
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
     weights = weights_of(network)
     assert weights["layer1.0.bn1.num_batches_tracked"].shape == ()
@@ -95,7 +82,7 @@ def test_another_monai_network_drops_in() -> None:
 )
 def test_a_target_that_is_no_network_class_is_refused(target: Any) -> None:
     with pytest.raises(RunConfigError, match="_target_"):
-        build_network({**RESNET, "_target_": target}, channels=1, classes=2)
+        build_network({**SMALL_RESNET, "_target_": target}, channels=1, classes=2)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +102,13 @@ def test_a_config_cannot_run_read_or_fetch_anything_else(
     extra: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RunConfigError):
-        build_network({**RESNET, **extra}, channels=1, classes=2)
+        build_network({**SMALL_RESNET, **extra}, channels=1, classes=2)
     assert "ran" not in capsys.readouterr().out
 
 
 def test_a_config_that_does_not_build_names_its_target_and_the_reason() -> None:
     with pytest.raises(RunConfigError, match=r"monai\.networks\.nets\.ResNet .*nonesuch"):
-        build_network({**RESNET, "block": "nonesuch"}, channels=1, classes=2)
+        build_network({**SMALL_RESNET, "block": "nonesuch"}, channels=1, classes=2)
 
 
 def test_a_config_without_target_is_refused() -> None:
@@ -130,20 +117,20 @@ def test_a_config_without_target_is_refused() -> None:
 
 
 def test_a_network_that_scores_other_classes_is_refused() -> None:
-    network = build_network({**RESNET, "num_classes": 3}, channels=1, classes=2)
+    network = build_network({**SMALL_RESNET, "num_classes": 3}, channels=1, classes=2)
     with pytest.raises(RunConfigError, match="one score per class"):
         scores(network, torch.zeros(2, 1, 28, 28), classes=2)
 
 
 def test_a_network_for_other_channels_is_refused() -> None:
-    network = build_network({**RESNET, "n_input_channels": 3}, channels=1, classes=2)
+    network = build_network({**SMALL_RESNET, "n_input_channels": 3}, channels=1, classes=2)
     with pytest.raises(RunConfigError, match="cannot take the images"):
         scores(network, torch.zeros(2, 1, 28, 28), classes=2)
 
 
 def test_initial_weights_answers_with_digest_and_parameters(tmp_path: Path) -> None:
     path = tmp_path / "initial.safetensors"
-    arguments = {"network": RESNET, "channels": 1, "classes": 2, "seed": 3, "path": str(path)}
+    arguments = {"network": SMALL_RESNET, "channels": 1, "classes": 2, "seed": 3, "path": str(path)}
     answer = initial_weights(arguments, tmp_path)
     weights = read_weights(path)
     assert answer["digest"] == weights_digest(weights)

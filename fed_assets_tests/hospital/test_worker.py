@@ -16,6 +16,7 @@ import pytest
 
 from fed_assets.errors import error_from_record
 from fed_assets_tests.hospital.samples import write_dicom, write_folder, write_npz
+from fed_assets_tests.networks import SMALL_RESNET
 
 Request = dict[str, Any]
 
@@ -76,22 +77,14 @@ def test_images_are_prepared_validated_and_shown_by_one_process(tmp_path: Path) 
 
 def test_weights_are_drawn_and_evaluated_by_the_same_process(tmp_path: Path) -> None:
     weights = str(tmp_path / "initial.safetensors")
-    network = {
-        "_target_": "monai.networks.nets.ResNet",
-        "block": "basic",
-        "layers": [1, 1, 1, 1],
-        "block_inplanes": [8, 8, 8, 8],
-        "spatial_dims": 2,
-        "n_input_channels": "@channels",
-        "num_classes": "@classes",
-        "norm": ["group", {"num_groups": 4}],
-    }
     replies, err = _ask(
         _prepare(tmp_path, side=(20, 20)),
-        _request("initial_weights", network=network, channels=1, classes=2, seed=0, path=weights),
-        _request("evaluate", weights=weights, network=network, split="test", resamples=20),
+        _request(
+            "initial_weights", network=SMALL_RESNET, channels=1, classes=2, seed=0, path=weights
+        ),
+        _request("evaluate", weights=weights, network=SMALL_RESNET, split="test", resamples=20),
         _request("validate_images"),
-        _request("evaluate", weights=weights, network=network, split="test", resamples=20),
+        _request("evaluate", weights=weights, network=SMALL_RESNET, split="test", resamples=20),
         identity=_identity(tmp_path),
     )
     assert replies[1]["result"]["parameters"] > 1000

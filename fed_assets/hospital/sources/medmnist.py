@@ -114,6 +114,13 @@ def open_medmnist(
     if len({len(shape) for shape in image_shapes}) > 1:
         raise _unfit(path, "gray images in one split and colour in another")
     found = np.unique(np.concatenate(list(raw.values())))
+    if not classes and not np.array_equal(found, np.arange(len(found))):
+        raise SourceCorrupt(
+            "The labels are not 0, 1, 2 and so on",
+            where=str(path),
+            seen=", ".join(str(value) for value in found[:12]),
+            cure="Correct the labels, or name every class in the roster's `data.classes`",
+        )
     values = np.arange(len(classes)) if classes else found
     labels = {split: _index(column, values) for split, column in raw.items()}
     names = classes or tuple(str(value) for value in found)

@@ -56,12 +56,14 @@ def test_a_label_outside_the_declared_classes_is_unknown(tmp_path: Path) -> None
     assert set(labels) == {0, 1, -1}
 
 
-def test_labels_with_gaps_are_numbered_without_them(tmp_path: Path) -> None:
-    labels = np.array([[2], [7]] * 30)
+def test_a_label_out_of_range_is_refused_unless_the_classes_are_named(tmp_path: Path) -> None:
+    labels = np.array([[0], [1]] * 30)
+    labels[7] = 200
     path = write_npz(tmp_path / "a.npz", val=0, test=0, train_labels=labels)
-    source = open_medmnist(path)
-    assert source.classes == ("2", "7")
-    assert {record.label for record in source.records()} == {0, 1}
+    with pytest.raises(SourceCorrupt, match=r"not 0, 1, 2.*0, 1, 200.*data\.classes"):
+        open_medmnist(path)
+    source = open_medmnist(path, classes=("well", "ill"))
+    assert [record.label for record in source.records()].count(-1) == 1
 
 
 def test_a_file_with_train_alone_is_enough(tmp_path: Path) -> None:
