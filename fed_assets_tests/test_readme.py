@@ -1,0 +1,114 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fed_assets.cli import app
+from fed_assets.federation.roster import Hospital, read_roster
+from fed_assets.resources.settings import settings_from
+from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+
+PROJECT = Path(__file__).parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Returns the cells of the table whose first heading is this one."""
+    table = README.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in table]
+
+
+def commands() -> list[str]:
+    return re.findall(r"^make .*$", README, flags=re.MULTILINE)
+
+
+def test_every_make_target_in_the_readme_stands_in_the_makefile() -> None:
+    targets = {shlex.split(command)[1] for command in commands()}
+    assert {"demo", "test", "install"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE)
+
+
+def test_every_make_target_says_what_it_does() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)
+    assert phony
+    for target in phony.group(1).split():
+        assert re.search(rf"^{target}:.*## \S", MAKEFILE, flags=re.MULTILINE), target
+
+
+def test_every_command_in_the_readme_is_a_command() -> None:
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    groups = {group.name for group in app.registered_groups}
+    for command, _ in rows("command"):
+        assert shlex.split(command)[1] in known | groups, command
+
+
+def test_every_variable_in_the_readme_is_read_and_no_other(tmp_path: Path) -> None:
+    named = {row[0] for row in rows("variable")}
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+            asked.add(name)
+            return default
+
+    settings_from(Environment(), working_directory=tmp_path)
+    assert asked == named
+
+
+def test_the_control_table_says_what_the_presets_say() -> None:
+    for control, minimal, eyes_on, _ in rows("control"):
+        assert MINIMAL.value(control) == minimal
+        assert EYES_ON.value(control) == eyes_on
+
+
+def test_the_hospitals_in_the_readme_could_stand_in_a_roster(tmp_path: Path) -> None:
+    block = re.search(r"```yaml\n(hospitals:.*?)```", README, flags=re.DOTALL)
+    assert block
+    hospitals = yaml.safe_load(block.group(1))["hospitals"]
+    assert {Hospital.model_validate(entry).source.kind for entry in hospitals} == {  # type: ignore[union-attr]
+        "folder",
+        "dicom",
+        "medmnist",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PROJECT / "examples").glob("*.yaml")), ids=lambda path: str(path.stem)
+)
+def test_every_example_is_a_roster_that_can_be_read(path: Path) -> None:
+    assert len(read_roster(path).hospitals) >= 10
+
+
+def test_every_picture_in_the_readme_is_there_and_light() -> None:
+    pictures = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", README)
+    assert pictures
+    for alt, path in pictures:
+        assert len(alt) > 20
+        assert 0 < (PROJECT / path).stat().st_size < 400_000
+
+
+def test_the_figures_in_the_readme_are_the_measured_ones() -> None:
+    quality = json.loads((PROJECT / "benchmarks/results/quality.json").read_text())
+    assert f"{quality['auroc_mean']:.3f}" in README
+    assert f"{quality['accuracy_mean']:.3f}" in README
+
+
+def test_the_seconds_in_the_readme_are_the_measured_ones() -> None:
+    for sandbox in ("minimal", "eyes_on"):
+        measured = json.loads(
+            (PROJECT / f"benchmarks/results/lifecycle-{sandbox}.json").read_text()
+        )
+        assert f"| `{sandbox}` | {measured['seconds']:.0f} s |" in README
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert not re.search(r"@[A-Z]{3,}@|TODO|FIXME", README)
