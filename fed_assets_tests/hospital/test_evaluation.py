@@ -14,8 +14,8 @@ from fed_assets.hospital.metrics import Predictions
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.store import set_validated
 from fed_assets.hospital.weights import weights_of, write_weights
-from fed_assets_tests.hospital.test_network import RESNET
 from fed_assets_tests.hospital.test_training import bright_and_dark
+from fed_assets_tests.networks import SMALL_RESNET
 
 
 def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **arguments: Any) -> Path:
@@ -37,7 +37,7 @@ def a_validated_store(folder: Path, **arguments: Any) -> Path:
 
 
 def weights_file(folder: Path, *, classes: int = 2) -> Path:
-    network = build_network(RESNET, channels=1, classes=classes, seed=0)
+    network = build_network(SMALL_RESNET, channels=1, classes=classes, seed=0)
     write_weights(weights_of(network), folder / "global.safetensors")
     return folder / "global.safetensors"
 
@@ -48,7 +48,7 @@ def test_the_record_is_whole_and_json(tmp_path: Path, classes: int) -> None:
     answer = evaluate(
         {
             "weights": str(weights_file(tmp_path, classes=classes)),
-            "network": RESNET,
+            "network": SMALL_RESNET,
             "split": "test",
             "resamples": 50,
             "seed": 0,
@@ -68,7 +68,7 @@ def test_the_record_is_whole_and_json(tmp_path: Path, classes: int) -> None:
 
 def test_the_same_weights_give_the_same_record(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path)
-    arguments = {"weights": str(weights_file(tmp_path)), "network": RESNET, "resamples": 20}
+    arguments = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "resamples": 20}
     first, second = evaluate(arguments, store), evaluate(arguments, store)
     del first["seconds"], second["seconds"]
     assert first == second
@@ -76,7 +76,7 @@ def test_the_same_weights_give_the_same_record(tmp_path: Path) -> None:
 
 def test_images_that_no_validation_let_through_are_not_evaluated(tmp_path: Path) -> None:
     store = a_store(tmp_path)
-    arguments = {"weights": str(weights_file(tmp_path)), "network": RESNET, "resamples": 0}
+    arguments = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "resamples": 0}
     with pytest.raises(NotValidated):
         evaluate(arguments, store)
     assert evaluate(arguments, store, validated=False)["images"] == 24
@@ -84,7 +84,7 @@ def test_images_that_no_validation_let_through_are_not_evaluated(tmp_path: Path)
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path, only_split="test")
-    arguments = {"weights": str(weights_file(tmp_path)), "network": RESNET, "split": "train"}
+    arguments = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "split": "train"}
     with pytest.raises(NoImages, match="no image to evaluate"):
         evaluate(arguments, store)
 
@@ -93,12 +93,12 @@ def test_weights_of_other_classes_are_refused(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path)
     weights = weights_file(tmp_path, classes=5)
     with pytest.raises(RunConfigError, match="do not fit"):
-        evaluate({"weights": str(weights), "network": RESNET}, store)
+        evaluate({"weights": str(weights), "network": SMALL_RESNET}, store)
 
 
 def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunConfigError, match="threshold"):
-        evaluate({"weights": "", "network": RESNET, "threshold": 50}, tmp_path)
+        evaluate({"weights": "", "network": SMALL_RESNET, "threshold": 50}, tmp_path)
 
 
 def test_a_hospital_with_one_class_gets_nulls_where_nothing_is_defined() -> None:
@@ -124,7 +124,7 @@ def test_the_threshold_moves_the_confusion_and_not_the_curve() -> None:
 
 def test_predictions_do_not_depend_on_the_batch_they_are_in() -> None:
     images, _ = bright_and_dark(300)
-    network = build_network(RESNET, channels=1, classes=2, seed=0)
+    network = build_network(SMALL_RESNET, channels=1, classes=2, seed=0)
     together = predict(network, images, np.arange(300), classes=2)
     alone = predict(network, images, np.array([7, 299]), classes=2)
     assert together[[7, 299]] == pytest.approx(alone, abs=1e-6)

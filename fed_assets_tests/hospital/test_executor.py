@@ -20,7 +20,7 @@ from fed_assets.hospital.network import build_network
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
-from fed_assets_tests.hospital.test_network import RESNET
+from fed_assets_tests.networks import SMALL_RESNET
 
 
 def a_site(folder: Path, store: Path, *, name: str = "hospital_01") -> FLContext:
@@ -36,7 +36,7 @@ def a_site(folder: Path, store: Path, *, name: str = "hospital_01") -> FLContext
 
 
 def global_weights(*, classes: int = 2) -> dict[str, Any]:
-    return weights_of(build_network(RESNET, channels=1, classes=classes, seed=0))
+    return weights_of(build_network(SMALL_RESNET, channels=1, classes=classes, seed=0))
 
 
 def a_task(*, weights: dict[str, Any] | None = None, **meta: Any) -> Shareable:
@@ -45,7 +45,7 @@ def a_task(*, weights: dict[str, Any] | None = None, **meta: Any) -> Shareable:
         "rounds": 5,
         "seed": 0,
         "recipe": {"batch_size": 16},
-        "network": RESNET,
+        "network": SMALL_RESNET,
         "classes": 2,
         "channels": 1,
     }

@@ -22,7 +22,7 @@ from fed_assets.hospital.training import (
 )
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.digests import weights_digest
-from fed_assets_tests.hospital.test_network import RESNET
+from fed_assets_tests.networks import SMALL_RESNET
 
 
 def bright_and_dark(images: int = 48, *, classes: int = 2) -> tuple[Any, Any]:
@@ -43,7 +43,7 @@ def trained(
     hospital: str = "hospital_01",
     round_number: int = 1,
     classes: int = 2,
-    config: dict[str, Any] = RESNET,
+    config: dict[str, Any] = SMALL_RESNET,
     **more: Any,
 ) -> tuple[torch.nn.Module, RoundMetrics]:
     network = build_network(config, channels=1, classes=classes, seed=0)
@@ -100,7 +100,7 @@ def test_only_the_rows_given_are_learned_from() -> None:
 @pytest.mark.parametrize("images", [1, 2, 33])
 def test_very_few_images_and_one_more_than_a_batch_are_fine(images: int, norm: Any) -> None:
     pixels, labels = bright_and_dark(images)
-    network, metrics = trained(images=pixels, labels=labels, config={**RESNET, "norm": norm})
+    network, metrics = trained(images=pixels, labels=labels, config={**SMALL_RESNET, "norm": norm})
     assert metrics.examples == images
     assert all(np.isfinite(w).all() for w in weights_of(network).values())
 
@@ -199,7 +199,7 @@ def test_a_round_stops_between_batches_when_asked() -> None:
 
 def test_training_that_diverges_says_so() -> None:
     images, labels = bright_and_dark()
-    network = build_network(RESNET, channels=1, classes=2, seed=0)
+    network = build_network(SMALL_RESNET, channels=1, classes=2, seed=0)
     with torch.no_grad():
         network.get_parameter("fc.weight").fill_(float("inf"))
     with pytest.raises(RunConfigError, match="diverged"):

@@ -10,13 +10,13 @@ from fed_assets.errors import RunConfigError, StorageError
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.weights import load_weights, read_weights, weights_of, write_weights
 from fed_assets.privacy.digests import weights_digest
-from fed_assets_tests.hospital.test_network import RESNET
+from fed_assets_tests.networks import SMALL_RESNET
 
 
 def test_weights_survive_the_file_and_the_network(tmp_path: Path) -> None:
-    weights = weights_of(build_network(RESNET, channels=1, classes=2, seed=0))
+    weights = weights_of(build_network(SMALL_RESNET, channels=1, classes=2, seed=0))
     write_weights(weights, tmp_path / "deeper" / "w.safetensors")
-    other = build_network(RESNET, channels=1, classes=2, seed=1)
+    other = build_network(SMALL_RESNET, channels=1, classes=2, seed=1)
     load_weights(other, read_weights(tmp_path / "deeper" / "w.safetensors"))
     assert weights_digest(weights_of(other)) == weights_digest(weights)
     assert [p.name for p in (tmp_path / "deeper").iterdir()] == ["w.safetensors"]
@@ -43,9 +43,9 @@ def _not_a_number(weights: dict[str, Any]) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(spoil: Any, seen: str) -> None:
-    network = build_network(RESNET, channels=1, classes=2, seed=0)
+    network = build_network(SMALL_RESNET, channels=1, classes=2, seed=0)
     before = weights_digest(weights_of(network))
-    weights = weights_of(build_network(RESNET, channels=1, classes=2, seed=1))
+    weights = weights_of(build_network(SMALL_RESNET, channels=1, classes=2, seed=1))
     spoil(weights)
     with pytest.raises(RunConfigError, match=seen):
         load_weights(network, weights)

@@ -10,7 +10,7 @@ import yaml
 
 from fed_assets.resources.settings import SHIPPED_ROSTER
 
-RESNET = yaml.safe_load(SHIPPED_ROSTER.read_text())["network"]
+SMALL_RESNET = yaml.safe_load(SHIPPED_ROSTER.read_text())["network"]
 DENSENET = {
     "_target_": "monai.networks.nets.DenseNet121",
     "spatial_dims": 2,
@@ -26,10 +26,10 @@ DENSENET = {
 @pytest.mark.parametrize(
     ("network", "channels", "classes", "size"),
     [
-        (RESNET, 1, 2, 28),
-        (RESNET, 3, 8, 20),
-        ({**RESNET, "norm": ["instance", {"affine": True}]}, 1, 2, 28),
-        ({**RESNET, "norm": "batch"}, 1, 2, 28),
+        (SMALL_RESNET, 1, 2, 28),
+        (SMALL_RESNET, 3, 8, 20),
+        ({**SMALL_RESNET, "norm": ["instance", {"affine": True}]}, 1, 2, 28),
+        ({**SMALL_RESNET, "norm": "batch"}, 1, 2, 28),
         (DENSENET, 3, 4, 32),
     ],
     ids=["resnet", "rgb", "instance-norm", "batch-norm", "densenet"],
