@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fed_assets.federation.spawned import Spawned
 from fed_assets.resources.worker_process import WorkerProcess
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,8 @@ def measure(images: int, home: Path) -> dict[str, Any]:
             "statistics": "full",
         }
         source = {"kind": "phantom", "images": images, "test_images": 0, "size": SIDE}
-        worker = WorkerProcess(identity, log=store / "worker.log")
+        origin = Spawned()  # a fork's peak memory would hold what its template has loaded
+        worker = WorkerProcess(origin, HOSPITAL, identity, store=store)
         try:
             limits = {"hospital": HOSPITAL, "timeout_seconds": 3600.0}
             arguments = {"source": source, "image_size": SIDE}
@@ -47,6 +49,7 @@ def measure(images: int, home: Path) -> dict[str, Any]:
             validated = worker.ask("validate_images", arguments={}, **limits)
         finally:
             worker.close()
+            origin.close()
         if not validated["passed"] or prepared["images"] != images:
             sys.exit(f"{images} images were not let through: {validated['findings']}")
         stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())

@@ -41,6 +41,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             "hospitals": LocalHospitalRunner(
                 home_folder=str(home.root),
                 hospitals=list(roster.hospital_ids),
+                network=str(roster.network["_target_"]),
                 task_timeout_seconds=roster.federation.task_timeout_seconds,
             ),
             "federation": LocalFederation(),

@@ -21,6 +21,7 @@ FedAssetsError
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
 │   ├── PortTaken               the server's port is in use
+│   ├── ProcessNotStarted       a process that was asked for did not come
 │   ├── FederationDidNotStart   server or clients were not ready in time
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
@@ -204,6 +205,10 @@ class PortTaken(FederationError):
     """The server's port is in use."""
 
     cure = "End the process that holds the port, or set the roster's `federation.port` to 0."
+
+
+class ProcessNotStarted(FederationError):
+    """A process that was asked for did not come to be."""
 
 
 class FederationDidNotStart(FederationError):

@@ -53,6 +53,7 @@ THIRD_PARTY_OF = {
     "assets/roster.py": {"pydantic"},  # fields of the run config
     "assets/training.py": {"pydantic"},
     "federation/processes.py": {"psutil"},
+    "federation/spawned.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
@@ -80,10 +81,9 @@ ENVIRONMENT = {
     "definitions.py": "the wiring",
     "cli.py": "the wiring",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
+    "federation/program.py": "which graphics cards there are is passed on",
     "resources/dagster_run.py": "a job that a person starts gets that person's environment",
-    "resources/federation.py": "the child needs PATH, and gets nothing else",
     "resources/tracking.py": "MLflow's telemetry can be switched off there alone",
-    "resources/worker_process.py": "the child needs PATH, and gets nothing else",
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "_pickle"}
 

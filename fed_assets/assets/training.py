@@ -30,6 +30,7 @@ from fed_assets.assets.rounds import (
 )
 from fed_assets.errors import JobFailed
 from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.roster import Recipe, Roster
@@ -137,7 +138,7 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
                 },
             )
             context.log.info(f"The network has {first['parameters']:,} parameters.")
-            result = _run(context, federation, plan)
+            result = _run(context, federation, plan, hospitals.origin())
             _require_validated_images(result, admission)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)
         for name in admission.participants:
@@ -189,7 +190,10 @@ def plan_training(
 
 
 def _run(
-    context: AssetExecutionContext, federation: LocalFederation, plan: FederationPlan
+    context: AssetExecutionContext,
+    federation: LocalFederation,
+    plan: FederationPlan,
+    origin: Origin,
 ) -> FederationResult:
     """Runs the plan; logs and observes each round when it is done."""
 
@@ -200,7 +204,7 @@ def _run(
             elapsed = event["elapsed_seconds"]
             context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")
 
-    return federation.run(context, plan, on_event)
+    return federation.run(context, plan, on_event, origin=origin)
 
 
 def _require_validated_images(result: FederationResult, admission: Admission) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from fed_assets.errors import FederationDidNotStart, JobFailed
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended
-from fed_assets.federation.forked import TEMPLATE
 from fed_assets.federation.outbox import read_failure, read_round
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.processes import Federation
@@ -97,11 +96,8 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
 
 
 def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> None:
-    if TEMPLATE in ended:
-        raise JobFailed(
-            "The process that all others are forked from ended",
-            seen=f"exit code {ended[TEMPLATE]}",
-        )
+    if reason := federation.origin.broken():
+        raise JobFailed("The process that all others are forked from ended", seen=reason)
     if SERVER in ended:
         raise JobFailed(
             "The server's process ended",

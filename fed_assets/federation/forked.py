@@ -1,9 +1,11 @@
-"""A federation's processes as forks of one template, which imports what they need once."""
+"""Processes as forks of one template, which imports what they need once."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,90 +14,169 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from fed_assets.errors import FederationDidNotStart
+from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.happenings import channel_pair, hear, tell
-from fed_assets.federation.site import BARE_ENVIRONMENT, Site
+from fed_assets.federation.program import BARE_ENVIRONMENT, Program
 
 # Room for the titles of the forks, which are written over the template's own command line.
 _ROOM = "-" * 160
-TEMPLATE = "template"
-# Its end of the channel closes shortly before it can be waited for.
+# Its end of the mailbox closes shortly before it can be waited for.
 END_SECONDS = 1.0
 
 
-class Forked:
-    """Starts a template at once; it loads its modules while other work goes on.
+def start_template(preload: Iterable[str], temporary: Path) -> Forked:
+    """Starts a template, which loads its modules while other work goes on.
 
-    The template is tied to the thread that makes this, and every process to the template.
+    It is tied to the thread that calls this, and every process to it.
 
     Args:
-        preload: Names of the modules that the template imports.
-        temporary: Folder for what an import may write.
+        preload: Names of the modules that it imports.
+        temporary: Absolute path of a folder for what an import may write.
+    """
+    mailbox, theirs = channel_pair()
+    module = ("-m", "fed_assets.federation.template")
+    with theirs:
+        template = subprocess.Popen(
+            [sys.executable, *module, str(theirs.fileno()), str(os.getpid()), _ROOM],
+            cwd=temporary,
+            env={**BARE_ENVIRONMENT, "HOME": str(temporary), "TMPDIR": str(temporary)},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    tell(mailbox, {"preload": list(preload)})
+    return Forked(mailbox, template)
+
+
+class Forked:
+    """Has a template fork processes.
+
+    Args:
+        mailbox: Where the template takes requests from; others may write to it too.
+        template: The template, where it was started here.
     """
 
-    def __init__(self, preload: Iterable[str], temporary: Path) -> None:
-        self._channel, theirs = channel_pair()
-        self._started: dict[str, int] = {}
-        self._ended: dict[str, int] = {}
-        module = ("-m", "fed_assets.federation.template")
-        with theirs:
-            self._template = subprocess.Popen(
-                [sys.executable, *module, str(theirs.fileno()), str(os.getpid()), _ROOM],
-                cwd=temporary,
-                env={**BARE_ENVIRONMENT, "HOME": str(temporary), "TMPDIR": str(temporary)},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        tell(self._channel, {"preload": list(preload)})
+    def __init__(
+        self, mailbox: socket.socket, template: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self._mailbox = mailbox
+        self._template = template
+        self._started: list[ForkedProcess] = []
 
-    def start(self, site: Site, seconds: float) -> int:
-        """Has the template fork a site's supervisor, and returns its process id.
+    def start(
+        self, site: str, program: Program, channel: socket.socket | None = None
+    ) -> ForkedProcess:
+        """Has a program forked for a site; it gets a socket, if one is given, as its stdin."""
+        lifeline, theirs = channel_pair()
+        with theirs:
+            descriptors = [each.fileno() for each in (theirs, channel) if each is not None]
+            tell(self._mailbox, {"site": site, "run": asdict(program)}, descriptors)
+        process = ForkedProcess(program.title, lifeline)
+        self._started = [each for each in self._started if each.ended() is None] + [process]
+        return process
+
+    def broken(self) -> str | None:
+        """Returns how the template ended, if it did: all others died with it."""
+        poll = select.poll()
+        if self._mailbox.fileno() != -1:
+            poll.register(self._mailbox, 0)  # of an end alone it tells unasked
+            if not poll.poll(0):
+                return None
+        if self._template is None:
+            return "its mailbox is closed"
+        with suppress(subprocess.TimeoutExpired):
+            self._template.wait(END_SECONDS)
+        return f"exit code {self._template.returncode}"
+
+    def lent(self) -> socket.socket:
+        """Returns the mailbox, to make another `Forked` of."""
+        return self._mailbox
+
+    def close(self) -> None:
+        """Ends what was started here, and the template, if it was."""
+        for process in self._started:
+            process.end()
+        for process in self._started:
+            process.gone(END_SECONDS)
+        self._mailbox.close()
+        if self._template is not None:
+            try:
+                self._template.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._template.kill()
+                self._template.wait()
+
+
+class ForkedProcess:
+    """A process at the other end of a lifeline, see `supervisor`."""
+
+    def __init__(self, title: str, lifeline: socket.socket) -> None:
+        self._title = title
+        self._lifeline = lifeline
+        self._pid: int | None = None
+        self._supervisor: int | None = None
+        self._code: int | None = None
+
+    def pid(self, seconds: float) -> int:
+        """Returns its process id.
 
         Raises:
-            FederationDidNotStart: The template has ended, or did not answer in time.
+            ProcessNotStarted: The template has ended, or did not answer in time.
         """
         deadline = time.monotonic() + seconds
-        tell(self._channel, {"start": asdict(site)})
-        while site.name not in self._started:
-            if not self._hears(max(deadline - time.monotonic(), 0.0)):
-                raise FederationDidNotStart(
-                    "The federation's template does not answer",
+        while self._pid is None:
+            if self._code is not None or not self._hears(deadline - time.monotonic()):
+                raise ProcessNotStarted(
+                    f"{self._title} could not be started",
                     seen=f"nothing within {seconds:g} s"
-                    if self._template.poll() is None
-                    else f"exit code {self._template.returncode}",
+                    if self._code is None
+                    else "its template or supervisor has ended",
                 )
-        return self._started[site.name]
+        return self._pid
 
-    def ended(self) -> dict[str, int]:
-        """Returns the exit code of each site whose processes have ended."""
+    def ended(self) -> int | None:
+        """Returns its exit code, -9 too where its supervisor was killed; None while it runs."""
         while self._hears(0.0):
             pass
-        code = self._template.poll()
-        if code is not None:
-            # All the others died with it.
-            self._ended = {TEMPLATE: code, **dict.fromkeys(self._started, code), **self._ended}
-        return dict(self._ended)
+        return self._code
 
-    def roots(self) -> list[int]:
-        """Returns the processes that all others descend from."""
-        return [self._template.pid]
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        if self._code is None:
+            tell(self._lifeline, {"signal": number})
 
     def end(self) -> None:
-        """Has the template end, and all others with it."""
-        self._channel.close()
+        """Has it and its jobs killed."""
+        with suppress(OSError):  # closed already
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def gone(self, seconds: float) -> bool:
+        """Waits for its end; says whether nothing of it is left then."""
+        deadline = time.monotonic() + seconds
+        while self._hears(deadline - time.monotonic()):
+            pass
+        return self._lifeline.fileno() == -1
+
+    def kill(self) -> None:
+        """Kills its supervisor, and with it all of the site."""
+        if self._supervisor is not None and self._lifeline.fileno() != -1:
+            with suppress(ProcessLookupError):
+                os.kill(self._supervisor, signal.SIGKILL)
 
     def _hears(self, seconds: float) -> bool:
-        """Takes one message of the template; says whether there was one in time."""
-        if self._channel.fileno() == -1 or not select.select([self._channel], [], [], seconds)[0]:
+        """Takes one message; says whether there was one in time."""
+        if self._lifeline.fileno() == -1:
             return False
-        message = hear(self._channel)
+        if not select.select([self._lifeline], [], [], max(seconds, 0.0))[0]:
+            return False
+        message = hear(self._lifeline)
         if message is None:
-            with suppress(subprocess.TimeoutExpired):
-                self._template.wait(END_SECONDS)
+            self._lifeline.close()
+            # A supervisor says how a process ended; one that was killed cannot.
+            self._code = -signal.SIGKILL if self._code is None else self._code
             return False
         if "started" in message:
-            self._started[message["started"]] = message["pid"]
+            self._pid, self._supervisor = message["started"], message["supervisor"]
         elif "ended" in message:
-            self._ended[message["ended"]] = message["code"]
+            self._code = message["ended"]
         return True

@@ -1,4 +1,4 @@
-"""What a process without threads waits for: a message on its channel, the end of a child."""
+"""What a process without threads waits for: messages on its channels, the ends of its children."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 LONGEST_MESSAGE = 1 << 17
+MOST_DESCRIPTORS = 4
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,18 @@ class Ended:
 
 @dataclass(frozen=True)
 class Asked:
-    """A message that came over the channel."""
+    """A message that came over a channel, with the descriptors that came with it."""
 
+    channel: socket.socket
     message: Mapping[str, Any]
+    descriptors: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Closed:
-    """The other end of the channel is gone."""
+    """A channel whose other end is gone, or closed for writing."""
+
+    channel: socket.socket
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
@@ -40,55 +45,86 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def tell(channel: socket.socket, message: Mapping[str, Any]) -> None:
+def tell(
+    channel: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()
+) -> None:
     """Sends a message; one to an end that is gone is dropped, because `hear` tells of it."""
     with suppress(BrokenPipeError, ConnectionResetError):
-        channel.send(json.dumps(message).encode())
+        socket.send_fds(channel, [json.dumps(message).encode()], list(descriptors))
 
 
 def hear(channel: socket.socket) -> dict[str, Any] | None:
     """Returns the next message, or None when the other end is gone."""
+    message, descriptors = _hear(channel)
+    for descriptor in descriptors:
+        os.close(descriptor)  # nothing that uses `hear` expects any
+    return message
+
+
+def _hear(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     try:
-        content = channel.recv(LONGEST_MESSAGE)
+        content, descriptors, _, _ = socket.recv_fds(channel, LONGEST_MESSAGE, MOST_DESCRIPTORS)
     except ConnectionResetError:
-        return None
-    return json.loads(content) if content else None
+        return None, []
+    return (json.loads(content) if content else None), descriptors
 
 
-def happenings(channel: socket.socket) -> Generator[Ended | Asked | Closed, None, None]:
-    """Yields what happens to a process that has one channel, children and no threads.
+class Happenings:
+    """All that happens to a process that has channels, children and no threads.
 
-    Every child is waited for, adopted ones too. In a forked child, close this generator before
-    anything else: it gives back what the parent waits with.
+    Iterating over it yields `Ended`, `Asked` and `Closed` and never ends. Every child is waited
+    for, adopted ones too. In a forked child, `close` it before anything else.
     """
-    awake, waker = socket.socketpair()
-    awake.setblocking(False)
-    waker.setblocking(False)
-    # Python runs handlers between two bytecodes; the byte on the socket is what ends the wait.
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-    poll = select.poll()
-    poll.register(awake, select.POLLIN)
-    poll.register(channel, select.POLLIN)
-    try:
-        while True:
-            yield from _ended_children()
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            with suppress(BlockingIOError):
-                awake.recv(4096)
-            yield from _ended_children()
-            if channel.fileno() in ready:
-                message = hear(channel)
-                if message is None:
-                    poll.unregister(channel)
-                    yield Closed()
-                else:
-                    yield Asked(message)
-    finally:
+
+    def __init__(self) -> None:
+        self._channels: dict[int, socket.socket] = {}
+        self._poll = select.poll()
+        self._awake, self._waker = socket.socketpair()
+        self._awake.setblocking(False)
+        self._waker.setblocking(False)
+        # Python runs handlers between two bytecodes; the byte on the socket is what ends the wait.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._poll.register(self._awake, select.POLLIN)
+
+    def watch(self, channel: socket.socket) -> None:
+        """Listens to one more channel."""
+        self._channels[channel.fileno()] = channel
+        self._poll.register(channel, select.POLLIN)
+
+    def forget(self, channel: socket.socket) -> None:
+        """Closes a channel."""
+        self._unwatch(channel)
+        channel.close()
+
+    def close(self) -> None:
+        """Closes all channels, and gives back what the process waited with."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        awake.close()
-        waker.close()
+        for channel in (self._awake, self._waker, *self._channels.values()):
+            channel.close()
+        self._channels.clear()
+
+    def __iter__(self) -> Iterator[Ended | Asked | Closed]:
+        while True:
+            yield from _ended_children()
+            ready = {descriptor for descriptor, _ in self._poll.poll()}
+            with suppress(BlockingIOError):
+                self._awake.recv(4096)
+            yield from _ended_children()
+            for channel in [self._channels[each] for each in ready if each in self._channels]:
+                if channel.fileno() == -1:
+                    continue  # forgotten since
+                message, descriptors = _hear(channel)
+                if message is None:
+                    self._unwatch(channel)
+                    yield Closed(channel)
+                else:
+                    yield Asked(channel, message, descriptors)
+
+    def _unwatch(self, channel: socket.socket) -> None:
+        if self._channels.pop(channel.fileno(), None) is not None:
+            self._poll.unregister(channel)
 
 
 def _ended_children() -> Iterator[Ended]:

@@ -2,49 +2,74 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import traceback
+from typing import NoReturn
 
 import numpy as np
 
 from fed_assets.federation.child import die_with_parent
-from fed_assets.federation.site import Site
+from fed_assets.federation.program import Program
 
 # Where a process's command line lies, in /proc/<pid>/stat: proc(5), fields 48 and 49.
 _ARGUMENTS = slice(47, 49)
 
 
-def take_identity(site: Site) -> None:
-    """Makes this process a site's own: its files, its environment, its folder."""
-    console = os.open(site.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for stream in (1, 2):
-        os.dup2(console, stream)
-    os.close(console)
-    os.environ.clear()
-    os.environ.update(site.environment())
-    os.chdir(site.workspace)
-    tempfile.tempdir = None  # what an import may have found for the template
-
-
-def begin_process(parent: int, title: str, credentials: Mapping[str, str]) -> None:
+def begin_process(parent: int, title: str) -> None:
     """Makes a freshly forked process independent of its parent but for its life.
 
     Args:
         parent: Process id of the parent, taken before the fork.
         title: What the process is called in lists of processes.
-        credentials: Added to its environment.
     """
     os.setsid()
     die_with_parent(parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    os.environ.update(credentials)
     name_process(title)
     _draw_own_randomness()
+
+
+def become(program: Program, parent: int, channel: int | None) -> NoReturn:
+    """Makes a freshly forked process a program's, runs that to its end, and ends with it.
+
+    Args:
+        program: What to run.
+        parent: Process id of the parent, taken before the fork.
+        channel: The descriptor of a socket that becomes its stdin.
+    """
+    code = 1
+    try:
+        begin_process(parent, program.title)
+        console = program.open_console()
+        for stream in (1, 2):
+            os.dup2(console, stream)
+        os.close(console)
+        if channel is not None:
+            os.dup2(channel, 0)
+            if program.answers:
+                os.dup2(channel, 1)
+            os.close(channel)
+        os.environ.clear()
+        os.environ.update(program.full_environment())
+        os.chdir(program.folder)
+        tempfile.tempdir = None  # what an import may have found for the template
+        sys.argv = [program.module, *program.arguments]
+        code = int(importlib.import_module(program.module).main() or 0)
+    except SystemExit as request:
+        code = request.code if isinstance(request.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Threads of NVFlare's that did not end would hold the process for ever.
+        os._exit(code & 0xFF)
 
 
 def name_process(title: str) -> None:

@@ -1,51 +1,99 @@
-"""Where the processes of a federation come from: forked from a template, or spawned anew."""
+"""Where processes come from: forked from a template, or spawned anew."""
 
 from __future__ import annotations
 
+import os
+import socket
+import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from fed_assets.federation.forked import Forked
-from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.preload import modules_of
-from fed_assets.federation.site import TEMPORARY, Site
+from fed_assets.federation.forked import Forked, start_template
+from fed_assets.federation.program import Program
 from fed_assets.federation.spawned import Spawned
 
 
-class Origin(Protocol):
-    """Starts the processes of one federation, and knows which of them have ended."""
+class Process(Protocol):
+    """A process that was started, with all that it starts itself."""
 
-    def start(self, site: Site, seconds: float) -> int:
-        """Starts what runs at a site; returns the process that all of the site descend from.
+    def pid(self, seconds: float) -> int:
+        """Returns its process id.
 
         Raises:
-            FederationDidNotStart: It could not be started within that time.
+            ProcessNotStarted: It could not be started within that time.
         """
         ...
 
-    def ended(self) -> dict[str, int]:
-        """Returns the exit code of each site whose main process has ended."""
+    def ended(self) -> int | None:
+        """Returns its exit code, `-N` after signal N; None while it runs."""
         ...
 
-    def roots(self) -> list[int]:
-        """Returns the processes that all others descend from."""
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
         ...
 
     def end(self) -> None:
-        """Asks every process to end; may be called again."""
+        """Asks that it be ended at once, with all that it started; may be called again."""
+        ...
+
+    def gone(self, seconds: float) -> bool:
+        """Waits for its end; says whether nothing of it is left then."""
+        ...
+
+    def kill(self) -> None:
+        """Ends what does not heed `end`."""
         ...
 
 
-def open_origin(plan: FederationPlan) -> Origin:
-    """Returns what starts a plan's processes on this system; in the end, `processes.stop` it.
+class Origin(Protocol):
+    """Starts processes, each for one site; they die with the process that made this."""
+
+    def start(self, site: str, program: Program, channel: socket.socket | None = None) -> Process:
+        """Starts a program for a site; it gets a socket, if one is given, as its stdin."""
+        ...
+
+    def broken(self) -> str | None:
+        """Returns why nothing can be started any more, and what was started is dead; else None."""
+        ...
+
+    def lent(self) -> socket.socket | None:
+        """Returns what a process has to be given that is to start others in the same way."""
+        ...
+
+    def close(self) -> None:
+        """Ends all that was started, and waits for it."""
+        ...
+
+
+def open_origin(preload: Iterable[str], temporary: Path) -> Origin:
+    """Returns what starts processes on this system; close it in the end.
 
     Forking shares what ten hospitals' processes would otherwise each import, and needs Linux to
     tie them to each other.
 
     Args:
-        plan: Its folder is claimed.
+        preload: Names of the modules that they will import.
+        temporary: Absolute path of a folder for what an import may write.
     """
     if sys.platform != "linux":
         return Spawned()
-    return Forked(modules_of(plan), Path(plan.folder) / TEMPORARY)
+    return start_template(preload, temporary)
+
+
+def lent_origin() -> Origin | None:
+    """Returns what this process's starter lent it as stdin to start others; None if nothing."""
+    if stat.S_ISSOCK(os.fstat(0).st_mode):
+        return Forked(socket.socket(fileno=0))
+    return None
+
+
+def stop(processes: Iterable[Process], *, grace_seconds: float) -> None:
+    """Ends processes: asks all of them, and kills what is left after the grace."""
+    processes = list(processes)
+    for process in processes:
+        process.end()
+    for process in [each for each in processes if not each.gone(grace_seconds)]:
+        process.kill()
+        process.gone(grace_seconds)

@@ -13,7 +13,9 @@ from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site import SITE_MODULES
 
-_EVERY_SITE = (
+# Each process would otherwise import all of them when it opens its first connection.
+_DRIVERS = "nvflare.fuel.f3.drivers"
+FEDERATION_MODULES = (
     *SITE_MODULES,
     "cryptography.hazmat.backends.openssl.backend",
     "encodings.cp437",
@@ -30,6 +32,8 @@ _EVERY_SITE = (
     "nvflare.fuel.utils.fobs.decomposers.core_decomposers",
     "fed_assets.federation.controller",
     "fed_assets.federation.launcher",
+    "fed_assets.federation.nvflare_process",
+    _DRIVERS,
 )
 # An optimizer imports `torch._dynamo` when it is first built, which takes a second.
 _LEARNING = (
@@ -40,8 +44,6 @@ _LEARNING = (
     "nvflare.app_common.executors.client_api_executor",
     "pyarrow.dataset",
 )
-# Each process would otherwise import all of them when it opens its first connection.
-_DRIVERS = "nvflare.fuel.f3.drivers"
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
 
@@ -51,10 +53,18 @@ def modules_of(plan: FederationPlan) -> list[str]:
 
     Where the executor needs no torch, neither does the template: none is preloaded then.
     """
-    executor = plan.executor.rpartition(".")[0]
-    network = str(plan.network.get("_target_", "")).rpartition(".")[0]
-    learning = [*_LEARNING, network] if network else []
-    return [*_EVERY_SITE, _DRIVERS, *learning, executor]
+    network = str(plan.network.get("_target_", ""))
+    learning = learning_modules(network) if _module_of(network) else []
+    return [*FEDERATION_MODULES, *learning, _module_of(plan.executor)]
+
+
+def learning_modules(network: str) -> list[str]:
+    """Returns the names of what training will import, for a network's whole name."""
+    return [*_LEARNING, _module_of(network)]
+
+
+def _module_of(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def preload(names: Iterable[str]) -> dict[str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,10 @@ from typing import Any
 import psutil
 
 from fed_assets.errors import FederationDidNotStart, PortTaken
-from fed_assets.federation.child import adopt_orphans
-from fed_assets.federation.origin import Origin
+from fed_assets.federation.origin import Origin, Process, stop
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.policies import Kits
 from fed_assets.federation.site import Site
-from fed_assets.federation.spawned import Spawned
 
 GRACE_SECONDS = 5.0
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
@@ -31,107 +28,66 @@ class Federation:
     Attributes:
         kits: Where their workspaces lie.
         origin: What started them.
+        processes: The main process of each site, by its name.
     """
 
     kits: Kits
     origin: Origin
+    processes: Mapping[str, Process]
 
     def ended(self) -> dict[str, int]:
         """Returns the exit code of each process that should still run and does not, by its site."""
-        return self.origin.ended()
+        codes = {name: process.ended() for name, process in self.processes.items()}
+        return {name: code for name, code in codes.items() if code is not None}
 
     def console(self, name: str) -> Path:
         """Returns the file that holds what a site's processes wrote to stdout and stderr."""
-        return self.site(name).console
+        return site_of(self.kits, name).console
 
-    def site(self, name: str) -> Site:
-        """Returns the site of a name: `server`, or a hospital's id."""
-        workspace = self.kits.server if name == SERVER else self.kits.hospitals[name]
-        return Site(name, str(workspace))
+
+def site_of(kits: Kits, name: str) -> Site:
+    """Returns the site of a name: `server`, or a hospital's id."""
+    return Site(name, str(kits.server if name == SERVER else kits.hospitals[name]))
 
 
 @contextmanager
-def running(
-    kits: Kits, *, timeout_seconds: float, origin: Origin | None = None
-) -> Iterator[Federation]:
+def running(kits: Kits, *, timeout_seconds: float, origin: Origin) -> Iterator[Federation]:
     """Starts the server and, as soon as it listens, the hospitals' clients; stops them all after.
-
-    The processes are tied to the thread that made the origin: when it ends, be it by `kill -9`,
-    Linux kills them.
 
     Args:
         kits: What `provision` returned.
         timeout_seconds: How long the server may take to listen.
-        origin: Where processes come from; if left out, each is spawned.
+        origin: Where processes come from.
 
     Raises:
+        ProcessNotStarted: The server's process did not come to be.
         PortTaken: Another process holds the server's port.
         FederationDidNotStart: The server ended, did not listen in time, or listens on more than
             loopback.
     """
-    origin = origin or Spawned()
-    federation = Federation(kits, origin)
     deadline = time.monotonic() + timeout_seconds
-    adopt_orphans()
+    processes: dict[str, Process] = {}
+    federation = Federation(kits, origin, processes)
+
+    def start(name: str) -> None:
+        processes[name] = origin.start(name, site_of(kits, name).main_program())
+
     try:
-        server = origin.start(federation.site(SERVER), timeout_seconds)
-        _wait_for_listener(federation, server, deadline)
+        start(SERVER)
+        _wait_for_listener(federation, processes[SERVER].pid(timeout_seconds), deadline)
         for name in kits.hospitals:
-            origin.start(federation.site(name), max(deadline - time.monotonic(), 1.0))
+            start(name)
         yield federation
     finally:
-        stop(origin)
-
-
-def stop(origin: Origin) -> None:
-    """Ends all processes of an origin: asks them, and kills what is left after the grace."""
-    family = [member for root in origin.roots() for member in _family(root)]
-    origin.end()
-    for member in _wait(family, origin):
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
-    _wait(family, origin)
-
-
-def _wait(family: Iterable[psutil.Process], origin: Origin) -> list[psutil.Process]:
-    """Returns those that have not ended after the time of grace."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    while (left := _alive(family, origin)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
-
-
-def _family(root: int) -> list[psutil.Process]:
-    """Returns a process and its descendants, as far as it still runs."""
-    try:
-        process = psutil.Process(root)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _alive(family: Iterable[psutil.Process], origin: Origin) -> list[psutil.Process]:
-    """Returns those that have not ended, and takes the exit status of those that have."""
-    origin.ended()
-    roots = origin.roots()
-    alive = []
-    for member in family:
-        if member.pid not in roots:
-            # Ours since its parent ended, see `adopt_orphans`.
-            with suppress(ChildProcessError):
-                os.waitpid(member.pid, os.WNOHANG)
-        if member.is_running():
-            alive.append(member)
-    return alive
+        stop(processes.values(), grace_seconds=GRACE_SECONDS)
 
 
 def _wait_for_listener(federation: Federation, server: int, deadline: float) -> None:
-    """Waits until the server's process, or one that descends from it, listens on its port."""
+    """Waits until the server's process listens on its port."""
     port = federation.kits.port
     log = str(federation.console(SERVER))
     while True:
-        family = _family(server)
-        addresses = {address for member in family for address in _addresses(member, port)}
+        addresses = _addresses(server, port)
         if addresses - LOOPBACK:
             raise FederationDidNotStart(
                 "The server listens on more than loopback",
@@ -142,7 +98,7 @@ def _wait_for_listener(federation: Federation, server: int, deadline: float) -> 
         if addresses:
             return
         holders = _holders(port)
-        if holders and not holders & {None, *(member.pid for member in family)}:
+        if holders and not holders & {None, server}:
             raise PortTaken(f"Port {port} was taken by another process", where=f"127.0.0.1:{port}")
         code = federation.ended().get(SERVER)
         if code is not None or time.monotonic() > deadline:
@@ -154,10 +110,10 @@ def _wait_for_listener(federation: Federation, server: int, deadline: float) -> 
         time.sleep(0.05)
 
 
-def _addresses(process: psutil.Process, port: int) -> set[str]:
+def _addresses(process: int, port: int) -> set[str]:
     """Returns the addresses on which a process listens on a port."""
     try:
-        links = process.net_connections(kind="tcp")
+        links = psutil.Process(process).net_connections(kind="tcp")
     except psutil.NoSuchProcess:
         return set()
     return {link.laddr.ip for link in links if _listens(link, port)}

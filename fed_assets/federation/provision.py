@@ -80,6 +80,16 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
     return kits
 
 
+def withdraw_kits(plan: FederationPlan) -> None:
+    """Removes the kits that `make_kits` made, before others are made for another port."""
+    shutil.rmtree(Path(plan.folder) / "sites")
+
+
+def free_port() -> int:
+    """Returns a loopback port that is free now."""
+    return _port(0)
+
+
 def _port(port: int) -> int:
     with socket.socket() as probe:
         # NVFlare's listener sets it too: a port that a closed connection lingers on is free.

@@ -10,29 +10,19 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageError
-from fed_assets.federation.admin import Admin
-from fed_assets.federation.follow import follow_rounds, wait_for_hospitals
-from fed_assets.federation.job import write_job
-from fed_assets.federation.origin import Origin, open_origin
-from fed_assets.federation.outbox import forget_failure, read_round
+from fed_assets.errors import FedAssetsError, JobFailed
+from fed_assets.federation.live import LiveFederation, check_files, federation_up
+from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.policies import Kits
-from fed_assets.federation.processes import running, stop
 from fed_assets.federation.progress import Event, Progress
-from fed_assets.federation.provision import claim_folder, make_kits
-from fed_assets.federation.results import FederationResult, read_result
-from fed_assets.federation.site import TEMPORARY
+from fed_assets.federation.results import FederationResult
 
 __all__ = ["Event", "Interrupted", "events_to_stdout", "run_federation", "stopped_by_signals"]
-
-ABORT_SECONDS = 3.5
 
 
 class Interrupted(BaseException):
@@ -40,10 +30,7 @@ class Interrupted(BaseException):
 
 
 def run_federation(
-    plan: FederationPlan,
-    on_event: Callable[[Event], None],
-    *,
-    open_origin: Callable[[FederationPlan], Origin] = open_origin,
+    plan: FederationPlan, on_event: Callable[[Event], None], *, origin: Origin | None = None
 ) -> FederationResult:
     """Provisions a federation, runs its job to the last round and stops everything.
 
@@ -55,9 +42,9 @@ def run_federation(
         plan: What to run.
         on_event: Called with each event, a JSON-ready dict: `provisioned` (`port`), `started`
             (`ready`, `absent`: hospitals), `submitted` (`job_id`), one `round` per round (`round`:
-            its record), `finished` (`result`). Each holds `elapsed_seconds` since the start. The
-            run goes on when it returns.
-        open_origin: Says where its processes come from.
+            its record), `finished` (`result`), after which all is stopped. Each holds
+            `elapsed_seconds` since the start. The run goes on when it returns.
+        origin: Where its processes come from; if left out, a template of their own.
 
     Raises:
         ProvisioningFailed: No certificates or start-up kits could be made.
@@ -69,78 +56,27 @@ def run_federation(
         TimeLimitPassed: A hard limit of the plan passed.
     """
     progress = Progress(plan, on_event)
-    _check_files(plan)
-    port = claim_folder(plan)
-    # NVFlare's session zips the job into the temporary folder.
-    tempfile.tempdir = str(Path(plan.folder) / TEMPORARY)
-    admin = _run_processes(progress, open_origin(plan), port)
-    result = read_result(
-        plan, seconds=progress.elapsed(), timings=progress.timings, commands=admin.commands
-    )
-    progress.reached("finished", result=result.as_record())
-    return result
+    check_files(plan)
+    with federation_up(progress, origin) as federation:
+        return federation.run_job(progress)
 
 
-def _run_processes(progress: Progress, origin: Origin, port: int) -> Admin:
-    """Returns the admin session, closed, whose commands are recorded."""
-    plan = progress.plan
-    try:
-        with progress.timed("provision"):
-            kits = make_kits(plan, port)
-        progress.reached("provisioned", port=port)
-        admin = Admin(kits)
-        _run_job(progress, kits, admin, origin)
-    finally:
-        stop(origin)
-    return admin
+@contextmanager
+def open_federation(
+    plan: FederationPlan, on_event: Callable[[Event], None], *, origin: Origin | None = None
+) -> Iterator[LiveFederation]:
+    """Provisions and starts a federation for several jobs, and stops everything after.
 
+    Args:
+        plan: Whose hospitals, transport and executor it is for.
+        on_event: Called with `provisioned` and `started`, see `run_federation`.
+        origin: Where its processes come from; if left out, a template of their own.
 
-def _run_job(progress: Progress, kits: Kits, admin: Admin, origin: Origin) -> None:
-    plan = progress.plan
-    start_seconds = min(plan.start_timeout_seconds, progress.left())
-    until = progress.elapsed() + start_seconds
-    job_id = None
-    stopping = progress.elapsed()
-    try:
-        with running(kits, timeout_seconds=start_seconds, origin=origin) as federation:
-            try:
-                with progress.timed("start"):
-                    admin.connect(max(until - progress.elapsed(), 1.0))
-                    wait_for_hospitals(progress, federation, admin, until=until)
-                with progress.timed("submit"):
-                    job_id = admin.submit(write_job(plan))
-                progress.reached("submitted", job_id=job_id)
-                follow_rounds(progress, federation, admin, job_id)
-                job_id = None
-            except (JobFailed, QuorumNotMet, StorageError):
-                job_id = None  # it ended by itself
-                raise
-            finally:
-                if job_id is not None:
-                    with suppress(Exception):  # the processes are stopped next in any case
-                        admin.abort(job_id, ABORT_SECONDS)
-                admin.close()
-                stopping = progress.elapsed()
-    finally:
-        progress.timings["stop"] = progress.elapsed() - stopping
-
-
-def _check_files(plan: FederationPlan) -> None:
-    outbox = Path(plan.outbox)
-    for round_number in range(plan.start_round, plan.rounds + 1):
-        if read_round(outbox, round_number) is not None:
-            raise StorageError(
-                f"The outbox already holds round {round_number}",
-                where=plan.outbox,
-                cure="Give each run an outbox of its own, or start after the last round in it",
-            )
-    if not Path(plan.initial_weights).is_file():
-        raise StorageError(
-            "The initial weights are missing",
-            where=plan.initial_weights,
-            cure="Materialize what writes them again",
-        )
-    forget_failure(outbox)
+    Raises:
+        FedAssetsError: As `run_federation` does.
+    """
+    with federation_up(Progress(plan, on_event), origin) as federation:
+        yield federation
 
 
 @contextmanager

@@ -1,16 +1,16 @@
-"""What runs at one site of a federation: NVFlare's modules, their arguments and environment."""
+"""What NVFlare runs at one site of a federation: its modules and their arguments."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import fed_assets
 from fed_assets.federation.plan import SERVER
+from fed_assets.federation.program import Program
 
 CONSOLE_FILE = "console.log"
 TEMPORARY = "tmp"
+NVFLARE_PROCESS = "fed_assets.federation.nvflare_process"
 _APP = "nvflare.private.fed.app."
 SITE_MODULES = (
     f"{_APP}server.server_train",
@@ -48,35 +48,19 @@ class Site:
         options = ["secure_train=true", f"uid={self.name}", f"org={self.name}"]
         return ["-m", self.workspace, "-s", config, "--set", *options, "config_folder=config"]
 
-    def environment(self) -> dict[str, str]:
-        """Returns all that the site's processes find in their environment: none of ours."""
-        return {
-            **BARE_ENVIRONMENT,
-            "HOME": self.workspace,
-            "TMPDIR": str(Path(self.workspace).parent.parent / TEMPORARY),
-        }
+    def main_program(self) -> Program:
+        """Returns the process that runs as long as the federation does."""
+        return Program(
+            title=f"{self.main_module} uid={self.name}",
+            module=NVFLARE_PROCESS,
+            arguments=(self.main_module, *self.main_arguments()),
+            folder=self.workspace,
+            temporary=str(Path(self.workspace).parent.parent / TEMPORARY),
+            console=str(self.console),
+            job_module=self.job_module,
+        )
 
     @property
     def console(self) -> Path:
         """The file that holds what the site's processes wrote to stdout and stderr."""
         return Path(self.workspace) / CONSOLE_FILE
-
-
-BARE_ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    "PATH": os.defpath,
-    "PYTHONPATH": str(Path(fed_assets.__file__).parent.parent),
-    "PYTHONSAFEPATH": "1",
-    "PYTHONUNBUFFERED": "1",
-    # Libraries that hospitals' code imports must not phone home, nor start threads when imported.
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    # Ten hospitals share a machine: one thread each.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    # Big arrays come and go every round; unmapping them each time costs a page fault per page.
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-}

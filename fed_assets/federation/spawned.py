@@ -1,12 +1,20 @@
-"""A federation's processes as interpreters of their own, for systems that cannot fork safely."""
+"""Processes as interpreters of their own, for systems that cannot fork safely."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
-from fed_assets.federation.site import Site
+import psutil
+
+from fed_assets.federation.child import adopt_orphans
+from fed_assets.federation.program import Program
+
+END_SECONDS = 5.0
 
 
 class Spawned:
@@ -16,37 +24,99 @@ class Spawned:
     """
 
     def __init__(self) -> None:
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[SpawnedProcess] = []
+        adopt_orphans()
 
-    def start(self, site: Site, seconds: float) -> int:
-        """Starts a site's main process and returns its id."""
-        console = os.open(site.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def start(
+        self, site: str, program: Program, channel: socket.socket | None = None
+    ) -> SpawnedProcess:
+        """Starts a program; it gets a socket, if one is given, as its stdin."""
         child = ("-m", "fed_assets.federation.child", str(os.getpid()))
+        console = program.open_console()
         try:
             process = subprocess.Popen(
-                [sys.executable, *child, site.main_module, *site.main_arguments()],
-                cwd=site.workspace,
-                env=site.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
+                [sys.executable, *child, program.module, *program.arguments],
+                cwd=program.folder,
+                env=program.full_environment(),
+                stdin=subprocess.DEVNULL if channel is None else channel.fileno(),
+                stdout=channel.fileno() if channel and program.answers else console,
                 stderr=console,
                 start_new_session=True,
             )
         finally:
             os.close(console)
-        self._processes[site.name] = process
-        return process.pid
+        started = SpawnedProcess(process)
+        self._started = [each for each in self._started if each.ended() is None] + [started]
+        return started
 
-    def ended(self) -> dict[str, int]:
-        """Returns the exit code of each site whose main process has ended."""
-        codes = {name: process.poll() for name, process in self._processes.items()}
-        return {name: code for name, code in codes.items() if code is not None}
+    def broken(self) -> str | None:
+        """Returns None: each process stands alone."""
+        return None
 
-    def roots(self) -> list[int]:
-        """Returns the processes that all others descend from."""
-        return [process.pid for process in self._processes.values()]
+    def lent(self) -> None:
+        """Returns nothing: whoever starts others spawns them itself."""
+        return
+
+    def close(self) -> None:
+        """Ends what was started here."""
+        for process in self._started:
+            process.end()
+        for process in self._started:
+            if not process.gone(END_SECONDS):
+                process.kill()
+                process.gone(END_SECONDS)
+
+
+class SpawnedProcess:
+    """A process that was spawned, with what descends from it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._family: list[psutil.Process] = []
+
+    def pid(self, seconds: float) -> int:
+        """Returns its process id."""
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Returns its exit code; None while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
 
     def end(self) -> None:
-        """Asks every process to end."""
-        for process in self._processes.values():
-            process.terminate()
+        """Asks it to end, and kills what it started: that would go on without it."""
+        self._look()
+        self._process.terminate()
+
+    def gone(self, seconds: float) -> bool:
+        """Waits for its end; says whether nothing of it is left then."""
+        deadline = time.monotonic() + seconds
+        while self._alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self._alive()
+
+    def kill(self) -> None:
+        """Kills what is left of it."""
+        self._look()
+        for member in self._family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+
+    def _look(self) -> None:
+        """Notes what descends from it: after its end, nobody could tell."""
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self._process.pid)
+            self._family += [root, *root.children(recursive=True)]
+
+    def _alive(self) -> bool:
+        if self._process.poll() is None:
+            return True
+        for member in self._family:
+            if member.pid != self._process.pid:
+                # Ours since its parent ended, see `adopt_orphans`.
+                with suppress(ChildProcessError):
+                    os.waitpid(member.pid, os.WNOHANG)
+        return any(member.is_running() for member in self._family)

@@ -1,152 +1,200 @@
-"""One site's supervisor: forks the site's main process and the jobs that this one asks for."""
+"""One site's supervisor: forks the site's processes, and ends each with all that it started."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
-import sys
-import traceback
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NoReturn
 
-from fed_assets.errors import IdentityRefused
 from fed_assets.federation import link
 from fed_assets.federation.child import adopt_orphans
-from fed_assets.federation.happenings import Asked, Closed, Ended, channel_pair, happenings, tell
-from fed_assets.federation.identity import begin_process, take_identity
-from fed_assets.federation.site import Site
+from fed_assets.federation.happenings import (
+    Asked,
+    Closed,
+    Ended,
+    Happenings,
+    channel_pair,
+    tell,
+)
+from fed_assets.federation.identity import become, begin_process
+from fed_assets.federation.program import Program
 
-# NVFlare waits 3 s by default before it closes its connections, which a job ends with.
-SHUTDOWN_SECONDS = 0.2
 CREDENTIALS = "NVFLARE_JOB_"
 
 
-@dataclass(frozen=True)
-class SiteProcess:
-    """What a forked process of a site is to run.
+def supervise(name: str, mailbox: socket.socket, template: int) -> NoReturn:
+    """Forks what the mailbox asks for, and jobs for those of its processes that may have any.
 
-    Attributes:
-        site: Whose process it is.
-        module: NVFlare's module.
-        arguments: Its command line.
-    """
-
-    site: Site
-    module: str
-    arguments: Sequence[str]
-
-    def run(self) -> None:
-        """Runs the module as `python -m` would, and ends this process."""
-        code = 1
-        try:
-            code = self._run()
-        except SystemExit as request:
-            code = request.code if isinstance(request.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code & 0xFF)
-
-    def _run(self) -> int:
-        from nvflare.fuel.f3.mpm import MainProcessMonitor
-
-        sys.argv = [self.module, *self.arguments]
-        program = importlib.import_module(self.module)
-        options = program.parse_arguments()
-        workspace = Path(self.site.workspace)
-        if Path(options.workspace) != workspace:
-            raise IdentityRefused(
-                "A process was asked to work in another site's workspace", where=options.workspace
-            )
-        code = MainProcessMonitor.run(
-            main_func=program.main,
-            run_dir=str(workspace / getattr(options, "job_id", "")),
-            shutdown_grace_time=SHUTDOWN_SECONDS,
-            args=options,
-        )
-        return int(code or 0)
-
-
-def supervise(site: Site, template: int) -> SiteProcess:
-    """Takes on a site's identity, starts its main process and, at this one's request, its jobs.
-
-    It ends as the main process ends, and everything of the site ends with it.
+    A request is `{"run": PROGRAM}`; with it come a lifeline and, for some, the process's stdin.
+    Over the lifeline the starter hears `{"started": pid, "supervisor": pid}` and `{"ended": code}`,
+    and may say `{"signal": number}`. When the starter closes it, the process is killed with its
+    jobs; it is closed here when nothing of them is left.
 
     Args:
-        site: The site.
+        name: The site's.
+        mailbox: What the template passes on.
         template: Process id of the parent.
-
-    Returns:
-        In each forked process, what that one is to run. It never returns in the supervisor.
     """
-    begin_process(template, f"fed_assets.federation.supervisor {site.name}", {})
+    begin_process(template, f"fed_assets.federation.supervisor {name}")
     adopt_orphans()
-    take_identity(site)
-    supervisor = os.getpid()
-    ours, theirs = channel_pair()
-    main = os.fork()
-    if main == 0:
-        ours.close()
-        begin_process(supervisor, f"{site.main_module} uid={site.name}", {})
-        link.join(theirs)
-        return SiteProcess(site, site.main_module, site.main_arguments())
-    theirs.close()
-    jobs: set[int] = set()
-    events = happenings(ours)
-    for event in events:
-        match event:
-            case Asked({"start": arguments, "credentials": credentials}):
-                job = os.fork()
-                if job == 0:
-                    events.close()
-                    ours.close()
-                    own = {key: credentials[key] for key in credentials if _is_credential(key)}
-                    begin_process(supervisor, f"{site.job_module} {site.name}", own)
-                    return SiteProcess(site, site.job_module, arguments)
-                jobs.add(job)
-                tell(ours, {"started": job})
-            case Asked({"terminate": job}):
-                if job in jobs:
-                    _kill(job)
-            case Ended(pid, code):
-                _kill_group(pid)
-                if pid == main:
-                    for job in jobs:
-                        _kill(job)
-                    _end_as(code)
-                if pid in jobs:
-                    jobs.remove(pid)
-                    tell(ours, {"ended": pid, "code": code})
-            case Closed():
-                for job in jobs:
-                    _kill(job)
-    raise AssertionError("happenings never end")
+    _Supervisor(mailbox).run()
 
 
-def _is_credential(name: str) -> bool:
-    return name.startswith(CREDENTIALS)
+@dataclass(eq=False)
+class _Process:
+    """One that was started at the mailbox's request.
+
+    Attributes:
+        program: What it runs.
+        lifeline: The channel to its starter.
+        link: The channel over which it asks for jobs, if it may.
+        jobs: The ids of its jobs that run.
+        code: How it ended, if it did.
+    """
+
+    program: Program
+    lifeline: socket.socket
+    link: socket.socket | None
+    jobs: set[int]
+    code: int | None = None
 
 
-def _kill(job: int) -> None:
-    _kill_group(job)
-    os.kill(job, signal.SIGKILL)  # it leads no group in its first moment
+class _Supervisor:
+    def __init__(self, mailbox: socket.socket) -> None:
+        self._mailbox = mailbox
+        self._happenings = Happenings()
+        self._happenings.watch(mailbox)
+        self._processes: dict[int, _Process] = {}
+
+    def run(self) -> NoReturn:
+        for event in self._happenings:
+            match event:
+                case Asked(channel, {"run": program}, [lifeline, *given]) if (
+                    channel is self._mailbox
+                ):
+                    self._start(Program(**program), socket.socket(fileno=lifeline), *given)
+                case Asked(channel, message):
+                    self._obey(channel, message)
+                case Ended(pid, code):
+                    self._note_end(pid, code)
+                case Closed(channel):
+                    for pid, process in self._processes.items():
+                        if channel is process.lifeline:
+                            self._kill(pid)
+                        if channel is process.link:
+                            self._kill_jobs(process)
+        raise AssertionError("happenings never end")
+
+    def _start(self, program: Program, lifeline: socket.socket, channel: int | None = None) -> None:
+        ours, theirs = channel_pair() if program.job_module else (None, None)
+        pid = self._fork(program, channel, lifeline, ours, joined=theirs)
+        if channel is not None:
+            os.close(channel)
+        if ours and theirs:
+            theirs.close()
+            self._happenings.watch(ours)
+        self._happenings.watch(lifeline)
+        self._processes[pid] = _Process(program, lifeline, ours, set())
+        tell(lifeline, {"started": pid, "supervisor": os.getpid()})
+
+    def _fork(
+        self,
+        program: Program,
+        channel: int | None = None,
+        *not_its_own: socket.socket | None,
+        joined: socket.socket | None = None,
+    ) -> int:
+        """Returns the process id of a new process, which holds no channel but those given to it."""
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._happenings.close()
+            known = [each for p in self._processes.values() for each in (p.lifeline, p.link)]
+            for other in (*known, *not_its_own):
+                if other:
+                    other.close()
+            if joined:
+                link.join(joined)
+            become(program, supervisor, channel)
+        return pid
+
+    def _obey(self, channel: socket.socket, message: Mapping[str, Any]) -> None:
+        """Does what a process's starter, or the process itself, may ask for."""
+        for pid, process in self._processes.items():
+            if channel is process.lifeline and "signal" in message and process.code is None:
+                os.kill(pid, message["signal"])
+            if channel is process.link and "start" in message:
+                job = self._fork(_job(process.program, **message))
+                process.jobs.add(job)
+                tell(channel, {"started": job})
+            if channel is process.link and message.get("terminate") in process.jobs:
+                _kill(message["terminate"])
+
+    def _note_end(self, pid: int, code: int) -> None:
+        _kill_group(pid)
+        for owner, process in list(self._processes.items()):
+            if pid == owner:
+                process.code = code
+                self._kill_jobs(process)
+            if pid in process.jobs:
+                process.jobs.remove(pid)
+                if process.link and process.code is None:
+                    tell(process.link, {"ended": pid, "code": code})
+            if process.code is not None and not process.jobs:
+                self._forget(owner)
+        for stranger in self._strangers():
+            _kill(stranger)
+
+    def _forget(self, pid: int) -> None:
+        process = self._processes.pop(pid)
+        tell(process.lifeline, {"ended": process.code})
+        self._happenings.forget(process.lifeline)
+        if process.link:
+            self._happenings.forget(process.link)
+
+    def _kill(self, pid: int) -> None:
+        process = self._processes[pid]
+        self._kill_jobs(process)
+        if process.code is None:
+            _kill(pid)
+
+    def _kill_jobs(self, process: _Process) -> None:
+        for job in process.jobs:
+            _kill(job)
+
+    def _strangers(self) -> set[int]:
+        """Returns what outlived the process that started it: nothing of a site may."""
+        known = {pid for owner, each in self._processes.items() for pid in (owner, *each.jobs)}
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        with suppress(FileNotFoundError):  # a kernel built without it: the template's end remains
+            return {int(pid) for pid in children.read_text().split()} - known
+        return set()
+
+
+def _job(owner: Program, start: Sequence[str], credentials: Mapping[str, str]) -> Program:
+    """Returns a job's process: its module is its site's, whatever was asked for."""
+    own = {key: credentials[key] for key in credentials if key.startswith(CREDENTIALS)}
+    return replace(
+        owner,
+        title=f"{owner.job_module} {Path(owner.folder).name}",
+        arguments=(owner.job_module, *start),
+        environment={**owner.environment, **own},
+        job_module="",
+    )
+
+
+def _kill(pid: int) -> None:
+    _kill_group(pid)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)  # it leads no group in its first moment
 
 
 def _kill_group(leader: int) -> None:
     """Kills what a process of ours has started and not moved to another group."""
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-
-
-def _end_as(code: int) -> None:
-    """Ends this process with an exit code, or by the signal that a negative one stands for."""
-    if code < 0:
-        if -code not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    os._exit(code & 0xFF)

@@ -1,9 +1,9 @@
-"""The process that all others of a federation are forked from: modules loaded, nothing known.
+"""The process that all others are forked from: modules loaded, nothing known.
 
-`python -m fed_assets.federation.template CHANNEL PARENT` inherits its one channel, whose first
+`python -m fed_assets.federation.template MAILBOX PARENT` inherits its one channel, whose first
 message names the modules to load. It holds no data, key or certificate, and no host-level process
-forks at a hospital's request: it forks one supervisor per site at the session's, and each forks for
-its own site alone.
+forks at a hospital's request: it forks one supervisor per site at the orchestrator's, and each
+forks for its own site alone.
 """
 
 from __future__ import annotations
@@ -13,70 +13,95 @@ import resource
 import signal
 import socket
 import sys
-import time
+from collections.abc import Iterable
+from typing import NoReturn
 
 from fed_assets.federation.child import adopt_orphans, die_with_parent
-from fed_assets.federation.happenings import Asked, Closed, Ended, happenings, hear, tell
+from fed_assets.federation.happenings import (
+    Asked,
+    Closed,
+    Ended,
+    Happenings,
+    channel_pair,
+    hear,
+    tell,
+)
 from fed_assets.federation.preload import check_forkable, preload
-from fed_assets.federation.site import Site
 from fed_assets.federation.supervisor import supervise
 
 
 def main() -> None:
-    """Loads the modules, forks supervisors as told, and ends with all of them."""
-    channel, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    """Loads the modules, forks supervisors as asked, and ends with all of them."""
+    mailbox, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     die_with_parent(parent)
     adopt_orphans()
     os.umask(0o077)
     # A core file would hold what a hospital's process held.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    first = hear(channel)
+    first = hear(mailbox)
     if first is None:
         return
-    started = time.monotonic()
-    failures = preload(first["preload"])
-    check_forkable(channel.fileno())
-    ready = {"seconds": round(time.monotonic() - started, 3), "failures": failures}
-    tell(channel, {"ready": ready})
-    site, template = fork_supervisors(channel)
-    process = supervise(site, template)
-    process.run()
+    preload(first["preload"])
+    check_forkable(mailbox.fileno())
+    _serve(mailbox)
 
 
-def fork_supervisors(channel: socket.socket) -> tuple[Site, int]:
-    """Forks a supervisor for each site that the channel names, until the channel is closed.
+def _serve(mailbox: socket.socket) -> NoReturn:
+    """Passes each request on to its site's supervisor, until the mailbox is closed.
 
-    Returns:
-        In each supervisor, its site and this process's id. It never returns in this process.
+    Many may write to the mailbox, and nobody hears from it: answers come over lifelines.
     """
-    names: dict[int, str] = {}
-    template = os.getpid()
-    events = happenings(channel)
-    for event in events:
+    supervisors: dict[str, tuple[int, socket.socket]] = {}
+    happenings = Happenings()
+    happenings.watch(mailbox)
+    for event in happenings:
         match event:
-            case Asked(message):
-                site = Site(**message["start"])
-                pid = os.fork()
-                if pid == 0:
-                    events.close()
-                    channel.close()
-                    return site, template
-                names[pid] = site.name
-                tell(channel, {"started": site.name, "pid": pid})
-            case Ended(pid, code):
-                if pid in names:
-                    tell(channel, {"ended": names.pop(pid), "code": code})
+            case Asked(_, {"site": name, **request}, descriptors):
+                if name not in supervisors:
+                    others = [channel for _, channel in supervisors.values()]
+                    supervisors[name] = _fork_supervisor(name, happenings, others, descriptors)
+                tell(supervisors[name][1], request, descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            case Ended(ended, _):
+                for name, (pid, channel) in list(supervisors.items()):
+                    if pid == ended:
+                        del supervisors[name]
+                        channel.close()
             case Closed():
                 break
-    events.close()
     # Each supervisor takes its site's processes with it; they are ours then, to wait for.
-    for pid in names:
+    for pid, _ in supervisors.values():
         os.kill(pid, signal.SIGKILL)
     while True:
         try:
             os.wait()
         except ChildProcessError:
             sys.exit(0)
+
+
+def _fork_supervisor(
+    name: str,
+    happenings: Happenings,
+    others: Iterable[socket.socket],
+    descriptors: Iterable[int],
+) -> tuple[int, socket.socket]:
+    """Returns a new supervisor's process id, and our end of its mailbox.
+
+    Others' mailboxes, and the descriptors of a request in hand, are not the supervisor's.
+    """
+    template = os.getpid()
+    ours, theirs = channel_pair()
+    pid = os.fork()
+    if pid == 0:
+        happenings.close()
+        for channel in (ours, *others):
+            channel.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        supervise(name, theirs, template)
+    theirs.close()
+    return pid, ours
 
 
 if __name__ == "__main__":

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -25,10 +22,14 @@ from dagster import (
 from dagster_pipes import PipesContextData
 
 from fed_assets.errors import JobFailed, TimeLimitPassed, error_from_record
+from fed_assets.federation.origin import Origin, Process, stop
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.program import Program
 from fed_assets.federation.results import FederationResult, result_from_record
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
+from fed_assets.resources.hospital_runner import COORDINATOR
 
+SESSION = "fed_assets.resources.federation_child"
 POLL_SECONDS = 0.1
 # The session ends its own processes within this time after it is asked to stop.
 STOP_SECONDS = 15.0
@@ -53,8 +54,16 @@ class LocalFederation(ConfigurableResource[Any]):
         context: AssetExecutionContext,
         plan: FederationPlan,
         on_event: Callable[[Event], None],
+        *,
+        origin: Origin,
     ) -> FederationResult:
         """Returns the result of a plan; `on_event` hears of each step and round as it happens.
+
+        Args:
+            context: the step's.
+            plan: what to run.
+            on_event: called with each event of the session.
+            origin: where the session's process comes from, and all that it starts.
 
         Raises:
             FedAssetsError: what the session ended with.
@@ -63,27 +72,21 @@ class LocalFederation(ConfigurableResource[Any]):
         """
         folder = Path(plan.folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        failure: Event | None = None
-        finished: Event | None = None
         log = folder / "session.log"
         limit = plan.total_timeout_seconds + STOP_SECONDS
         with (
             _pipes_session(context, folder, {"plan": asdict(plan)}) as session,
-            _child(session.get_bootstrap_env_vars(), log) as child,
+            _session(origin, session.get_bootstrap_env_vars(), folder, log) as process,
         ):
-            for event in _events(session.get_custom_messages, child, limit):
+            for event in _events(session.get_custom_messages, process, limit):
+                if event["event"] == "finished":
+                    # NVFlare winds down behind us; what it leaves ends with the run.
+                    return result_from_record(event["result"])
                 if event["event"] == "failed":
-                    failure = event
-                elif event["event"] == "finished":
-                    finished = event
-                else:
-                    on_event(event)
-            code = child.wait()
-        if failure is not None:
-            raise error_from_record(failure["error"])
-        if code != 0 or finished is None:
-            raise JobFailed(f"The federation's session ended with code {code}", where=str(log))
-        return result_from_record(finished["result"])
+                    raise error_from_record(event["error"])
+                on_event(event)
+            code = process.ended()
+        raise JobFailed(f"The federation's session ended with code {code}", where=str(log))
 
 
 @contextlib.contextmanager
@@ -121,32 +124,30 @@ def _pipes_session(
 
 
 @contextlib.contextmanager
-def _child(bootstrap: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields the running session; whatever happens, it is gone afterwards, with all it started."""
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "fed_assets.resources.federation_child", str(os.getpid())],
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **bootstrap},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+def _session(
+    origin: Origin, bootstrap: Mapping[str, str], folder: Path, log: Path
+) -> Iterator[Process]:
+    """Yields the session's process; where that is left by an error, it is ended with all it did."""
+    program = Program(
+        title=SESSION,
+        module=SESSION,
+        arguments=(),
+        folder=str(folder),
+        temporary=str(folder),
+        console=str(log),
+        environment=bootstrap,
+    )
+    process = origin.start(COORDINATOR, program, origin.lent())
     try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        yield process
+    except BaseException:
+        process.signal(signal.SIGTERM)
+        if not process.gone(STOP_SECONDS):
+            stop([process], grace_seconds=STOP_SECONDS)
+        raise
 
 
-def _events(
-    messages: Callable[[], Any], child: subprocess.Popen[bytes], limit_seconds: float
-) -> Iterator[Event]:
+def _events(messages: Callable[[], Any], process: Process, limit_seconds: float) -> Iterator[Event]:
     """Yields the session's events as they come, until it has ended and all are read.
 
     Raises:
@@ -155,7 +156,7 @@ def _events(
     deadline = time.monotonic() + limit_seconds
     seen = 0
     while True:
-        ended = child.poll() is not None
+        ended = process.ended() is not None
         if ended:
             time.sleep(POLL_SECONDS)  # the reader's thread may still hold the last lines
         current = messages()

@@ -1,4 +1,4 @@
-"""The child process of one federation session: reports each event to Dagster through Pipes."""
+"""The process of one federation's session: reports each event to Dagster through Pipes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import sys
 from dagster_pipes import open_dagster_pipes
 
 from fed_assets.errors import FedAssetsError, JobFailed
-from fed_assets.federation.child import die_with_parent
+from fed_assets.federation.origin import lent_origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Interrupted, run_federation, stopped_by_signals
 
 
 def main() -> int:
     """Runs the plan in the Pipes context; returns 0, or 1 after reporting what went wrong."""
-    die_with_parent(int(sys.argv[1]))
-    os.umask(0o077)
     with open_dagster_pipes() as pipes:
         try:
             with stopped_by_signals():
                 plan = FederationPlan.from_json(pipes.get_extra("plan"))
-                run_federation(plan, pipes.report_custom_message)
+                run_federation(plan, pipes.report_custom_message, origin=lent_origin())
         except FedAssetsError as error:
             pipes.report_custom_message({"event": "failed", "error": error.as_record()})
             return 1

@@ -35,6 +35,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def temporary(self) -> Path:
+        """Returns the folder for what a library may write for a moment."""
+        return self.root / "tmp"
+
+    @property
     def tracking(self) -> Path:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"

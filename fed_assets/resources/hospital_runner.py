@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,68 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import PrivateAttr
 
 from fed_assets.errors import IdentityRefused
+from fed_assets.federation.origin import Origin, open_origin
+from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
 from fed_assets.resources.home import Home
-from fed_assets.resources.worker_process import WorkerProcess
+from fed_assets.resources.worker_process import WORKER, WorkerProcess
 from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.sandbox import Sandbox
 
 # Does neutral work on open data: the initial weights, the common test set.
 COORDINATOR = "coordinator"
+# Beside what a federation needs: what workers and the federation's session import.
+PRELOADED = (
+    WORKER,
+    "fed_assets.hospital.images",
+    "fed_assets.hospital.contact_sheet",
+    "fed_assets.hospital.validation",
+    "fed_assets.hospital.evaluation",
+    "fed_assets.hospital.executor",
+    "great_expectations",
+    "sklearn.metrics",
+    "fed_assets.resources.federation_child",
+    "nvflare.fuel.flare_api.flare_api",
+    "nvflare.lighter.provisioner",
+)
 
 
 class LocalHospitalRunner(ConfigurableResource[Any]):
-    """Runs hospitals' tasks in processes of this machine.
+    """Runs hospitals' tasks in processes of this machine, forked from one template per run.
 
-    Under `process: shared` one process acts for all hospitals and lives as long as the run; under
-    `process: own` every task gets a process of that hospital alone, with its images and no others.
+    Each task has a process. Under `process: own` it is that hospital's, with its images and no
+    others; under `process: shared` it may act for all.
     """
 
     home_folder: str
     hospitals: list[str]
+    network: str
     task_timeout_seconds: float = 1800
 
-    _shared: dict[str, WorkerProcess] = PrivateAttr(default_factory=dict)
-    _starting: Any = PrivateAttr(default_factory=threading.Lock)
+    _opened: list[Origin] = PrivateAttr(default_factory=list)
+    _opening: Any = PrivateAttr(default_factory=threading.Lock)
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Has the template load its modules while the first steps start."""
+        self.origin()
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Ends what was started for the run."""
+        self.close()
+
+    def close(self) -> None:
+        """Ends the template, and all that it forked."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def origin(self) -> Origin:
+        """Returns what starts this run's processes; a new one, where the last has broken."""
+        with self._opening:
+            if not self._opened or self._opened[-1].broken():
+                temporary = Home(Path(self.home_folder)).temporary
+                temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+                names = [*PRELOADED, *FEDERATION_MODULES, *learning_modules(self.network)]
+                self._opened.append(open_origin(names, temporary))
+            return self._opened[-1]
 
     def store(self, hospital: str, sandbox: Sandbox) -> Path:
         """Returns a hospital's store in a sandbox."""
@@ -52,7 +92,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             raise IdentityRefused(
                 f"The roster has no hospital {hospital}", cure="Correct the hospital's id"
             )
-        with self._worker(sandbox, hospital) as worker:
+        with contextlib.closing(self.worker(sandbox, hospital)) as worker:
             return worker.ask(
                 task,
                 hospital=hospital,
@@ -60,39 +100,19 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 timeout_seconds=self.task_timeout_seconds,
             )
 
-    def teardown_after_execution(self, context: InitResourceContext) -> None:
-        """Ends the shared processes with the run."""
-        self.close()
+    def worker(self, sandbox: Sandbox, hospital: str) -> WorkerProcess:
+        """Returns a process for a task of a hospital; close it after.
 
-    def close(self) -> None:
-        """Ends the shared processes."""
-        while self._shared:
-            self._shared.popitem()[1].close()
-
-    @contextmanager
-    def _worker(self, sandbox: Sandbox, hospital: str) -> Iterator[WorkerProcess]:
+        Raises:
+            StorageError: the hospital's store cannot be written.
+        """
         if sandbox.process is Process.SHARED:
-            yield self._shared_worker(sandbox)
-            return
-        worker = self._start(sandbox, [hospital])
-        try:
-            yield worker
-        finally:
-            worker.close()
-
-    def _shared_worker(self, sandbox: Sandbox) -> WorkerProcess:
-        with self._starting:
-            worker = self._shared.get(sandbox.name)
-            if worker is None or not worker.alive:
-                worker = self._start(sandbox, [*self.hospitals, COORDINATOR])
-                self._shared[sandbox.name] = worker
-            return worker
-
-    def _start(self, sandbox: Sandbox, hospitals: list[str]) -> WorkerProcess:
-        stores = {hospital: self.store(hospital, sandbox) for hospital in hospitals}
+            site, names = COORDINATOR, [*self.hospitals, COORDINATOR]
+        else:
+            site, names = hospital, [hospital]
         identity = {
-            "hospitals": {name: {"store": str(store)} for name, store in stores.items()},
+            "hospitals": {name: {"store": str(self.store(name, sandbox))} for name in names},
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
         }
-        return WorkerProcess(identity, log=stores[hospitals[-1]] / "worker.log")
+        return WorkerProcess(self.origin(), site, identity, store=self.store(site, sandbox))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
-import subprocess
-import sys
+import select
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,63 +14,73 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import StorageError, WorkerFailed, error_from_record
+from fed_assets.federation.origin import Origin, stop
+from fed_assets.federation.program import Program
 
-# A hospital's process gets these and nothing else: the orchestrator's environment holds secrets.
-ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "GX_ANALYTICS_ENABLED": "false",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
+LOG_FILE = "worker.log"
 WORKER = "fed_assets.hospital.worker"
+START_SECONDS = 60
 CLOSE_SECONDS = 5
 
 
 class WorkerProcess:
     """A running worker, bound at its start to the hospitals of its identity.
 
-    Its standard error goes to `log`, which lies in a hospital's store: a traceback may name a file.
+    Its standard error goes to `worker.log` in its store: a traceback may name a file.
+
+    Args:
+        origin: what starts it.
+        site: the hospital whose process it is, or who acts for all.
+        identity: the first line that it is sent, see `hospital.worker.Identity`.
+        store: absolute path of the store that it lives in.
 
     Raises:
-        StorageError: the log cannot be written.
+        StorageError: the store cannot be written.
+        ProcessNotStarted: it did not come to be.
     """
 
-    def __init__(self, identity: Mapping[str, Any], *, log: Path) -> None:
+    def __init__(
+        self, origin: Origin, site: str, identity: Mapping[str, Any], *, store: Path
+    ) -> None:
         self._lock = threading.Lock()
         self._unread = b""
         self._logs = {
-            name: Path(each["store"]) / "worker.log" for name, each in identity["hospitals"].items()
+            name: Path(each["store"]) / LOG_FILE for name, each in identity["hospitals"].items()
         }
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise StorageError(
-                "The hospital's log cannot be written", where=str(log), seen=error.strerror or ""
-            ) from None
-        with open(descriptor, "ab") as errors:
-            self._process = subprocess.Popen(
-                # Tied to this process, so that even `kill -9` of a run ends a busy worker.
-                [sys.executable, "-m", "fed_assets.federation.child", str(os.getpid()), WORKER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=ENVIRONMENT | {"PATH": os.environ.get("PATH", os.defpath)},
-                start_new_session=True,
-                bufsize=0,
-            )
+        program = Program(
+            title=WORKER,  # whom it acts for is told over its channel
+            module=WORKER,
+            arguments=(),
+            folder=str(store),
+            temporary=str(store / "tmp"),
+            console=str(store / LOG_FILE),
+            answers=True,
+        )
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            try:
+                for folder in (store, store / "tmp"):
+                    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.close(program.open_console())
+            except OSError as error:
+                self._channel.close()
+                raise StorageError(
+                    "The hospital's log cannot be written",
+                    where=program.console,
+                    seen=error.strerror or "",
+                ) from None
+            self._process = origin.start(site, program, theirs)
         self._send(identity)
 
     @property
     def pid(self) -> int:
         """Returns the process id."""
-        return self._process.pid
+        return self._process.pid(START_SECONDS)
 
     @property
     def alive(self) -> bool:
         """Returns whether the process still runs."""
-        return self._process.poll() is None
+        return self._process.ended() is None
 
     def ask(
         self, task: str, *, hospital: str, arguments: Mapping[str, Any], timeout_seconds: float
@@ -102,40 +111,34 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Ends the process: asked first, then killed."""
+        if self._channel.fileno() == -1:
+            return
         with contextlib.suppress(OSError):
-            if self._process.stdin:
-                self._process.stdin.close()
-        try:
-            self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
+            self._channel.shutdown(socket.SHUT_WR)
+        if not self._process.gone(CLOSE_SECONDS):
             self._kill()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._channel.close()
 
     def _kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        stop([self._process], grace_seconds=CLOSE_SECONDS)
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        # A closed pipe shows as a missing answer, which says more than EPIPE does.
-        with contextlib.suppress(BrokenPipeError):
-            if self._process.stdin and not self._process.stdin.closed:
-                self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        # A closed channel shows as a missing answer, which says more than EPIPE does.
+        with contextlib.suppress(OSError):
+            self._channel.sendall(json.dumps(message).encode() + b"\n")
 
     def _receive(self, deadline: float) -> dict[str, Any]:
-        output = self._process.stdout
-        if output is None or output.closed:
+        if self._channel.fileno() == -1:
             raise _NoAnswer("was closed")
-        with selectors.DefaultSelector() as selector:
-            selector.register(output, selectors.EVENT_READ)
-            while b"\n" not in self._unread:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise _NoAnswer("passed the time limit")
-                chunk = os.read(output.fileno(), 1 << 16)
-                if not chunk:
-                    self.close()
-                    raise _NoAnswer(f"ended with code {self._process.returncode}")
-                self._unread += chunk
+        while b"\n" not in self._unread:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._channel], [], [], left)[0]:
+                raise _NoAnswer("passed the time limit")
+            chunk = self._heard()
+            if not chunk:
+                self.close()
+                raise _NoAnswer(f"ended with code {self._process.ended()}")
+            self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         try:
             answer = json.loads(line)
@@ -144,6 +147,12 @@ class WorkerProcess:
         if not isinstance(answer, dict) or not {"result", "error"} & answer.keys():
             raise _NoAnswer("answered nonsense")
         return answer
+
+    def _heard(self) -> bytes:
+        """Returns what came next; nothing, if the process has ended."""
+        with contextlib.suppress(ConnectionResetError):
+            return self._channel.recv(1 << 16)
+        return b""
 
 
 class _NoAnswer(Exception):

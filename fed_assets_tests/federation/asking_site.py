@@ -2,6 +2,7 @@
 
 `python -m fed_assets_tests.federation.asking_site WORKSPACE VICTIM [CODE]` forks a main process
 that writes what came of its requests to `WORKSPACE/answers.json`, and ends with CODE, or is killed.
+It prints the exit code that the supervisor told.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import os
 import random
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from fed_assets.federation import link
-from fed_assets.federation.happenings import tell
+from fed_assets.federation.happenings import channel_pair, hear, tell
+from fed_assets.federation.program import Program
 from fed_assets.federation.site import Site
 from fed_assets.federation.supervisor import supervise
 
@@ -88,7 +91,24 @@ def seen() -> dict[str, object]:
     }
 
 
+def supervised(program: Program) -> int:
+    """Returns how a program ended, as a supervisor told."""
+    ours, theirs = channel_pair()
+    supervisor = os.fork()
+    if supervisor == 0:
+        ours.close()
+        supervise("hospital_01", theirs, os.getppid())
+    theirs.close()
+    lifeline, other = channel_pair()
+    with other:
+        tell(ours, {"run": asdict(program)}, [other.fileno()])
+    while (heard := hear(lifeline)) and "ended" not in heard:
+        pass
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+    return -1000 if heard is None else heard["ended"]
+
+
 if __name__ == "__main__":
     os.environ["A_SECRET"] = "of the template"
-    process = supervise(AskingSite("hospital_01", sys.argv[1]), os.getppid())
-    process.run()
+    print(supervised(AskingSite("hospital_01", sys.argv[1]).main_program()))

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
 
@@ -85,6 +86,11 @@ def observe(plan: FederationPlan, tell: Any, without_config: list[str]) -> dict[
 
 
 if __name__ == "__main__":
-    observed = observe(FederationPlan.read(Path(sys.argv[1])), events_to_stdout(), sys.argv[3:])
-    Path(sys.argv[2]).write_text(json.dumps(observed))
-    os._exit(0)
+    tell, code = events_to_stdout(), 0
+    try:
+        observed = observe(FederationPlan.read(Path(sys.argv[1])), tell, sys.argv[3:])
+        Path(sys.argv[2]).write_text(json.dumps(observed))
+    except FedAssetsError as error:
+        tell({"event": "failed", "error": error.as_record()})
+        code = 1
+    os._exit(code)

@@ -15,5 +15,5 @@ from fed_assets.federation.spawned import Spawned
 
 if __name__ == "__main__":
     plan = FederationPlan.read(Path(sys.argv[1]))
-    run_federation(plan, events_to_stdout(), open_origin=lambda _: Spawned())
+    run_federation(plan, events_to_stdout(), origin=Spawned())
     os._exit(0)

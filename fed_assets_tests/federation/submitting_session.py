@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fed_assets.federation.follow import wait_for_hospitals
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.preload import modules_of
 from fed_assets.federation.processes import running
 from fed_assets.federation.progress import Progress
 from fed_assets.federation.provision import provision
@@ -81,8 +83,8 @@ def main() -> None:
     plan = FederationPlan.read(Path(sys.argv[1]))
     progress = Progress(plan, tell)
     kits = provision(plan)
-    origin = open_origin(plan)
-    with running(kits, timeout_seconds=60, origin=origin) as federation:
+    origin = open_origin(modules_of(plan), Path(plan.folder))
+    with closing(origin), running(kits, timeout_seconds=60, origin=origin) as federation:
         admin = Admin(kits)
         try:
             admin.connect(60)

@@ -87,7 +87,7 @@ def test_events_tell_of_each_step_in_order_and_commands_are_recorded(secured):
     names = [event["event"] for event in session.events]
     assert names == ["provisioned", "started", "submitted", "round", "round", "finished"]
     commands = {command["command"]: command for command in session.result["commands"]}
-    assert {"login", "check_status server", "submit_job", "logout"} <= commands.keys()
+    assert {"login", "check_status server", "submit_job"} <= commands.keys()
     assert commands["submit_job"]["answer"] == session.events[2]["job_id"]
 
 

@@ -17,8 +17,9 @@ ASKING = "fed_assets_tests.federation.asking_site"
 
 
 def ask(workspace, victim, code="0"):
-    command = [sys.executable, "-m", ASKING, str(workspace), str(victim), code]
-    return subprocess.run([*command, "." * 160], cwd=PROJECT, timeout=60, check=False).returncode
+    command = [sys.executable, "-m", ASKING, str(workspace), str(victim), code, "." * 160]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    return int(ran.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -90,5 +91,5 @@ def test_what_a_site_prints_lies_in_its_workspace_for_this_user_alone(asked):
 
 
 @pytest.mark.parametrize(("said", "code"), [("7", 7), ("killed", -signal.SIGKILL)])
-def test_a_supervisor_ends_as_its_main_process_ends(tmp_path, said, code):
+def test_a_supervisor_tells_how_a_process_ended(tmp_path, said, code):
     assert ask(tmp_path, psutil.Process().pid, said) == code

@@ -139,10 +139,13 @@ def test_a_hospital_whose_client_does_not_start_is_missing_and_the_others_go_on(
 
 
 def test_too_few_clients_to_start_are_named(tmp_path, write_plan, start_session):
-    plan = write_plan(tmp_path, start_timeout_seconds=0.5)
-    session = start_session(plan)
+    plan = write_plan(tmp_path, hospitals=2, rounds=1)
+    arguments = (str(tmp_path / "observed.json"), "hospital_02")
+    session = start_session(plan, *arguments, module=OBSERVED)
     assert session.finish() == 1
     assert isinstance(session.failure, FederationDidNotStart)
+    assert "1 of 2 hospitals are ready" in session.failure.what
+    assert "not ready: hospital_02" in session.failure.what
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_whole_rounds(

@@ -1,6 +1,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from dagster import AssetExecutionContext, DagsterInstance, asset, materialize
 
 from fed_assets.errors import DisclosureRefused, IdentityRefused, WorkerFailed
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -17,11 +19,15 @@ QUICK = {
     "source": {"kind": "phantom", "images": 40, "test_images": 8, "size": 16},
     "image_size": 16,
 }
+TEMPLATE = "fed_assets.federation.template"
 LONG = {"source": {"kind": "phantom", "images": 500_000, "size": 64}, "image_size": 64}
 
 
-def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children()}
+def running(title: str) -> list[psutil.Process]:
+    """Returns the processes of ours that are called so now."""
+    family = psutil.Process().children(recursive=True)
+    alive = [each for each in family if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in alive if title in " ".join(each.cmdline())]
 
 
 @pytest.fixture
@@ -31,7 +37,9 @@ def open_runner(tmp_path: Path) -> Iterator[Callable[..., LocalHospitalRunner]]:
 
     def open_runner(**limits: float) -> LocalHospitalRunner:
         opened.append(
-            LocalHospitalRunner(home_folder=str(tmp_path), hospitals=["north", "south"], **limits)
+            LocalHospitalRunner(
+                home_folder=str(tmp_path), hospitals=["north", "south"], network="", **limits
+            )
         )
         return opened[-1]
 
@@ -45,42 +53,40 @@ def runner(open_runner: Callable[..., LocalHospitalRunner]) -> LocalHospitalRunn
     return open_runner()
 
 
-def test_a_shared_process_acts_for_all_and_lives_on(runner: LocalHospitalRunner) -> None:
-    before = children()
-    seen = set()
+@pytest.mark.parametrize("sandbox", [MINIMAL, EYES_ON], ids=lambda sandbox: sandbox.name)
+def test_a_process_ends_with_its_task(runner: LocalHospitalRunner, sandbox: Sandbox) -> None:
     for hospital in ("north", "south", COORDINATOR):
-        assert runner.ask(MINIMAL, hospital, "prepare_images", QUICK)["images"] == 48
-        seen |= children() - before
-    assert len(seen) == 1
-    runner.close()
-    assert children() == before
-
-
-def test_a_process_of_its_own_ends_with_its_task(runner: LocalHospitalRunner) -> None:
-    before = children()
-    for hospital in ("north", "south"):
-        assert runner.ask(EYES_ON, hospital, "prepare_images", QUICK)["images"] == 48
-        assert children() == before
-
-
-def test_a_process_of_its_own_ends_when_its_task_fails(runner: LocalHospitalRunner) -> None:
-    before = children()
+        assert runner.ask(sandbox, hospital, "prepare_images", QUICK)["images"] == 48
+        assert running(WORKER) == []
     with pytest.raises(WorkerFailed):
-        runner.ask(EYES_ON, "north", "give_me_images", {})
-    assert children() == before
+        runner.ask(sandbox, "north", "give_me_images", {})
+    assert running(WORKER) == []
 
 
 def test_the_process_started_for_a_hospital_is_that_hospital_under_own_and_all_under_shared(
     runner: LocalHospitalRunner,
 ) -> None:
     south: dict[str, Any] = {"hospital": "south", "arguments": QUICK, "timeout_seconds": 60}
-    with runner._worker(MINIMAL, "north") as shared:  # the positive control
+    with closing(runner.worker(MINIMAL, "north")) as shared:  # the positive control
         assert shared.ask("prepare_images", **south)["images"] == 48
     with (
-        runner._worker(EYES_ON, "north") as own,
+        closing(runner.worker(EYES_ON, "north")) as own,
         pytest.raises(IdentityRefused, match=r"Seen: this process is north\."),
     ):
         own.ask("prepare_images", **south)
+
+
+def test_processes_of_two_hospitals_descend_from_two_supervisors(
+    runner: LocalHospitalRunner,
+) -> None:
+    with (
+        closing(runner.worker(EYES_ON, "north")) as north,
+        closing(runner.worker(EYES_ON, "south")) as south,
+    ):
+        above = [psutil.Process(each.pid).parent() for each in (north, south)]
+        titles = [" ".join(each.cmdline()) for each in above if each]
+    assert "supervisor north" in titles[0]
+    assert "supervisor south" in titles[1]
 
 
 @pytest.mark.parametrize("sandbox", [MINIMAL, EYES_ON], ids=lambda sandbox: sandbox.name)
@@ -97,11 +103,9 @@ def test_each_hospital_writes_into_its_own_store_and_nowhere_else(
 def test_a_hospital_that_the_roster_lacks_is_refused_and_nothing_is_started(
     runner: LocalHospitalRunner, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    before = children()
     for stranger in ("west", "../north", ""):
         with pytest.raises(IdentityRefused, match="The roster has no hospital"):
             runner.ask(sandbox, stranger, "prepare_images", QUICK)
-    assert children() == before
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,32 +119,48 @@ def test_previews_follow_the_sandbox(runner: LocalHospitalRunner, sandbox: Sandb
         runner.ask(hidden, "north", "contact_sheet", {"images": 4})
 
 
-def test_a_shared_process_that_passed_the_time_limit_is_followed_by_a_new_one(
+def test_a_process_that_passed_the_time_limit_is_followed_by_a_new_one(
     open_runner: Callable[..., LocalHospitalRunner],
 ) -> None:
     runner = open_runner(task_timeout_seconds=3)
-    before = children()
     with pytest.raises(WorkerFailed, match="time limit"):
         runner.ask(MINIMAL, "north", "prepare_images", LONG)
+    assert running(WORKER) == []
     assert runner.ask(MINIMAL, "north", "prepare_images", QUICK)["images"] == 48
-    assert len(children() - before) == 1
 
 
-def test_shared_processes_end_with_dagsters_run(tmp_path: Path) -> None:
-    before = children()
-    during: set[int] = set()
+def test_a_killed_template_is_followed_by_a_new_one(runner: LocalHospitalRunner) -> None:
+    assert runner.ask(EYES_ON, "north", "prepare_images", QUICK)["images"] == 48
+    (template,) = running(TEMPLATE)
+    template.kill()
+    template.wait()
+    assert runner.ask(EYES_ON, "north", "prepare_images", QUICK)["images"] == 48
+
+
+def test_a_killed_supervisor_is_followed_by_a_new_one(runner: LocalHospitalRunner) -> None:
+    with closing(runner.worker(EYES_ON, "north")) as worker:
+        supervisor = psutil.Process(worker.pid).parent()
+        assert supervisor is not None
+        supervisor.kill()
+        with pytest.raises(WorkerFailed, match="ended with code -9"):
+            worker.ask("prepare_images", hospital="north", arguments=QUICK, timeout_seconds=60)
+    assert runner.ask(EYES_ON, "north", "prepare_images", QUICK)["images"] == 48
+
+
+def test_all_that_was_started_ends_with_dagsters_run(tmp_path: Path) -> None:
+    during: list[psutil.Process] = []
 
     @asset
     def images(context: AssetExecutionContext, hospitals: LocalHospitalRunner) -> dict[str, Any]:
         answer = hospitals.ask(MINIMAL, "north", "prepare_images", QUICK)
-        during.update(children() - before)
+        during.extend(running(TEMPLATE) + running("supervisor coordinator"))
         return answer
 
     @asset
     def broken(images: dict[str, Any]) -> None:
         raise RuntimeError("the run fails")
 
-    runner = LocalHospitalRunner(home_folder=str(tmp_path), hospitals=["north"])
+    runner = LocalHospitalRunner(home_folder=str(tmp_path), hospitals=["north"], network="")
     with DagsterInstance.ephemeral() as instance:
         result = materialize(
             [images, broken],
@@ -149,5 +169,5 @@ def test_shared_processes_end_with_dagsters_run(tmp_path: Path) -> None:
             raise_on_error=False,
         )
     assert not result.success
-    assert len(during) == 1
-    assert children() == before
+    assert len(during) == 2
+    assert not any(process.is_running() for process in during)

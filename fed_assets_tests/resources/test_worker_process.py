@@ -22,6 +22,9 @@ from fed_assets.errors import (
     StorageError,
     WorkerFailed,
 )
+from fed_assets.federation.origin import Origin, open_origin
+from fed_assets.federation.program import BARE_ENVIRONMENT
+from fed_assets.federation.spawned import Spawned
 from fed_assets.resources.worker_process import WorkerProcess
 
 QUICK = {"source": {"kind": "phantom", "images": 40, "test_images": 8, "size": 16}}
@@ -30,39 +33,58 @@ LONG = {"source": {"kind": "phantom", "images": 500_000, "test_images": 0, "size
 START_AND_DIE = """
 import os, sys
 from pathlib import Path
+from fed_assets.federation.{module} import {origin}
 from fed_assets.resources.worker_process import WorkerProcess
 store = Path(sys.argv[1])
-identity = {"hospitals": {"north": {"store": str(store)}}, "previews": False}
-print(WorkerProcess(identity, log=store / "worker.log").pid, flush=True)
+identity = {{"hospitals": {{"north": {{"store": str(store)}}}}, "previews": False}}
+origin = {start}
+worker = WorkerProcess(origin, "north", identity, store=store)
+{busy}
+print(worker.pid, flush=True)
 os._exit(9)
 """
-START_BUSY_AND_DIE = """
-import os, sys, threading, time
-from pathlib import Path
-from fed_assets.resources.worker_process import WorkerProcess
-store = Path(sys.argv[1])
-identity = {"hospitals": {"north": {"store": str(store)}}, "previews": False}
-worker = WorkerProcess(identity, log=store / "worker.log")
+BUSY = """
+import threading, time
 long = {"source": {"kind": "phantom", "images": 500_000, "test_images": 0, "size": 64}}
 asked = {"hospital": "north", "arguments": long | {"image_size": 64}, "timeout_seconds": 600}
 threading.Thread(target=worker.ask, args=("prepare_images",), kwargs=asked, daemon=True).start()
 while not list(store.glob("datasets/.partial*")):
     time.sleep(0.05)
-print(worker.pid, flush=True)
-os._exit(9)
 """
+ORIGINS = {
+    "forked": {
+        "module": "origin",
+        "origin": "open_origin",
+        "start": "open_origin(['fed_assets.hospital.worker'], Path(sys.argv[1]).parent)",
+    },
+    "spawned": {"module": "spawned", "origin": "Spawned", "start": "Spawned()"},
+}
+NONSENSE = "fed_assets_tests.resources.nonsense_worker"
 Start = Callable[..., WorkerProcess]
 
 
+@pytest.fixture(scope="module", params=["forked", "spawned"])
+def origin(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Origin]:
+    """Yields what starts workers: forks of a template, or interpreters of their own."""
+    folder = tmp_path_factory.mktemp("template")
+    forked = request.param == "forked"
+    opened = open_origin(["fed_assets.hospital.worker"], folder) if forked else Spawned()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, origin: Origin) -> Iterator[Start]:
     """Yields a function that starts a worker of some hospitals; all are ended afterwards."""
     started: list[WorkerProcess] = []
 
     def start(*hospitals: str, previews: bool = True) -> WorkerProcess:
         stores = {name: {"store": str(tmp_path / name)} for name in hospitals}
         identity = {"hospitals": stores, "previews": previews, "statistics": "full"}
-        started.append(WorkerProcess(identity, log=tmp_path / hospitals[0] / "worker.log"))
+        first = hospitals[0]
+        started.append(WorkerProcess(origin, first, identity, store=tmp_path / first))
         return started[-1]
 
     yield start
@@ -184,18 +206,12 @@ def test_nothing_of_the_orchestrators_environment_reaches_a_hospital(
     content = Path(f"/proc/{worker.pid}/environ").read_bytes()
     names = {entry.split(b"=")[0].decode() for entry in content.split(b"\0") if entry}
     assert b"orchestrators-secret" not in content
-    assert names == {
-        "PATH",
-        "LANG",
-        "OMP_NUM_THREADS",
-        "MALLOC_ARENA_MAX",
-        "GX_ANALYTICS_ENABLED",
-        "PYTHONDONTWRITEBYTECODE",
-    }
+    assert names == {*BARE_ENVIRONMENT, "HOME", "TMPDIR"}
 
 
 def test_whom_a_worker_acts_for_stands_in_no_command_line(start: Start) -> None:
     worker = start("north")
+    ask(worker, "north")  # in its first moment a fork still bears its parent's name
     assert b"north" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
 
 
@@ -221,36 +237,24 @@ def test_an_unknown_task_is_refused(start: Start) -> None:
         ask(start("north"), "north", "give_me_images")
 
 
-def test_a_worker_that_answers_nonsense_is_ended(start: Start) -> None:
+def test_a_worker_that_answers_nonsense_is_ended(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fed_assets.resources.worker_process.WORKER", NONSENSE)
     worker = start("north")
-    ask(worker, "north")
-    descriptors = list(Path(f"/proc/{worker.pid}/fd").iterdir())
-    requests = os.readlink(f"/proc/{worker.pid}/fd/0")
-    (pipe,) = [
-        each
-        for each in descriptors
-        if os.readlink(each).startswith("pipe:") and os.readlink(each) != requests
-    ]
-    with open(pipe, "wb") as spoken:
-        spoken.write(b"[1, 2]\n")
     with pytest.raises(WorkerFailed, match=r"answered nonsense"):
         ask(worker, "north")
     assert not worker.alive
 
 
-def test_a_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ORIGINS)
+@pytest.mark.parametrize("busy", ["", BUSY], ids=["idle", "busy"])
+def test_a_worker_ends_with_the_process_that_started_it(
+    tmp_path: Path, how: str, busy: str
+) -> None:
+    program = START_AND_DIE.format(busy=busy, **ORIGINS[how])
     started = subprocess.run(
-        [sys.executable, "-c", START_AND_DIE, str(tmp_path / "north")],
-        capture_output=True,
-        text=True,
-    )
-    pid = int(started.stdout)
-    wait_until(lambda: ended(pid))
-
-
-def test_a_busy_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
-    started = subprocess.run(
-        [sys.executable, "-c", START_BUSY_AND_DIE, str(tmp_path / "north")],
+        [sys.executable, "-c", program, str(tmp_path / "north")],
         capture_output=True,
         text=True,
         timeout=60,
@@ -266,8 +270,7 @@ def test_the_log_lies_in_the_store_for_its_owner_alone(start: Start, tmp_path: P
     assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
 
 
-def test_a_store_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_made_is_an_error_of_ours(start: Start, tmp_path: Path) -> None:
     (tmp_path / "north").write_text("mine")
-    identity = {"hospitals": {"north": {"store": str(tmp_path / "north")}}, "previews": False}
     with pytest.raises(StorageError, match=r"log cannot be written"):
-        WorkerProcess(identity, log=tmp_path / "north" / "worker.log")
+        start("north")

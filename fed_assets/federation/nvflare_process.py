@@ -1,0 +1,45 @@
+"""One process of NVFlare: runs a module of its as `python -m` would, and ends without delay.
+
+`python -m fed_assets.federation.nvflare_process MODULE ARGUMENTS...` works in the current folder,
+and in no other site's workspace.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from fed_assets.errors import IdentityRefused
+
+# NVFlare waits 3 s by default before it closes its connections, which a job ends with.
+SHUTDOWN_SECONDS = 0.2
+
+
+def main() -> int:
+    """Runs the module that argv names; returns its exit code.
+
+    Raises:
+        IdentityRefused: Its command line names another site's workspace.
+    """
+    from nvflare.fuel.f3.mpm import MainProcessMonitor
+
+    sys.argv = sys.argv[1:]
+    program = importlib.import_module(sys.argv[0])
+    options = program.parse_arguments()
+    workspace = Path.cwd()
+    if Path(options.workspace) != workspace:
+        raise IdentityRefused(
+            "A process was asked to work in another site's workspace", where=options.workspace
+        )
+    code = MainProcessMonitor.run(
+        main_func=program.main,
+        run_dir=str(workspace / getattr(options, "job_id", "")),
+        shutdown_grace_time=SHUTDOWN_SECONDS,
+        args=options,
+    )
+    return int(code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
