@@ -44,7 +44,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
                 network=str(roster.network["_target_"]),
                 task_timeout_seconds=roster.federation.task_timeout_seconds,
             ),
-            "federation": LocalFederation(),
+            "federation": LocalFederation(home_folder=str(home.root)),
             "tracking": Tracking(folder=str(home.tracking)),
         },
         # A process per step would import everything once per step: 24 CPU-seconds instead of 3.

@@ -54,6 +54,7 @@ THIRD_PARTY_OF = {
     "assets/training.py": {"pydantic"},
     "federation/processes.py": {"psutil"},
     "federation/spawned.py": {"psutil"},
+    "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images

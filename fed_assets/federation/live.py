@@ -45,20 +45,28 @@ class LiveFederation:
     federation: Federation
     admin: Admin
 
-    def run(self, plan: FederationPlan, on_event: Callable[[Event], None]) -> FederationResult:
+    def run(
+        self,
+        plan: FederationPlan,
+        on_event: Callable[[Event], None],
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> FederationResult:
         """Runs a job to its last round, and returns while NVFlare winds it down.
 
         Args:
             plan: What to run, for the hospitals of this federation; its folder and its outbox are
                 the job's own.
             on_event: Called with each event, see `session.run_federation`.
+            stopped: Asked again and again whether the job is to be aborted.
 
         Raises:
             FedAssetsError: As `session.run_federation` does; the federation stays up.
+            Interrupted: The job was aborted.
         """
         check_files(plan)
         Path(plan.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self.run_job(Progress(plan, on_event))
+        return self.run_job(Progress(plan, on_event, stopped))
 
     def run_job(self, progress: Progress) -> FederationResult:
         """Runs the job of a plan whose clock runs already."""

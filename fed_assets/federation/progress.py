@@ -14,6 +14,10 @@ from fed_assets.federation.plan import FederationPlan
 Event = dict[str, Any]
 
 
+class Interrupted(BaseException):
+    """Somebody asked the run to stop. No Exception, so that nothing takes it for a failure."""
+
+
 @dataclass
 class Progress:
     """The clock of one run, which also tells its events.
@@ -21,11 +25,13 @@ class Progress:
     Attributes:
         plan: What is run.
         tell: Called with each event.
+        stopped: Asked again and again whether whoever wanted the run is gone.
         timings: Seconds spent per step.
     """
 
     plan: FederationPlan
     tell: Callable[[Event], None]
+    stopped: Callable[[], bool] = lambda: False
     timings: dict[str, float] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
@@ -38,7 +44,10 @@ class Progress:
 
         Raises:
             TimeLimitPassed: There are none.
+            Interrupted: Nobody wants the run any more.
         """
+        if self.stopped():
+            raise Interrupted("whoever started the run is gone")
         limit = self.plan.total_timeout_seconds
         left = limit - self.elapsed()
         if left <= 0:

@@ -19,14 +19,17 @@ from fed_assets.errors import FedAssetsError, JobFailed
 from fed_assets.federation.live import LiveFederation, check_files, federation_up
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.progress import Event, Progress
+from fed_assets.federation.progress import Event, Interrupted, Progress
 from fed_assets.federation.results import FederationResult
 
-__all__ = ["Event", "Interrupted", "events_to_stdout", "run_federation", "stopped_by_signals"]
-
-
-class Interrupted(BaseException):
-    """A signal asked the run to stop. No Exception, so that nothing takes it for a failure."""
+__all__ = [
+    "Event",
+    "Interrupted",
+    "events_to_stdout",
+    "open_federation",
+    "run_federation",
+    "stopped_by_signals",
+]
 
 
 def run_federation(

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dagster import (
-    AssetExecutionContext,
-    ConfigurableResource,
-    InitResourceContext,
-    PipesFileContextInjector,
-    PipesFileMessageReader,
-    PipesMessageHandler,
-    PipesSession,
-)
-from dagster_pipes import PipesContextData
+from dagster import AssetExecutionContext, ConfigurableResource, InitResourceContext
 
-from fed_assets.errors import JobFailed, TimeLimitPassed, error_from_record
-from fed_assets.federation.origin import Origin, Process, stop
+from fed_assets.errors import FederationError
+from fed_assets.federation import warm
+from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.program import Program
-from fed_assets.federation.results import FederationResult, result_from_record
+from fed_assets.federation.progress import Event
+from fed_assets.federation.results import FederationResult
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
-from fed_assets.resources.hospital_runner import COORDINATOR
-
-SESSION = "fed_assets.resources.federation_child"
-POLL_SECONDS = 0.1
-# The session ends its own processes within this time after it is asked to stop.
-STOP_SECONDS = 15.0
-Event = dict[str, Any]
+from fed_assets.resources.home import Home
+from fed_assets.resources.session_process import run_session
 
 
 class LocalFederation(ConfigurableResource[Any]):
-    """Runs a federation's session in a child process of this machine, through Dagster Pipes.
+    """Runs plans on this machine: on the sandbox's warm federation, or on one of the run's own."""
 
-    NVFlare's sessions keep threads that never end, and gRPC does not like forks: neither may
-    happen in Dagster's own process.
-    """
+    home_folder: str
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Signs the run in and ends those that died, before a step waits for a dead run's place."""
@@ -62,111 +43,39 @@ class LocalFederation(ConfigurableResource[Any]):
         Args:
             context: the step's.
             plan: what to run.
-            on_event: called with each event of the session.
-            origin: where the session's process comes from, and all that it starts.
+            on_event: called with each event of the session but the last.
+            origin: where the processes of a federation of the run's own come from.
 
         Raises:
-            FedAssetsError: what the session ended with.
-            JobFailed: it ended without a word.
-            TimeLimitPassed: it did not keep its own time limit, and was ended.
+            FedAssetsError: what the federation ended with.
         """
-        folder = Path(plan.folder)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = folder / "session.log"
-        limit = plan.total_timeout_seconds + STOP_SECONDS
-        with (
-            _pipes_session(context, folder, {"plan": asdict(plan)}) as session,
-            _session(origin, session.get_bootstrap_env_vars(), folder, log) as process,
-        ):
-            for event in _events(session.get_custom_messages, process, limit):
-                if event["event"] == "finished":
-                    # NVFlare winds down behind us; what it leaves ends with the run.
-                    return result_from_record(event["result"])
-                if event["event"] == "failed":
-                    raise error_from_record(event["error"])
-                on_event(event)
-            code = process.ended()
-        raise JobFailed(f"The federation's session ended with code {code}", where=str(log))
+        Path(plan.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Home(Path(self.home_folder)).warm(plan.sandbox)
+        if self._is_warm(context, plan, folder):
+            try:
+                return warm.run(folder, plan, on_event)
+            except warm.Refused as reason:
+                context.log.info(f"The warm federation does not take the run: {reason}.")
+        return run_session(context, plan, on_event, origin)
 
-
-@contextlib.contextmanager
-def _pipes_session(
-    context: AssetExecutionContext, folder: Path, extras: dict[str, Any]
-) -> Iterator[PipesSession]:
-    """Yields a Pipes session whose files lie in the run's own folder.
-
-    Not `open_pipes_session`: after it, Dagster demands every output of the asset, and a hospital
-    that dropped out has none.
-    """
-    data = PipesContextData(
-        asset_keys=None,
-        code_version_by_asset_key=None,
-        provenance_by_asset_key=None,
-        partition_key=context.partition_key,
-        partition_key_range=None,
-        partition_time_window=None,
-        run_id=context.run.run_id,
-        job_name=context.run.job_name,
-        retry_number=context.retry_number,
-        extras=extras,
-    )
-    reader = PipesFileMessageReader(str(folder / "pipes-messages.jsonl"))
-    handler = PipesMessageHandler(context, reader)
-    injector = PipesFileContextInjector(str(folder / "pipes-context.json"))
-    with injector.inject_context(data) as injected, handler.handle_messages() as messages:
-        yield PipesSession(
-            context_data=data,
-            message_handler=handler,
-            context_injector_params=injected,
-            message_reader_params=messages,
-            context=context,
-        )
-
-
-@contextlib.contextmanager
-def _session(
-    origin: Origin, bootstrap: Mapping[str, str], folder: Path, log: Path
-) -> Iterator[Process]:
-    """Yields the session's process; where that is left by an error, it is ended with all it did."""
-    program = Program(
-        title=SESSION,
-        module=SESSION,
-        arguments=(),
-        folder=str(folder),
-        temporary=str(folder),
-        console=str(log),
-        environment=bootstrap,
-    )
-    process = origin.start(COORDINATOR, program, origin.lent())
-    try:
-        yield process
-    except BaseException:
-        process.signal(signal.SIGTERM)
-        if not process.gone(STOP_SECONDS):
-            stop([process], grace_seconds=STOP_SECONDS)
-        raise
-
-
-def _events(messages: Callable[[], Any], process: Process, limit_seconds: float) -> Iterator[Event]:
-    """Yields the session's events as they come, until it has ended and all are read.
-
-    Raises:
-        TimeLimitPassed: it runs longer than the limit.
-    """
-    deadline = time.monotonic() + limit_seconds
-    seen = 0
-    while True:
-        ended = process.ended() is not None
-        if ended:
-            time.sleep(POLL_SECONDS)  # the reader's thread may still hold the last lines
-        current = messages()
-        yield from current[seen:]
-        seen = len(current)
-        if ended:
-            return
-        if time.monotonic() > deadline:
-            raise TimeLimitPassed(
-                "The federation's session passed its time limit",
-                seen=f"it ran for more than {limit_seconds:.0f} s",
+    def _is_warm(self, context: AssetExecutionContext, plan: FederationPlan, folder: Path) -> bool:
+        """Returns whether a federation is up that can take the plan, mending one that cannot."""
+        seen = warm.status(folder)
+        if seen is None:
+            return False
+        reason = warm.unfit(seen, plan)
+        if reason is None:
+            context.log.info(
+                f"The run goes to the warm federation, which is up since {seen['since']}."
             )
-        time.sleep(POLL_SECONDS)
+            return True
+        if seen["busy"]:
+            context.log.info(f"The warm federation works for another run, and is unfit: {reason}.")
+            return False
+        context.log.info(f"The warm federation is provisioned anew: {reason}.")
+        try:
+            warm.bring_up(plan, folder, lambda _: None)
+        except FederationError as error:
+            context.log.warning(f"It could not be: {error} The run goes on with one of its own.")
+            return False
+        return True

@@ -52,6 +52,10 @@ class Home:
         """Returns the folder of one run's federation: its rounds, kits and logs."""
         return self.root / "federations" / sandbox / run[:8]
 
+    def warm(self, sandbox: str) -> Path:
+        """Returns the folder of the federation of a sandbox that stays up between runs."""
+        return self.root / "warm" / sandbox
+
     def forget_federations(self, sandbox: str, *, keep: int) -> None:
         """Removes all but the newest runs' federations of a sandbox, weights and logs included."""
         folder = self.root / "federations" / sandbox

@@ -31,7 +31,7 @@ PRELOADED = (
     "fed_assets.hospital.executor",
     "great_expectations",
     "sklearn.metrics",
-    "fed_assets.resources.federation_child",
+    "fed_assets.resources.session_child",
     "nvflare.fuel.flare_api.flare_api",
     "nvflare.lighter.provisioner",
 )

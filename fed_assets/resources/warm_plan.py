@@ -1,0 +1,34 @@
+"""What a warm federation is brought up for: the roster's hospitals in one sandbox."""
+
+from __future__ import annotations
+
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.home import Home
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
+    """Returns a plan to bring a federation up with; each run on it brings rounds of its own."""
+    names, limits, folder = roster.hospital_ids, roster.federation, home.warm(sandbox.name)
+    return FederationPlan(
+        sandbox=sandbox.name,
+        transport=str(sandbox.transport),
+        job_code=str(sandbox.job_code),
+        hospitals=names,
+        stores={name: str(home.store(name, sandbox.name)) for name in names},
+        folder=str(folder),
+        outbox=str(folder / "outbox"),
+        initial_weights=str(folder / "initial.safetensors"),
+        rounds=roster.rounds,
+        seed=roster.seeds[0],
+        recipe=roster.recipe.model_dump(),
+        network=roster.network,
+        classes=len(roster.data.classes or ()),
+        channels=0,  # known to a run alone, from the images
+        quorum=roster.quorum or len(names),
+        port=limits.port,
+        start_timeout_seconds=limits.start_timeout_seconds,
+        round_timeout_seconds=limits.round_timeout_seconds,
+        total_timeout_seconds=limits.total_timeout_seconds,
+    )
