@@ -55,8 +55,9 @@ def run_federation(
         plan: What to run.
         on_event: Called with each event, a JSON-ready dict: `provisioned` (`port`), `started`
             (`ready`, `absent`: hospitals), `submitted` (`job_id`), one `round` per round (`round`:
-            its record), `finished` (`result`). Each holds `elapsed_seconds` since the start. The
-            run goes on when it returns.
+            its record), `lost` (`hospital`, `reason`) where one's processes ended, `finished`
+            (`result`). Each holds `elapsed_seconds` since the start. The run goes on when it
+            returns.
         open_origin: Says where its processes come from.
 
     Raises:
