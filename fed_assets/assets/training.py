@@ -200,6 +200,8 @@ def _run(
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "round":
             observe_round(context, event["round"], plan.rounds)
+        elif event["event"] == "lost":
+            context.log.warning(f"{event['hospital']} is lost to the run: {event['reason']}.")
         else:
             elapsed = event["elapsed_seconds"]
             context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")

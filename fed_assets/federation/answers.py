@@ -29,15 +29,19 @@ def read_answer(hospital: str, reply: Any, *, like: Weights, bytes_down: int) ->
         bytes_down: Size of what was sent to it.
     """
     from nvflare.apis.fl_constant import ReturnCode
-    from nvflare.app_common.abstract.fl_model import ParamsType
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
     if reply.get_return_code() != ReturnCode.OK:
         return _refusal(reply)
     try:
-        model = FLModelUtils.from_shareable(reply)
+        return _judge(hospital, FLModelUtils.from_shareable(reply), like, bytes_down)
     except Exception as error:  # whatever a hospital sends must not end the round
         return f"its answer is unreadable ({type(error).__name__})"
+
+
+def _judge(hospital: str, model: Any, like: Weights, bytes_down: int) -> Update | str:
+    from nvflare.app_common.abstract.fl_model import ParamsType
+
     weights, said = model.params, model.meta
     if model.params_type != ParamsType.FULL:
         return "its update is refused: it holds no full weights"

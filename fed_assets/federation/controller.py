@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,15 @@ from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.answers import read_answer
 from fed_assets.federation.job import TASK
+from fed_assets.federation.lost import read_lost
 from fed_assets.federation.outbox import publish_failure, publish_round
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.standing import Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
 from fed_assets.privacy.digests import weights_digest
+
+# How often a round looks whether a hospital was lost, or its time is over.
+LOOK_SECONDS = 0.02
 
 
 class RoundController(Controller):  # type: ignore[misc]
@@ -73,36 +80,42 @@ class RoundController(Controller):  # type: ignore[misc]
 
     def _run_rounds(self, outbox: Path, abort_signal: Any, fl_ctx: Any) -> None:
         weights = read_weights(Path(self._plan.initial_weights))
+        silent: Mapping[str, int] = {}
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
-            updates, missing = self._ask(round_number, weights, abort_signal, fl_ctx)
+            round_ = self._ask(round_number, weights, silent, abort_signal, fl_ctx)
             if abort_signal.triggered:
                 return
-            if len(updates) < self._plan.quorum:
-                raise QuorumNotMet(
-                    f"Round {round_number} has {len(updates)} usable updates of "
-                    f"{len(self._plan.hospitals)} hospitals, and the quorum is "
-                    f"{self._plan.quorum}",
-                    where=self._plan.folder,
-                    seen="; ".join(f"{name}: {reason}" for name, reason in missing.items()),
-                )
-            weights = fedavg(updates)
+            if len(round_.updates) < self._plan.quorum:
+                raise self._quorum_not_met(round_)
+            silent = round_.now_silent()
+            weights = fedavg(round_.updates)
             record = {
                 "round_number": round_number,
-                "participants": {update.hospital: update.report for update in updates},
-                "missing": missing,
+                "participants": {update.hospital: update.report for update in round_.updates},
+                "missing": round_.missing(),
                 "global_digest": weights_digest(weights),
                 "seconds": round(time.monotonic() - started, 3),
             }
             publish_round(outbox, record, weights)
 
     def _ask(
-        self, round_number: int, weights: Weights, abort_signal: Any, fl_ctx: Any
-    ) -> tuple[list[Update], dict[str, str]]:
-        """Returns the usable updates of a round, and why each other hospital has none."""
+        self,
+        round_number: int,
+        weights: Weights,
+        silent: Mapping[str, int],
+        abort_signal: Any,
+        fl_ctx: Any,
+    ) -> Standing:
+        """Returns how a round stands when it waits for no hospital any more."""
         said = self._instructions(round_number)
         bytes_down = payload_bytes(weights, said)
         answers: dict[str, Update | str] = {}
+        taken: set[str] = set()
+        answered = threading.Event()
+
+        def give(client_task: Any, fl_ctx: Any) -> None:
+            taken.add(client_task.client.name)
 
         def take(client_task: Any, fl_ctx: Any) -> None:
             hospital = client_task.client.name
@@ -110,33 +123,57 @@ class RoundController(Controller):  # type: ignore[misc]
                 hospital, client_task.result, like=weights, bytes_down=bytes_down
             )
             client_task.result = None  # NVFlare would keep it, weights and all, until the next one
+            answered.set()
 
         connected = {client.name for client in self._engine.get_clients()}
-        targets = [name for name in self._plan.hospitals if name in connected]
-        if targets:
-            model = FLModel(params=dict(weights), current_round=round_number, meta=said)
-            task = Task(
-                name=TASK,
-                data=FLModelUtils.to_shareable(model),
-                timeout=math.ceil(self._plan.round_timeout_seconds),
-                result_received_cb=take,
+        standing = Standing(
+            round_number=round_number,
+            hospitals=self._plan.hospitals,
+            quorum=self._plan.quorum,
+            limit_seconds=self._plan.round_timeout_seconds,
+            asked=[name for name in self._plan.hospitals if name in connected],
+            silent=silent,
+            lost=read_lost(Path(self._plan.folder)),
+        )
+        if not standing.awaited():
+            return standing
+        task = Task(
+            name=TASK,
+            data=FLModelUtils.to_shareable(
+                FLModel(params=dict(weights), current_round=round_number, meta=said)
+            ),
+            # The round keeps its own limit, and says so; NVFlare's is for what it holds of a task.
+            timeout=math.ceil(self._plan.round_timeout_seconds) + 1,
+            after_task_sent_cb=give,
+            result_received_cb=take,
+        )
+        deadline = time.monotonic() + self._plan.round_timeout_seconds
+        self.broadcast(task, fl_ctx, targets=list(standing.asked), min_responses=0)
+        while standing.awaited() and not abort_signal.triggered:
+            answered.wait(LOOK_SECONDS)
+            answered.clear()
+            closed = task.completion_status
+            # Copies: a late answer must not change the round under our hands.
+            standing = replace(
+                standing,
+                taken=frozenset(taken),
+                answers=dict(answers),
+                lost=read_lost(Path(self._plan.folder)),
+                closed_by="" if closed is None else str(closed.value),
+                over=time.monotonic() > deadline,
             )
-            self.broadcast_and_wait(
-                task, fl_ctx, targets=targets, min_responses=0, abort_signal=abort_signal
-            )
-        closed = dict(answers)  # a late answer must not change the round under our hands
-        updates = [answer for _, answer in sorted(closed.items()) if isinstance(answer, Update)]
-        missing: dict[str, str] = {}
-        for name in sorted(self._plan.hospitals):
-            answer = closed.get(name, self._silence(name in connected))
-            if isinstance(answer, str):
-                missing[name] = answer
-        return updates, missing
+        self.cancel_task(task, fl_ctx=fl_ctx)
+        return standing
 
-    def _silence(self, connected: bool) -> str:
-        if not connected:
-            return "it is not connected"
-        return f"it did not answer within {self._plan.round_timeout_seconds:g} s"
+    def _quorum_not_met(self, standing: Standing) -> QuorumNotMet:
+        missing = standing.missing()
+        consoles = [loss.console for name, loss in standing.lost.items() if name in missing]
+        return QuorumNotMet(
+            f"Round {standing.round_number} has {len(standing.updates)} usable updates of "
+            f"{len(self._plan.hospitals)} hospitals, and the quorum is {self._plan.quorum}",
+            where=", ".join(consoles) or self._plan.folder,
+            seen="; ".join(f"{name}: {reason}" for name, reason in missing.items()),
+        )
 
     def _instructions(self, round_number: int) -> Mapping[str, Any]:
         return {

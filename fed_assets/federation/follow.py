@@ -9,7 +9,8 @@ from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed
 from fed_assets.federation.admin import Admin
-from fed_assets.federation.ended import read_ended
+from fed_assets.federation.ended import read_ended, told
+from fed_assets.federation.lost import Loss, note_lost
 from fed_assets.federation.outbox import read_failure, read_round
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.processes import Federation
@@ -56,18 +57,24 @@ def wait_for_hospitals(
 def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_id: str) -> None:
     """Tells of every round as soon as it is published, and returns after the last.
 
+    A hospital whose processes end before is noted as lost, which the server's controller reads, and
+    told of once by the event `lost` (`hospital`, `reason`).
+
     Raises:
         FedAssetsError: What the controller published as the job's failure.
-        JobFailed: The server, a hospital's job process or the job as a whole ended before.
+        JobFailed: The server, its job process or the job as a whole ended before.
+        StorageError: The loss of a hospital could not be noted.
         TimeLimitPassed: The run's hard limit passed.
     """
     plan, outbox = progress.plan, Path(progress.plan.outbox)
     submitted = asked = progress.elapsed()
     round_number = plan.start_round
+    lost: set[str] = set()
     while True:
         # What has ended before what was published: after its end, nothing more is published.
-        broken = _first_to_break(federation)
         ended = federation.ended()
+        losses = _losses(federation, ended, job_id)
+        server_job = read_ended(federation.kits.server, job_id)
         meta: Mapping[str, Any] = {}
         if SERVER not in ended and progress.elapsed() - asked > STATUS_SECONDS:
             meta = admin.job(job_id)
@@ -82,17 +89,32 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
         if failure := read_failure(outbox):
             raise failure
         _fail_without_server(federation, ended)
-        if broken is not None:
-            name, code = broken
+        if server_job is not None:
             raise JobFailed(
-                f"The job process of {name} ended before the last round",
-                where=str(federation.console(name)),
-                seen=f"exit code {code}",
+                "The server's job process ended before the last round",
+                where=str(federation.console(SERVER)),
+                seen=told(server_job["code"]),
             )
         if str(meta.get("status", "")).startswith("FINISHED"):
             raise _job_failure(federation, meta)
+        for name in losses.keys() - lost:
+            note_lost(Path(plan.folder), name, losses[name])
+            progress.reached("lost", hospital=name, reason=losses[name].reason)
+            lost.add(name)
         progress.left()
         time.sleep(0.02)
+
+
+def _losses(federation: Federation, ended: Mapping[str, int], job_id: str) -> dict[str, Loss]:
+    """Returns each hospital whose client or job process has ended, and which of them how."""
+    losses = {}
+    for name, workspace in federation.kits.hospitals.items():
+        console = str(federation.console(name))
+        if name in ended:
+            losses[name] = Loss(f"its client ended ({told(ended[name])})", console)
+        elif (job := read_ended(workspace, job_id)) is not None:
+            losses[name] = Loss(f"its job process ended ({told(job['code'])})", console)
+    return losses
 
 
 def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> None:
@@ -102,7 +124,7 @@ def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> No
         raise JobFailed(
             "The server's process ended",
             where=str(federation.console(SERVER)),
-            seen=f"exit code {ended[SERVER]}",
+            seen=told(ended[SERVER]),
         )
 
 
@@ -115,16 +137,3 @@ def _job_failure(federation: Federation, meta: Mapping[str, Any]) -> JobFailed:
         where=str(federation.console(SERVER)),
         seen="; ".join([str(meta["status"]), *refusals]),
     )
-
-
-def _first_to_break(federation: Federation) -> tuple[str, int] | None:
-    """Returns the hospital whose job process was the first to end badly, and its exit code."""
-    broken = []
-    for name, workspace in federation.kits.hospitals.items():
-        ended = read_ended(workspace)
-        if ended is not None and ended["code"] != 0:
-            broken.append((ended["at"], name, ended["code"]))
-    if not broken:
-        return None
-    _, name, code = min(broken)
-    return name, code

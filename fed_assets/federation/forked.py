@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fed_assets.errors import ProcessNotStarted
+from fed_assets.federation.ended import told
 from fed_assets.federation.happenings import channel_pair, hear, tell
 from fed_assets.federation.program import BARE_ENVIRONMENT, Program
 
@@ -86,7 +87,7 @@ class Forked:
             return "its mailbox is closed"
         with suppress(subprocess.TimeoutExpired):
             self._template.wait(END_SECONDS)
-        return f"exit code {self._template.returncode}"
+        return told(self._template.returncode)
 
     def lent(self) -> socket.socket:
         """Returns the mailbox, to make another `Forked` of."""

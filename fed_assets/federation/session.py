@@ -45,8 +45,9 @@ def run_federation(
         plan: What to run.
         on_event: Called with each event, a JSON-ready dict: `provisioned` (`port`), `started`
             (`ready`, `absent`: hospitals), `submitted` (`job_id`), one `round` per round (`round`:
-            its record), `finished` (`result`), after which all is stopped. Each holds
-            `elapsed_seconds` since the start. The run goes on when it returns.
+            its record), `lost` (`hospital`, `reason`) where one's processes ended, `finished`
+            (`result`), after which all is stopped. Each holds `elapsed_seconds` since the start.
+            The run goes on when it returns.
         origin: Where its processes come from; if left out, a template of their own.
 
     Raises:

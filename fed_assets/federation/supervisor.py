@@ -42,7 +42,7 @@ def supervise(name: str, mailbox: socket.socket, template: int) -> NoReturn:
     """
     begin_process(template, f"fed_assets.federation.supervisor {name}")
     adopt_orphans()
-    _Supervisor(mailbox).run()
+    _Supervisor(name, mailbox).run()
 
 
 @dataclass(eq=False)
@@ -65,7 +65,8 @@ class _Process:
 
 
 class _Supervisor:
-    def __init__(self, mailbox: socket.socket) -> None:
+    def __init__(self, name: str, mailbox: socket.socket) -> None:
+        self._name = name
         self._mailbox = mailbox
         self._happenings = Happenings()
         self._happenings.watch(mailbox)
@@ -129,7 +130,7 @@ class _Supervisor:
             if channel is process.lifeline and "signal" in message and process.code is None:
                 os.kill(pid, message["signal"])
             if channel is process.link and "start" in message:
-                job = self._fork(_job(process.program, **message))
+                job = self._fork(_job(self._name, process.program, **message))
                 process.jobs.add(job)
                 tell(channel, {"started": job})
             if channel is process.link and message.get("terminate") in process.jobs:
@@ -176,12 +177,14 @@ class _Supervisor:
         return set()
 
 
-def _job(owner: Program, start: Sequence[str], credentials: Mapping[str, str]) -> Program:
+def _job(
+    site: str, owner: Program, start: Sequence[str], credentials: Mapping[str, str]
+) -> Program:
     """Returns a job's process: its module is its site's, whatever was asked for."""
     own = {key: credentials[key] for key in credentials if key.startswith(CREDENTIALS)}
     return replace(
         owner,
-        title=f"{owner.job_module} {Path(owner.folder).name}",
+        title=f"{owner.job_module} {site}",
         arguments=(owner.job_module, *start),
         environment={**owner.environment, **own},
         job_module="",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ class Session:
             assert time.monotonic() < deadline, "the job processes did not start"
             time.sleep(0.05)
         return family
+
+    def named(self, title: str) -> psutil.Process:
+        """Returns a forked process by its title, such as `worker_process hospital_02`."""
+        deadline = time.monotonic() + 30
+        while True:
+            for member in self.family():
+                with suppress(psutil.NoSuchProcess, IndexError):
+                    module, site, *_ = member.cmdline()
+                    if f"{module.rpartition('.')[2]} {site.removeprefix('uid=')}" == title:
+                        return member
+            assert time.monotonic() < deadline, f"no process {title!r}"
+            time.sleep(0.02)
 
     @property
     def failure(self) -> FedAssetsError:

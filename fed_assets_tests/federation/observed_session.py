@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +17,7 @@ import psutil
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
-
-
-class Relay:
-    """Passes bytes on between clients and one port, and keeps a copy."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.heard = bytearray()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            server = socket.create_connection(("127.0.0.1", self._target))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while content := source.recv(65536):
-                self.heard += content
-                sink.sendall(content)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
+from fed_assets_tests.federation.relay import Relay, lead_through
 
 
 def observe(plan: FederationPlan, tell: Any, without_config: list[str]) -> dict[str, Any]:
@@ -56,11 +28,7 @@ def observe(plan: FederationPlan, tell: Any, without_config: list[str]) -> dict[
     def on_event(event: Event) -> None:
         if event["event"] == "provisioned":
             relays.append(Relay(event["port"]))
-            config = Path(plan.folder, "sites", plan.hospitals[0], "startup", "fed_client.json")
-            redirected = config.read_text().replace(
-                f"localhost:{event['port']}", f"localhost:{relays[0].port}"
-            )
-            config.write_text(redirected)
+            lead_through(relays[0], plan, plan.hospitals[0])
             for name in without_config:
                 Path(plan.folder, "sites", name, "startup", "fed_client.json").unlink()
         if event["event"] == "round" and event["round"]["round_number"] == 1:

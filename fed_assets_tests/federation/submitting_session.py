@@ -59,7 +59,7 @@ def name_executor(job: Path, path: str, arguments: dict[str, Any]) -> None:
 def outcome(admin: Admin, job: Path, outbox: Path, hospitals: Iterable[Path]) -> dict[str, Any]:
     """Submits a job and returns how it ended, or that its first round was published.
 
-    Of the hospitals' job processes the first that ended tells: NVFlare then kills the others.
+    Of the hospitals' job processes the first that ended tells.
     """
     try:
         job_id = admin.submit(job)
@@ -69,7 +69,7 @@ def outcome(admin: Admin, job: Path, outbox: Path, hospitals: Iterable[Path]) ->
         meta = admin.job(job_id)
         if (outbox / "rounds" / "0001").exists():
             return {"status": "ran", "detail": ""}
-        if ended := [each for each in map(read_ended, hospitals) if each is not None]:
+        if ended := [each for site in hospitals if (each := read_ended(site, job_id)) is not None]:
             first = min(ended, key=lambda each: each["at"])
             return {"status": "ended", "detail": first["code"]}
         if meta["status"].startswith("FINISHED"):

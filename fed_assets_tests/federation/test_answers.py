@@ -65,6 +65,14 @@ def test_an_answer_that_is_no_model_is_refused():
     assert "unreadable" in read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
 
 
+@pytest.mark.parametrize("metrics", [[1.0], {"loss": 10**400}, "none"])
+def test_an_answer_of_an_odd_form_is_refused_and_ends_no_round(metrics):
+    reply = FLModelUtils.to_shareable(FLModel(params=WEIGHTS, meta=META, metrics={"loss": 1.0}))
+    reply["DXO"]["meta"]["initial_metrics"] = metrics
+    reply.set_return_code(ReturnCode.OK)
+    assert "unreadable" in read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+
+
 def test_an_error_is_repeated_on_one_short_line():
     error = {"what": "No images\n" * 1000}
     reply = make_reply(ReturnCode.EXECUTION_EXCEPTION, headers={"fed_assets_error": error})

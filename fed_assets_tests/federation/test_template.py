@@ -136,7 +136,7 @@ def test_a_killed_template_ends_the_run_and_everything_in_it(working):
     assert session.finish() == 1
     assert isinstance(session.failure, JobFailed)
     assert "forked from" in session.failure.what
-    assert session.failure.seen == "exit code -9"
+    assert session.failure.seen == "signal 9"
 
 
 def python(code):

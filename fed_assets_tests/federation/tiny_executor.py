@@ -49,6 +49,16 @@ class TinyExecutor(Executor):
                 time.sleep(0.05)
         if behaviour == "late":
             time.sleep(8)
+        if behaviour == "slow":
+            time.sleep(3)
+        if behaviour == "steady":
+            time.sleep(0.7)
+        if behaviour == "none":
+            return None
+        if behaviour == "nothing":
+            return Shareable()
+        if behaviour == "empty":
+            return FLModelUtils.to_shareable(FLModel(params={}))
         weights = learn(model.params, identity["hospital"], round_number, model.meta["seed"])
         claimed = weights_digest(weights)
         if behaviour == "nan":
