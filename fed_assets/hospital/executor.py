@@ -19,6 +19,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.hospital.card import turn_on_card
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
 from fed_assets.hospital.metrics import Predictions, point_values
@@ -58,7 +59,8 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         try:
             hospital, store = read_identity(fl_ctx)
             task = FLModelUtils.from_shareable(shareable)
-            update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
+            with turn_on_card(lambda: bool(abort_signal.triggered)):
+                update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
             return FLModelUtils.to_shareable(update)
         except Stopped:
             return make_reply(ReturnCode.TASK_ABORTED)

@@ -1,0 +1,73 @@
+"""Whose turn it is on the graphics card: all hospitals at once where its memory holds them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What one hospital's round may take of a card: CUDA's own context, the network and its gradients
+# and moments, and a batch's activations. A card with less than twice this serves one at a time.
+ROUND_BYTES = 4 << 30
+LOOK_SECONDS = 0.05
+
+
+@contextmanager
+def turn_on_card(should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Waits for room on the graphics card, and gives it back; without a card, does nothing.
+
+    The processes of a federation share the folder for temporary files, and with it the places.
+
+    Args:
+        should_stop: Asked again and again while waiting; the wait then ends without a place.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        yield
+        return
+    _, total_bytes = torch.cuda.mem_get_info()
+    with place(Path(tempfile.gettempdir()), places_for(total_bytes), should_stop):
+        try:
+            yield
+        finally:
+            torch.cuda.empty_cache()  # what PyTorch would keep is the next hospital's
+
+
+def places_for(total_bytes: int) -> int:
+    """Returns how many hospitals may train at once on a card with that much memory, at least 1."""
+    return max(1, total_bytes // ROUND_BYTES)
+
+
+@contextmanager
+def place(folder: Path, places: int, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Waits for one of some places, and holds it; the kernel frees those of processes that die.
+
+    Args:
+        folder: Holds a file per place.
+        places: How many there are.
+        should_stop: Asked while waiting.
+    """
+    files = [
+        os.open(folder / f"card_{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        for number in range(places)
+    ]
+    try:
+        while not any(_taken(file) for file in files) and not should_stop():
+            time.sleep(LOOK_SECONDS)
+        yield
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
