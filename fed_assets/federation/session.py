@@ -19,6 +19,7 @@ from pathlib import Path
 from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageError
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.follow import follow_rounds, wait_for_hospitals
+from fed_assets.federation.history import HISTORY_FILE
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.outbox import forget_failure, read_round
@@ -88,7 +89,7 @@ def _run_processes(progress: Progress, origin: Origin, port: int) -> Admin:
         with progress.timed("provision"):
             kits = make_kits(plan, port)
         progress.reached("provisioned", port=port)
-        admin = Admin(kits)
+        admin = Admin(kits, Path(plan.folder) / HISTORY_FILE)
         _run_job(progress, kits, admin, origin)
     finally:
         stop(origin)
