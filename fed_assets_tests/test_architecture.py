@@ -26,7 +26,14 @@ ALLOWED = {
     "resources": {"federation", "sandboxes", "errors"},
     "assets": {"resources", "reporting", "federation", "sandboxes", "errors"},
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
-    "cli": {"resources", "reporting", "federation", "sandboxes", "privacy", "errors"},
+    "cli_federation": {"resources", "federation", "sandboxes", "errors"},
+    "cli_report": {
+        *("cli_federation", "resources", "reporting", "federation", "sandboxes", "errors"),
+    },
+    "cli": {
+        *("cli_federation", "cli_report", "resources", "reporting", "federation", "sandboxes"),
+        *("privacy", "errors"),
+    },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "federation", "sandboxes"),
         *("privacy", "errors"),
@@ -45,6 +52,8 @@ THIRD_PARTY = {
     "assets": {"dagster"},
     "automation": {"dagster"},
     "definitions": {"dagster"},
+    "cli_federation": {"typer", "rich"},
+    "cli_report": {"typer", "rich"},
     "cli": {"typer", "rich"},
 }
 
