@@ -77,10 +77,10 @@ THIRD_PARTY_OF = {
     "sandboxes/yaml_file.py": {"yaml"},
 }
 
-# The environment is read in definitions.py and cli.py; these have a reason of their own.
+# The environment is read in definitions.py and cli/__init__.py; these have a reason of their own.
 ENVIRONMENT = {
     "definitions.py": "the wiring",
-    "cli.py": "the wiring",
+    "cli/__init__.py": "the wiring",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
     "resources/dagster_run.py": "a job that a person starts gets that person's environment",
@@ -337,7 +337,7 @@ def planted(tmp_path: Path) -> Path:
         "hospital/executor.py": "import nvflare.apis\nfrom fed_assets.hospital import worker\n",
         "resources/__init__.py": "",
         "resources/door.py": "def open():\n    import dagster\n",
-        "cli.py": "import os\nimport typer\nos.environ.get('HOME')\n",
+        "cli/__init__.py": "import os\nimport typer\nos.environ.get('HOME')\n",
     }.items():
         put(tmp_path, path, text)
     return tmp_path
@@ -383,7 +383,7 @@ def test_a_tree_that_obeys_passes(planted: Path) -> None:
             "from importlib import import_module\nimport_module('fed_assets.hospital.worker')\n",
             "fed_assets.hospital.worker",
         ),
-        ("cli.py", "import fed_assets.hospital.worker\n", "fed_assets.hospital.worker"),
+        ("cli/__init__.py", "import fed_assets.hospital.worker\n", "fed_assets.hospital.worker"),
         ("hospital/a.py", "def f():\n    import dagster\n", "imports dagster"),
         ("hospital/a.py", "from mlflow import log_metric\n", "imports mlflow"),
         ("hospital/a.py", "import nvflare\n", "imports nvflare"),

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from fed_assets.federation.history import Command, History
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.sandboxes.presets import EYES_ON
@@ -83,7 +84,11 @@ def lines(text: str) -> list[str]:
 
 def test_every_command_has_help(cli: Cli) -> None:
     shown = cli("--help").stdout
-    for command in ("run", "report", "sandboxes", "doctor", "home", "data"):
+    assert "run a sandbox, read its report" in shown
+    for command in (
+        *("run", "report", "sandboxes", "doctor", "home", "data"),
+        *("federation", "logs"),
+    ):
         assert re.search(rf"\b{command}\b +\w", shown)
 
 
@@ -165,6 +170,52 @@ def test_the_report_is_shown_with_its_page(cli: Cli, tmp_path: Path) -> None:
     for place in ("common test set", "north", "south"):
         assert place in shown
     assert str(Home(tmp_path / "home").report("minimal") / "report.html") in shown
+
+
+def put_run(tmp_path: Path) -> Path:
+    """Leaves what a run leaves behind that issued two commands, one of them polled."""
+    folder = Home(tmp_path / "home").federation("minimal", "1a2b3c4d-0000")
+    folder.mkdir(parents=True)
+    history = History(folder / "commands.jsonl")
+    history.note(Command("submit_job", "2026-01-01T10:00:00+00:00", 0.25, "[9]"))
+    for answer in ("RUNNING", "FINISHED:COMPLETED"):
+        history.note(Command("get_job_meta [9]", "2026-01-01T10:00:01+00:00", 1.5, answer))
+    return folder
+
+
+def test_the_history_lists_every_command_with_its_answer(cli: Cli, tmp_path: Path) -> None:
+    put_run(tmp_path)
+    rows = [line for line in cli("federation", "history", "minimal").stdout.splitlines()]
+    (submitted,) = [row for row in rows if "submit_job" in row]
+    for shown in ("1a2b3c4d", "2026-01-01", "0.25", "[9]"):
+        assert shown in submitted
+    (polled,) = [row for row in rows if "get_job_meta [9] (x2)" in row]
+    assert "FINISHED:COMPLETED" in polled
+
+
+def test_the_history_as_json_is_json_and_nothing_else(cli: Cli, tmp_path: Path) -> None:
+    assert json.loads(cli("federation", "history", "minimal", "--json").stdout) == []
+    put_run(tmp_path)
+    ran = cli("federation", "history", "minimal", "--json", COLUMNS="40")
+    (run,) = json.loads(ran.stdout)
+    assert run["run"] == "1a2b3c4d"
+    assert [each["command"] for each in run["commands"]] == ["submit_job", "get_job_meta [9]"]
+    assert run["commands"][1]["times"] == 2
+    assert ran.stderr == ""
+
+
+def test_the_history_of_a_sandbox_that_is_none_is_refused(cli: Cli) -> None:
+    ran = cli("federation", "history", "eyes_of")
+    assert ran.returncode == 1
+    (line,) = lines(ran.stderr)
+    assert "There is no sandbox named eyes_of" in line
+
+
+def test_logs_of_an_unknown_run_end_in_one_line(cli: Cli) -> None:
+    ran = cli("logs", "1a2b3c4d", "north")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (line,) = lines(ran.stderr)
+    assert "There is no run 1a2b3c4d that trained" in line
 
 
 def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli, tmp_path: Path) -> None:

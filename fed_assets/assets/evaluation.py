@@ -26,6 +26,7 @@ from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
 from fed_assets.federation.admission import admission_from_record
 from fed_assets.federation.roster import Roster
+from fed_assets.reporting.shortfalls import missing_tag
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
@@ -37,6 +38,7 @@ RESAMPLES = 1000
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
 OUTCOME_TAG = "fed_assets/outcome"
+MISSING_TAG = "fed_assets/missing"
 
 
 def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
@@ -66,7 +68,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         Every hospital tests the model on its own images and sends back figures alone. Each has a
         95 % interval, which is long where the images are few. `page` is the whole report, for any
         browser; its pictures are here too ([Show Markdown]). `degraded` means that a hospital of
-        the roster was missing.
+        the roster was missing; the check says which, and in which rounds.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -81,7 +83,8 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 tracked_federation(context.run.run_id, roster, report, global_model, admission)
             )
         if report["degraded"]:
-            context.instance.add_run_tags(context.run.run_id, {OUTCOME_TAG: "degraded"})
+            tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
+            context.instance.add_run_tags(context.run.run_id, tags)
         return MaterializeResult(
             value=report,
             data_version=DataVersion(global_model["final_digest"]),
@@ -149,8 +152,5 @@ def _took_part(report: Mapping[str, Any]) -> AssetCheckResult:
         check_name="every_hospital_took_part",
         passed=not report["degraded"],
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(
-            f"{each['hospital'] or 'all'}: {each['reason']}" for each in report["shortfalls"]
-        )
-        or None,
+        description="; ".join(each["said"] for each in report["shortfalls"]) or None,
     )

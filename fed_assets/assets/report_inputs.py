@@ -56,6 +56,7 @@ def describe_federation(
             machine={"system": platform.platform(), "cores": os.cpu_count()},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             controls=sandbox.controls(),
+            resumed_from=global_model.get("resumed_from"),
         )
     )
 
@@ -76,6 +77,7 @@ def tracked_federation(
 ) -> TrackedFederation:
     """Returns what MLflow keeps of a federation: one parent run, and one run per hospital."""
     from fed_assets.reporting.report import METRICS
+    from fed_assets.reporting.shortfalls import missing_tag
 
     return TrackedFederation(
         run_id=run_id,
@@ -89,6 +91,9 @@ def tracked_federation(
             "rounds": report["rounds"],
             **global_model["recipe"],
         },
+        tags={"outcome": "degraded", "missing": missing_tag(report["shortfalls"])}
+        if report["degraded"]
+        else {"outcome": "complete"},
         rounds=global_model["rounds"],
         test={name: report["test"][name] for name in METRICS},
         hospitals={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from dagster import (
@@ -16,8 +17,10 @@ from dagster import (
 )
 
 from fed_assets.assets.notice import synthetic_notice
+from fed_assets.federation.history import Command
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
+from fed_assets.federation.resume import Earlier
 from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
 
 GLOBAL_MODEL = AssetKey("global_model")
@@ -42,6 +45,16 @@ def observe_round(context: AssetExecutionContext, record: dict[str, Any], rounds
     for hospital, sent in record["participants"].items():
         _observe(context, local_rounds_key(hospital), {"round": number, **sent})
     _observe(context, GLOBAL_MODEL, {**summary, "digest": record["global_digest"]})
+
+
+def observe_failure(
+    context: AssetExecutionContext, failure: str, commands: Iterable[Command]
+) -> None:
+    """Observes of the global model why it did not come to be, and NVFlare's commands till then."""
+    noted = [asdict(command) for command in commands]
+    logs = f"fed-assets logs {context.run.run_id[:8]} HOSPITAL"
+    metadata = {"failure": failure, "logs": logs, "commands": MetadataValue.json(noted)}
+    _observe(context, GLOBAL_MODEL, metadata)
 
 
 def local_rounds(
@@ -76,9 +89,15 @@ def local_rounds(
 
 
 def global_model(
-    plan: FederationPlan, result: FederationResult, *, parameters: int, synthetic: bool
+    plan: FederationPlan,
+    result: FederationResult,
+    *,
+    earlier: Earlier | None,
+    parameters: int,
+    synthetic: bool,
 ) -> MaterializeResult[dict[str, Any]]:
     """Returns the global model's asset: the last weights, and what each round came to."""
+    resumed = {"run": earlier.run, "round": earlier.last_round} if earlier else None
     return MaterializeResult(
         asset_key=GLOBAL_MODEL,
         value={
@@ -87,11 +106,13 @@ def global_model(
             "recipe": dict(plan.recipe),
             "network": dict(plan.network),
             "parameters": parameters,
+            "resumed_from": resumed,
         },
         data_version=DataVersion(result.final_digest),
         metadata={
             **synthetic_notice(synthetic),
             "status": result.status,
+            **_resumed(earlier),
             "rounds": MetadataValue.table([_row(entry) for entry in _summaries(result.rounds)]),
             "seconds": result.seconds,
             "parameters": parameters,
@@ -102,6 +123,15 @@ def global_model(
             "commands": MetadataValue.json(list(result.commands)),
         },
     )
+
+
+def _resumed(earlier: Earlier | None) -> dict[str, Any]:
+    if earlier is None:
+        return {}
+    return {
+        "resumed_from": MetadataValue.dagster_run(earlier.run),
+        "resumed_after_round": earlier.last_round,
+    }
 
 
 def _summaries(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

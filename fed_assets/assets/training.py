@@ -13,6 +13,7 @@ from dagster import (
     AssetOut,
     AssetsDefinition,
     Config,
+    DagsterExecutionInterruptedError,
     MaterializeResult,
     Nothing,
     multi_asset,
@@ -21,18 +22,22 @@ from pydantic import Field
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import SANDBOX_PARTITIONS, chosen_sandbox
+from fed_assets.assets.resuming import take_up
 from fed_assets.assets.rounds import (
     GLOBAL_MODEL,
     global_model,
     local_rounds,
     local_rounds_key,
+    observe_failure,
     observe_round,
 )
-from fed_assets.errors import JobFailed
+from fed_assets.errors import FedAssetsError, JobFailed
 from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
+from fed_assets.federation.resume import finished_before
 from fed_assets.federation.roster import Recipe, Roster
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.home import Home
@@ -53,7 +58,8 @@ Its weights are the average of the hospitals' weights, where each counts by its 
 `loss`, `auroc` and `accuracy` are means over the hospitals; the latter two are of the model as the
 round began, on the hospitals' validation images.
 `weights` is the file of the last round (safetensors), those of the earlier rounds stand beside it.
-`status` is degraded if a hospital was missing in any round."""
+`status` is degraded if a hospital was missing in any round. `resumed_from` is the failed run whose
+rounds, up to `resumed_after_round`, were taken over."""
 
 
 class TrainingConfig(Config):
@@ -119,7 +125,11 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
         federation: LocalFederation,
         federation_roster: dict[str, Any],
     ) -> Iterator[MaterializeResult[Any]]:
-        """Trains one model with every hospital that takes part, each on its own images."""
+        """Trains one model with every hospital that takes part, each on its own images.
+
+        Where it executes a failed run again, or as the job `retrain` after one, it goes on from the
+        last round of that run.
+        """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admission_from_record(federation_roster)
@@ -138,13 +148,21 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
                 },
             )
             context.log.info(f"The network has {first['parameters']:,} parameters.")
-            result = _run(context, federation, plan, hospitals.origin())
+            plan, earlier = take_up(context, home, plan)
+            if earlier is not None and earlier.last_round == plan.rounds:
+                result = finished_before(plan)
+            else:
+                result = _run(context, federation, plan, hospitals.origin())
             _require_validated_images(result, admission)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)
         for name in admission.participants:
             yield from local_rounds(name, result, synthetic=admission.synthetic)
         yield global_model(
-            plan, result, parameters=first["parameters"], synthetic=admission.synthetic
+            plan,
+            result,
+            earlier=earlier,
+            parameters=first["parameters"],
+            synthetic=admission.synthetic,
         )
 
     return federated_training
@@ -182,6 +200,7 @@ def plan_training(
         classes=len(admission.classes),
         channels=admission.channels,
         quorum=admission.quorum,
+        data_digest=admission.digest,
         port=limits.port,
         start_timeout_seconds=limits.start_timeout_seconds,
         round_timeout_seconds=limits.round_timeout_seconds,
@@ -195,7 +214,7 @@ def _run(
     plan: FederationPlan,
     origin: Origin,
 ) -> FederationResult:
-    """Runs the plan; logs and observes each round when it is done."""
+    """Runs the plan; logs and observes each round when it is done, and why it failed."""
 
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "round":
@@ -206,7 +225,12 @@ def _run(
             elapsed = event["elapsed_seconds"]
             context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")
 
-    return federation.run(context, plan, on_event, origin=origin)
+    try:
+        return federation.run(context, plan, on_event, origin=origin)
+    except (FedAssetsError, DagsterExecutionInterruptedError) as error:
+        failure = str(error) or "The run was interrupted."
+        observe_failure(context, failure, read_history(Path(plan.folder) / HISTORY_FILE))
+        raise
 
 
 def _require_validated_images(result: FederationResult, admission: Admission) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
+from fed_assets.assets.resuming import RETRAIN
+
 federated_lifecycle = define_asset_job(
     "federated_lifecycle",
     selection=AssetSelection.all(),
@@ -11,7 +13,8 @@ federated_lifecycle = define_asset_job(
 )
 
 retrain = define_asset_job(
-    "retrain",
+    RETRAIN,
     selection=AssetSelection.assets("global_model").required_multi_asset_neighbors().downstream(),
-    description="Trains and reports anew on the images that were validated last.",
+    description="Trains and reports anew on the images that were validated last; "
+    "where the last training failed, from its last round on.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from fed_assets.errors import (
     JobFailed,
     TimeLimitPassed,
 )
+from fed_assets.federation.history import Command, History, read_history
 from fed_assets.federation.policies import ADMIN, Kits
 
 Answer = TypeVar("Answer")
@@ -25,39 +26,35 @@ CLOSE_SECONDS = 1.0
 LONGEST_ANSWER = 500
 
 
-@dataclass(frozen=True)
-class Command:
-    """One NVFlare command that was issued.
-
-    Attributes:
-        command: The command, as NVFlare's console would take it.
-        at: When it was issued, ISO 8601, UTC.
-        seconds: How long the answer took.
-        answer: The answer, or the error's type and text.
-    """
-
-    command: str
-    at: str
-    seconds: float
-    answer: str
-
-
 class Admin:
     """A session of the federation's one admin user; close it, or its threads keep the process.
 
     Each command raises JobFailed where the server refuses it, and TimeLimitPassed where it does not
     answer in time.
+
+    Args:
+        kits: Where the admin user's start-up kit lies.
+        history: The file in which the commands are written down.
     """
 
-    def __init__(self, kits: Kits) -> None:
+    def __init__(self, kits: Kits, history: Path) -> None:
         self._kits = kits
         self._session: Any = None
-        self._commands: list[Command] = []
+        self._history = History(history)
+
+    @property
+    def history(self) -> Path:
+        """The file in which the commands are written down; another run's can take its place."""
+        return self._history.path
+
+    @history.setter
+    def history(self, path: Path) -> None:
+        self._history = History(path)
 
     @property
     def commands(self) -> list[dict[str, Any]]:
-        """The commands issued so far, JSON-ready."""
-        return [asdict(command) for command in self._commands]
+        """The commands in the history, JSON-ready."""
+        return [asdict(command) for command in read_history(self.history)]
 
     def connect(self, seconds: float) -> None:
         """Logs in.
@@ -133,13 +130,7 @@ class Admin:
             ) from error
         finally:
             took = round(time.monotonic() - started, 3)
-            self._note(Command(command, at.isoformat(), took, answer[:LONGEST_ANSWER]))
-
-    def _note(self, command: Command) -> None:
-        """Keeps a command; of the same command in a row only the last, because some are polled."""
-        if self._commands and self._commands[-1].command == command.command:
-            self._commands.pop()
-        self._commands.append(command)
+            self._history.note(Command(command, at.isoformat(), took, answer[:LONGEST_ANSWER]))
 
 
 def within(seconds: float, what: str, call: Callable[[], Answer]) -> Answer:

@@ -11,6 +11,7 @@ from pathlib import Path
 from fed_assets.errors import PortTaken, QuorumNotMet, StorageError
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.follow import follow_rounds, wait_for_hospitals
+from fed_assets.federation.history import HISTORY_FILE
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.outbox import forget_failure, read_round
@@ -26,7 +27,7 @@ from fed_assets.federation.provision import (
     withdraw_kits,
 )
 from fed_assets.federation.results import FederationResult, read_result
-from fed_assets.federation.site import TEMPORARY
+from fed_assets.federation.site import SITES, TEMPORARY
 
 ABORT_SECONDS = 3.5
 # How often a port that somebody took after it was found free is exchanged for another.
@@ -65,7 +66,11 @@ class LiveFederation:
             Interrupted: The job was aborted.
         """
         check_files(plan)
-        Path(plan.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Path(plan.folder)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The sites' logs are looked for in the folder of the run.
+        (folder / SITES).symlink_to(self.federation.kits.server.parent)
+        self.admin.history = folder / HISTORY_FILE
         return self.run_job(Progress(plan, on_event, stopped))
 
     def run_job(self, progress: Progress) -> FederationResult:
@@ -122,7 +127,7 @@ def federation_up(progress: Progress, origin: Origin | None = None) -> Iterator[
             stack.callback(origin.close)
         until = progress.elapsed() + min(plan.start_timeout_seconds, progress.left())
         federation = _start(progress, origin, port, until, stack)
-        admin = Admin(federation.kits)
+        admin = Admin(federation.kits, Path(plan.folder) / HISTORY_FILE)
         stack.callback(admin.close)
         with progress.timed("start"):
             admin.connect(max(until - progress.elapsed(), 1.0))

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError, StorageError, error_from_record
-from fed_assets.federation.weights import Weights, write_weights
+from fed_assets.federation.weights import Weights, read_weights, write_weights
+from fed_assets.privacy.digests import weights_digest
 
 WEIGHTS_FILE = "global.safetensors"
 ROUND_FILE = "round.json"
+RECORD = {"round_number", "participants", "missing", "global_digest", "seconds"}
 
 
 def round_folder(outbox: Path, round_number: int) -> Path:
@@ -35,14 +37,36 @@ def publish_round(outbox: Path, record: Mapping[str, Any], weights: Weights) -> 
     Raises:
         StorageError: Something could not be written; nothing of the round is left behind.
     """
-    folder = round_folder(outbox, record["round_number"])
+    with _publishing(outbox, record["round_number"]) as folder:
+        write_weights(folder / WEIGHTS_FILE, weights)
+        (folder / ROUND_FILE).write_text(json.dumps(record, indent=1, allow_nan=False))
+
+
+def copy_round(source: Path, outbox: Path, round_number: int) -> None:
+    """Publishes another outbox's round in this one: by hard links, where these can be made.
+
+    Raises:
+        StorageError: Something could not be written; nothing of the round is left behind.
+    """
+    with _publishing(outbox, round_number) as folder:
+        for name in (WEIGHTS_FILE, ROUND_FILE):
+            published = round_folder(source, round_number) / name
+            try:
+                os.link(published, folder / name)
+            except OSError:  # another file system, or one that has no hard links
+                shutil.copyfile(published, folder / name)
+
+
+@contextmanager
+def _publishing(outbox: Path, round_number: int) -> Iterator[Path]:
+    """Yields a folder to fill, and renames it to the round's own when that is done."""
+    folder = round_folder(outbox, round_number)
     partial = folder.with_name(f".{folder.name}.partial")
-    with written(f"Round {record['round_number']}", folder):
+    with written(f"Round {round_number}", folder):
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True, mode=0o700)
-            write_weights(partial / WEIGHTS_FILE, weights)
-            (partial / ROUND_FILE).write_text(json.dumps(record, indent=1, allow_nan=False))
+            yield partial
             for path in (partial / WEIGHTS_FILE, partial / ROUND_FILE, partial):
                 _sync(path)
             partial.rename(folder)
@@ -75,13 +99,45 @@ def publish_failure(outbox: Path, error: FedAssetsError) -> None:
 
 
 def read_round(outbox: Path, round_number: int) -> dict[str, Any] | None:
-    """Returns a published round's record, or None where it is not published."""
+    """Returns a published round's record, or None where it is not published.
+
+    Raises:
+        StorageError: It was published, and cannot be read any more.
+    """
+    path = round_folder(outbox, round_number) / ROUND_FILE
     try:
-        content = (round_folder(outbox, round_number) / ROUND_FILE).read_text()
+        record = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    record: dict[str, Any] = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise _damaged(round_number, path, type(error).__name__) from error
+    if not isinstance(record, dict):
+        raise _damaged(round_number, path, "no JSON object")
     return record
+
+
+def read_whole_round(outbox: Path, round_number: int) -> dict[str, Any] | None:
+    """Returns a round's record, after comparing its weights with it; None where there is no round.
+
+    Raises:
+        StorageError: The round is not what was published.
+    """
+    folder = round_folder(outbox, round_number)
+    if not folder.exists():
+        return None
+    record = read_round(outbox, round_number)
+    if record is None or not record.keys() >= RECORD:
+        raise _damaged(round_number, folder, "no whole record")
+    digest = weights_digest(read_weights(folder / WEIGHTS_FILE))
+    if (record["round_number"], record["global_digest"]) != (round_number, digest):
+        raise _damaged(round_number, folder, f"weights of digest {digest[:16]}")
+    return record
+
+
+def _damaged(round_number: int, where: Path, seen: str) -> StorageError:
+    return StorageError(
+        f"Round {round_number} is damaged", where=str(where), seen=seen, cure="Train it again"
+    )
 
 
 def read_failure(outbox: Path) -> FedAssetsError | None:

@@ -16,6 +16,7 @@ RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
 TRANSPORTS = ("clear", "mtls")
 JOB_CODES = ("submitted", "preinstalled")
 SERVER = "server"
+PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class FederationPlan:
         classes: Number of classes.
         channels: Number of image channels.
         quorum: Fewest hospitals without which a round is not aggregated.
+        data_digest: One digest of the images of all hospitals that take part.
         port: Loopback port of the server; 0 takes a free one.
         start_timeout_seconds: How long server and clients may take to be ready.
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
@@ -62,6 +64,7 @@ class FederationPlan:
     classes: int
     channels: int
     quorum: int
+    data_digest: str = ""
     start_round: int = 1
     port: int = 0
     start_timeout_seconds: float = 90.0
@@ -75,8 +78,10 @@ class FederationPlan:
             raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
 
     def write(self, path: Path) -> None:
-        """Writes the plan as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+        """Writes the plan as JSON, whole or not at all."""
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+        partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> FederationPlan:

@@ -13,7 +13,7 @@ from fed_assets.errors import PortTaken, ProvisioningFailed
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
-from fed_assets.federation.site import TEMPORARY
+from fed_assets.federation.site import SITES, TEMPORARY
 
 
 def provision(plan: FederationPlan) -> Kits:
@@ -30,7 +30,7 @@ def claim_folder(plan: FederationPlan) -> int:
         StorageError: The folder could not be written to.
     """
     folder = Path(plan.folder)
-    if (folder / "sites").exists():
+    if (folder / SITES).exists():
         raise ProvisioningFailed(
             "The folder already holds a federation",
             where=str(folder),
@@ -58,7 +58,7 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
         StorageError: The folder could not be written to.
     """
     folder = Path(plan.folder)
-    sites = folder / "sites"
+    sites = folder / SITES
     kits = Kits(
         port=port,
         server=sites / HOST,
@@ -82,7 +82,7 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
 
 def withdraw_kits(plan: FederationPlan) -> None:
     """Removes the kits that `make_kits` made, before others are made for another port."""
-    shutil.rmtree(Path(plan.folder) / "sites")
+    shutil.rmtree(Path(plan.folder) / SITES)
 
 
 def free_port() -> int:

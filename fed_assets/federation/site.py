@@ -9,6 +9,7 @@ from fed_assets.federation.plan import SERVER
 from fed_assets.federation.program import Program
 
 CONSOLE_FILE = "console.log"
+SITES = "sites"
 TEMPORARY = "tmp"
 NVFLARE_PROCESS = "fed_assets.federation.nvflare_process"
 _APP = "nvflare.private.fed.app."

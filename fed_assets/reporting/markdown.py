@@ -12,12 +12,18 @@ from fed_assets.reporting.report import METRICS
 
 
 def metrics_table_markdown(report: Mapping[str, Any]) -> str:
-    """Returns one row per metric: common test set, mean over hospitals, and the worst hospital."""
+    """Returns one row per metric: common test set, mean over hospitals, and the worst hospital.
+
+    What made the federation degraded stands above it.
+    """
     lines = (
         ["**SYNTHETIC DATA: made up, not from patients**", ""]
         if report["data"]["synthetic"]
         else []
     )
+    if report["degraded"]:
+        lines += ["**Degraded: this federation was less than its roster.**", ""]
+        lines += [f"- {_plain(each['said'])}" for each in report["shortfalls"]] + [""]
     lines += [
         "| Metric | Common test set (95 % interval) | Mean over hospitals | Worst hospital |",
         "|---|---|---|---|",

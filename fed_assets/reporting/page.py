@@ -11,6 +11,7 @@ from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
 from fed_assets.reporting.figures import draw_pictures
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
+from fed_assets.reporting.shortfalls import say_shortfall
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -38,7 +39,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         short_digest=formats.short_digest,
         date=formats.date,
         count=formats.count,
-        ranges=formats.ranges,
+        said=say_shortfall,
         data_uri=_data_uri,
     )
     by_day = draw_pictures(report, media="svg", theme=LIGHT)

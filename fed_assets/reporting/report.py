@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fed_assets.reporting.rounds import curves_of, defined, mean, round_records, sent_by
+from fed_assets.reporting.shortfalls import shortfalls_of
 
 METRICS = (
     "auroc",
@@ -41,6 +42,7 @@ class ReportInputs:
         machine: what it ran on, for a person to read.
         created: when the report was made, ISO 8601.
         controls: the sandbox's controls and their values.
+        resumed_from: the failed `run` whose rounds, up to `round`, were taken over; else None.
     """
 
     sandbox: str
@@ -57,6 +59,7 @@ class ReportInputs:
     created: str
     controls: Mapping[str, str]
     left_out: Sequence[str] = ()
+    resumed_from: Mapping[str, Any] | None = None
 
 
 def build_report(inputs: ReportInputs) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "excluded": inputs.excluded,
         "rounds": len(rounds),
         "seconds": inputs.seconds,
+        "resumed_from": inputs.resumed_from,
         "degraded": bool(shortfalls),
         "shortfalls": shortfalls,
         "test": {"images": test.get("images", 0), **_metrics(test)},
@@ -163,32 +167,14 @@ def _worst(hospitals: Mapping[str, Mapping[str, Any]], metric: str) -> str | Non
 def _shortfalls(
     inputs: ReportInputs, rounds: Sequence[Mapping[str, Any]], participants: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Returns every way in which this federation was less than its roster: none is plain success.
-
-    Each has `kind` (no_rounds, excluded, missed_rounds or not_evaluated), `hospital`, the numbers
-    of the `rounds` it concerns, and the `reason` that was recorded.
-    """
-    found = [] if rounds else [_shortfall("no_rounds", None, "no round was finished")]
-    found += [
-        _shortfall("excluded", hospital, inputs.excluded[hospital])
-        for hospital in _in_order(inputs.excluded, inputs.roster)
-        if hospital not in inputs.left_out
-    ]
     missed = {hospital for record in rounds for hospital in record["missing"]}
-    for hospital in _in_order(missed, inputs.roster):
-        without = [record for record in rounds if hospital in record["missing"]]
-        numbers = [record["round_number"] for record in without]
-        reason = str(without[-1]["missing"][hospital])
-        found.append(_shortfall("missed_rounds", hospital, reason, numbers))
-    found += [
-        _shortfall("not_evaluated", hospital, "no evaluation came back")
-        for hospital in participants
-        if hospital not in inputs.hospitals
-    ]
-    return found
-
-
-def _shortfall(
-    kind: str, hospital: str | None, reason: str, rounds: Sequence[int] = ()
-) -> dict[str, Any]:
-    return {"kind": kind, "hospital": hospital, "reason": reason, "rounds": list(rounds)}
+    return shortfalls_of(
+        rounds,
+        excluded={
+            hospital: inputs.excluded[hospital]
+            for hospital in _in_order(inputs.excluded, inputs.roster)
+            if hospital not in inputs.left_out
+        },
+        missed=_in_order(missed, inputs.roster),
+        not_evaluated=[each for each in participants if each not in inputs.hospitals],
+    )

@@ -202,9 +202,9 @@ class _Follower:
                 self.failures.append(line)
         elif event.event_type_value == "ASSET_OBSERVATION":
             observation = event.asset_observation_data.asset_observation
-            if observation.asset_key.path == ["global_model"]:
-                number = observation.metadata["round"].value
-                self._on_progress(Progress(event.step_key, number))
+            number = observation.metadata.get("round")
+            if observation.asset_key.path == ["global_model"] and number is not None:
+                self._on_progress(Progress(event.step_key, number.value))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed:

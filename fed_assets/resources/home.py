@@ -56,11 +56,17 @@ class Home:
         """Returns the folder of the federation of a sandbox that stays up between runs."""
         return self.root / "warm" / sandbox
 
+    def federations(self, sandbox: str) -> list[Path]:
+        """Returns the folders of a sandbox's runs that trained, the newest first; `*` is any."""
+        folders = (self.root / "federations").glob(f"{sandbox}/*")
+        return sorted(folders, key=lambda run: run.stat().st_mtime, reverse=True)
+
     def forget_federations(self, sandbox: str, *, keep: int) -> None:
-        """Removes all but the newest runs' federations of a sandbox, weights and logs included."""
-        folder = self.root / "federations" / sandbox
-        runs = sorted(folder.glob("*"), key=lambda run: run.stat().st_mtime, reverse=True)
-        for run in runs[keep:]:
+        """Removes all but the newest runs' federations of a sandbox, weights and logs included.
+
+        For runs that succeeded: what failed since the last success may still be gone on from.
+        """
+        for run in self.federations(sandbox)[keep:]:
             shutil.rmtree(run, ignore_errors=True)
 
     def report(self, sandbox: str) -> Path:

@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class TrackedFederation:
         run_id: Dagster's run, which a second call for the same federation is recognised by.
         sandbox: the partition.
         parameters: roster title, recipe, seed, and the like.
+        tags: what the parent run is found by, such as its outcome.
         rounds: one record per round, as the server wrote it.
         test: metrics of the common test set, `{metric: {value, low, high}}`.
         hospitals: the same on each hospital's own test split.
@@ -51,6 +52,7 @@ class TrackedFederation:
     weights: Path
     network: Mapping[str, Any]
     image_size: int
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tracking(ConfigurableResource[Any]):
@@ -102,7 +104,11 @@ class Tracking(ConfigurableResource[Any]):
         run = client.create_run(
             experiment,
             run_name=f"{federation.sandbox} {federation.run_id[:8]}",
-            tags={"sandbox": federation.sandbox, "dagster_run_id": federation.run_id},
+            tags={
+                "sandbox": federation.sandbox,
+                "dagster_run_id": federation.run_id,
+                **federation.tags,
+            },
         )
         series = [
             (f"mean_{name}", mean, record["round_number"])

@@ -313,3 +313,4 @@ def test_a_run_that_goes_on_without_a_hospital_says_degraded(
         run_record = instance.get_run_by_id(result.run_id)
     assert run_record is not None
     assert run_record.tags["fed_assets/outcome"] == "degraded"
+    assert run_record.tags["fed_assets/missing"] == "east: left out before training"

@@ -19,6 +19,7 @@ from fed_assets.errors import JobFailed
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended
 from fed_assets.federation.follow import wait_for_hospitals
+from fed_assets.federation.history import HISTORY_FILE
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
@@ -85,7 +86,7 @@ def main() -> None:
     kits = provision(plan)
     origin = open_origin(modules_of(plan), Path(plan.folder))
     with closing(origin), running(kits, timeout_seconds=60, origin=origin) as federation:
-        admin = Admin(kits)
+        admin = Admin(kits, Path(plan.folder) / HISTORY_FILE)
         try:
             admin.connect(60)
             wait_for_hospitals(progress, federation, admin, until=60)

@@ -43,6 +43,13 @@ def test_what_a_killed_run_left_of_a_round_does_not_hinder_the_next(tmp_path):
     assert not left.exists()
 
 
+def test_a_record_that_is_damaged_is_an_error_of_ours(tmp_path):
+    publish_round(tmp_path, RECORD, WEIGHTS)
+    (round_folder(tmp_path, 3) / "round.json").write_text('{"round_number": 3, "mis')
+    with pytest.raises(StorageError, match="Round 3 is damaged"):
+        read_round(tmp_path, 3)
+
+
 def test_a_published_round_is_never_replaced(tmp_path):
     publish_round(tmp_path, RECORD, WEIGHTS)
     with pytest.raises(StorageError, match="Round 3"):

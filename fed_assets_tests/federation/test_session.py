@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from fed_assets.errors import StorageError
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.federation.history import read_history
+from fed_assets.federation.outbox import copy_round
 from fed_assets.federation.results import result_from_record
 from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
@@ -83,12 +86,14 @@ def test_every_round_names_what_each_hospital_did(secured):
 
 
 def test_events_tell_of_each_step_in_order_and_commands_are_recorded(secured):
-    _, session, _ = secured
+    plan, session, _ = secured
     names = [event["event"] for event in session.events]
     assert names == ["provisioned", "started", "submitted", "round", "round", "finished"]
     commands = {command["command"]: command for command in session.result["commands"]}
     assert {"login", "check_status server", "submit_job"} <= commands.keys()
     assert commands["submit_job"]["answer"] == session.events[2]["job_id"]
+    written = read_history(Path(plan.folder) / "commands.jsonl")
+    assert [asdict(command) for command in written] == session.result["commands"]
 
 
 def test_the_same_seeds_give_the_same_bits_over_either_transport(secured, clear):
@@ -135,10 +140,12 @@ def test_a_run_that_starts_at_round_two_ends_with_the_same_bits(
     whole, session, _ = secured
     first = Path(whole.outbox, "rounds", "0001", "global.safetensors")
     plan = write_plan(tmp_path, hospitals=3, start_round=2, initial_weights=str(first))
+    copy_round(Path(whole.outbox), Path(plan.outbox), 1)
     second = start_session(plan)
     assert second.finish() == 0
     assert second.result["final_digest"] == session.result["final_digest"]
-    assert [record["round_number"] for record in second.result["rounds"]] == [2]
+    assert [record["round_number"] for record in second.result["rounds"]] == [1, 2]
+    assert second.result["seconds"] > session.result["rounds"][0]["seconds"]
 
 
 def test_an_outbox_that_holds_a_round_of_the_plan_is_refused(

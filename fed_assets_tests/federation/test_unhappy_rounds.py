@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.errors import FederationDidNotStart, QuorumNotMet, StorageError
+from fed_assets.federation.history import read_history
 from fed_assets.federation.plan import FederationPlan
 
 pytestmark = pytest.mark.slow
@@ -72,6 +73,9 @@ def test_below_the_quorum_the_run_fails_and_names_the_hospital_and_keeps_its_rou
     assert "Round 2 has 1 usable updates of 2 hospitals" in str(session.failure)
     assert "hospital_02: its executor answered EXECUTION_EXCEPTION" in session.failure.seen
     assert sorted(path.name for path in Path(plan.outbox, "rounds").iterdir()) == ["0001"]
+    issued = [command.command for command in read_history(Path(plan.folder, "commands.jsonl"))]
+    assert issued[0] == "login"
+    assert "submit_job" in issued
 
 
 def test_a_failed_run_goes_on_in_the_same_outbox_after_its_last_whole_round(
@@ -95,6 +99,7 @@ def test_a_failed_run_goes_on_in_the_same_outbox_after_its_last_whole_round(
     assert session.finish() == 0, session.events
     assert sorted(path.name for path in rounds.iterdir()) == ["0001", "0002", "0003"]
     assert session.result["status"] == "complete"
+    assert [record["round_number"] for record in session.result["rounds"]] == [1, 2, 3]
 
 
 def test_a_job_process_that_dies_below_the_quorum_is_named_with_its_console(

@@ -50,3 +50,17 @@ def test_a_picture_is_whole_inside_its_markdown(federation):
     head, _, body = text.partition("](data:image/png;base64,")
     assert head.startswith("![AUROC runs from")
     assert base64.b64decode(body.removesuffix(")"), validate=True) == picture.content
+
+
+def test_what_was_missing_stands_above_the_table(federation):
+    inputs = federation()
+    del inputs.rounds[1]["participants"]["hospital_02"]
+    inputs.rounds[1]["missing"]["hospital_02"] = "it answered <b>nothing</b>"
+
+    lines = metrics_table_markdown(build_report(inputs)).splitlines()
+
+    assert lines[0].startswith("**Degraded")
+    assert lines[2] == (
+        "- hospital\\_02 was missing in round 2: it answered &lt;b&gt;nothing&lt;/b&gt;"
+    )
+    assert lines[4].startswith("| Metric")

@@ -107,6 +107,28 @@ def test_a_degraded_federation_says_why_at_the_top(page):
     assert "hospital_09 was left out before training: 3 of 20 images are unreadable." in answer
 
 
+def test_a_hospital_that_missed_rounds_is_named_with_them_at_the_top(federation):
+    inputs = federation(rounds=6)
+    for record in inputs.rounds[1:5]:
+        del record["participants"]["hospital_03"]
+        record["missing"]["hospital_03"] = "it did not answer within 600 s"
+
+    answer = " ".join(Page(render_page(build_report(inputs))).text["section"][0].split())
+
+    assert "Klinikum Görlitz 3 was missing in rounds 2-5: it did not answer within 600 s." in answer
+
+
+@pytest.mark.parametrize(
+    ("last", "said"), [(1, "round 1 is of that run"), (3, "rounds 1-3 are of that run")]
+)
+def test_rounds_of_an_earlier_run_are_told_apart(page, last, said):
+    parsed, _ = page(resumed_from={"run": "1a2b3c4d-1111-2222", "round": last})
+    plain, _ = page()
+
+    assert f"went on from run 1a2b3c4d, which had failed: {said}" in parsed.text["section"][3]
+    assert "went on from" not in plain.text["main"][0]
+
+
 def test_synthetic_data_is_said_in_title_header_and_every_caption(page):
     parsed, _ = page(synthetic=True)
     _, real = page()

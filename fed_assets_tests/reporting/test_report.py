@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fed_assets.reporting.report import METRICS, build_report
+from fed_assets.reporting.shortfalls import missing_tag
 
 PROMISED = {
     "sandbox", "data", "participants", "excluded", "rounds", "seconds", "degraded", "test",
@@ -118,6 +119,7 @@ def test_an_excluded_hospital_makes_it_degraded_and_is_told_why(federation):
             "hospital": "hospital_04",
             "rounds": [],
             "reason": "3 of 20 images are unreadable",
+            "said": "hospital_04 was left out before training: 3 of 20 images are unreadable",
         }
     ]
 
@@ -134,6 +136,42 @@ def test_a_hospital_that_missed_rounds_makes_it_degraded(federation):
     assert report["sent"]["hospital_02"]["rounds"] == 2
     assert report["sent"]["hospital_02"]["bytes_up"] == 2_000_000
     assert report["curves"]["participants"] == [3, 2, 2, 3]
+
+
+def test_a_hospital_that_missed_rounds_for_several_reasons_has_one_of_each(federation):
+    inputs = federation()
+    for record in inputs.rounds[:3]:
+        del record["participants"]["hospital_02"]
+        record["missing"]["hospital_02"] = "it did not answer within 600 s."
+    inputs.rounds[1]["missing"]["hospital_02"] = "its weights hold numbers that are not finite"
+
+    report = build_report(inputs)
+
+    assert [entry["said"] for entry in report["shortfalls"]] == [
+        "hospital_02 was missing in rounds 1, 3: it did not answer within 600 s",
+        "hospital_02 was missing in round 2: its weights hold numbers that are not finite",
+    ]
+    assert missing_tag(report["shortfalls"]) == "hospital_02: rounds 1-3"
+
+
+def test_everybody_who_was_missing_stands_in_one_tag(federation):
+    inputs = federation(excluded={"hospital_09": "no data"})
+    del inputs.hospitals["hospital_01"]
+    del inputs.rounds[3]["participants"]["hospital_02"]
+    inputs.rounds[3]["missing"]["hospital_02"] = "it is not connected"
+
+    tag = missing_tag(build_report(inputs)["shortfalls"])
+
+    assert tag == (
+        "hospital_09: left out before training; hospital_01: not evaluated; hospital_02: round 4"
+    )
+
+
+def test_a_report_says_which_run_it_went_on_from(federation):
+    resumed = {"run": "1a2b3c4d-0000", "round": 2}
+
+    assert build_report(federation(resumed_from=resumed))["resumed_from"] == resumed
+    assert build_report(federation())["resumed_from"] is None
 
 
 def test_a_participant_without_evaluation_makes_it_degraded(federation):

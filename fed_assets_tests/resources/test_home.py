@@ -82,6 +82,9 @@ def test_only_the_newest_federations_are_kept(tmp_path: Path) -> None:
         os.utime(folder, (time.time() - age * 60,) * 2)
     other = home.federation("eyes_on", "other000")
     other.mkdir(parents=True)
+    every = [folder.name for folder in home.federations("minimal")]
+    assert every == ["newest00", "newer000", "old00000", "oldest00"]
+    assert home.federations("*")[0].name == "other000"
     home.forget_federations("minimal", keep=2)
     kept = sorted(path.name for path in (home.root / "federations" / "minimal").iterdir())
     assert kept == ["newer000", "newest00"]

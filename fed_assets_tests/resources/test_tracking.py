@@ -60,6 +60,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> TrackedFederation:
         run_id="11111111-2222-3333-4444-555555555555",
         sandbox="minimal",
         parameters={"seed": 7, "recipe": "x" * 900},
+        tags={"outcome": "degraded", "missing": "south: round 2"},
         rounds=rounds,
         test={"auroc": interval(0.97), "f1": interval(None)},
         hospitals={
@@ -112,6 +113,8 @@ def test_a_federation_is_one_parent_with_one_nested_run_per_hospital(
     children = runs(client, f"tags.`mlflow.parentRunId` = '{parent}'")
     assert sorted(child.data.tags["hospital"] for child in children) == ["north", "south"]
     assert {run.info.status for run in runs(client)} == {"FINISHED"}
+    tags = client.get_run(parent).data.tags
+    assert (tags["outcome"], tags["missing"]) == ("degraded", "south: round 2")
     run = client.get_run(parent)
     assert run.data.tags["sandbox"] == "minimal"
     assert run.data.params["seed"] == "7"

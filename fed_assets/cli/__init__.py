@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,8 +24,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from fed_assets.errors import FedAssetsError, RunConfigError
-from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.cli.federation import federation_app
+from fed_assets.cli.history import history, logs
+from fed_assets.cli.names import SandboxName
+from fed_assets.cli.reports import read_report, report, show_report
+from fed_assets.errors import FedAssetsError
+from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.sandboxes.enforcement import require_enforced, unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
@@ -39,16 +41,23 @@ EXIT_INTERRUPTED = 130
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(data_app, name="data")
+federation_app.command()(history)
+app.add_typer(federation_app, name="federation")
 out = Console()
 errors = Console(stderr=True)
 
 Job = Literal["federated_lifecycle", "retrain"]
-SandboxName = Annotated[str, typer.Argument(help=f"One of {', '.join(SANDBOX_NAMES)}.")]
 
 
 def settings() -> Settings:
     """Returns the settings of this process's environment."""
     return settings_from(os.environ, working_directory=Path.cwd())
+
+
+@app.callback()
+def share_settings(context: typer.Context) -> None:
+    """Hands the settings to the commands that stand in other modules."""
+    context.obj = settings()
 
 
 @app.command()
@@ -63,6 +72,7 @@ def run(
 ) -> None:
     """Run the federation in a sandbox, with a progress bar per round."""
     from fed_assets.resources.dagster_run import execute, plan_launch, run_config
+    from fed_assets.resources.run_logs import logs_hint
 
     chosen = settings()
     require_enforced(find_sandbox(sandbox, configurable=chosen.configurable))
@@ -99,63 +109,21 @@ def run(
         for failure in dict.fromkeys(finished.failures):
             errors.print(f"{sandbox}: {failure}", soft_wrap=True, markup=False, style="red")
         errors.print(f"The run failed; its log is {finished.log}", soft_wrap=True)
+        if hint := logs_hint(home, sandbox, finished.run_id, finished.failures):
+            errors.print(hint, soft_wrap=True, markup=False, highlight=False)
         raise typer.Exit(EXIT_FAILED)
-    report = _read_report(chosen, sandbox)
-    _show_report(report, roster)
+    told = read_report(chosen, sandbox)
+    show_report(told, roster)
     out.print(f"Report: {chosen.home.report(sandbox) / 'report.html'}", soft_wrap=True)
-    if report["degraded"]:
-        errors.print("[yellow]The run is degraded: a hospital was missing.[/] See the report.")
+    if told["degraded"]:
+        for shortfall in told["shortfalls"]:
+            line = f"degraded: {shortfall['said']}"
+            errors.print(line, soft_wrap=True, markup=False, highlight=False, style="yellow")
         raise typer.Exit(EXIT_DEGRADED)
 
 
-@app.command()
-def report(
-    sandbox: SandboxName,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it instead.")] = False,
-) -> None:
-    """Open the last report of a sandbox."""
-    chosen = settings()
-    find_sandbox(sandbox, configurable=chosen.configurable)
-    content = _read_report(chosen, sandbox)
-    if as_json:
-        print(json.dumps(content, indent=1))
-        return
-    page = chosen.home.report(sandbox) / "report.html"
-    _show_report(content, read_roster(chosen.roster))
-    out.print(f"Report: {page}", soft_wrap=True)
-    webbrowser.open(page.as_uri())
-
-
-def _read_report(chosen: Settings, sandbox: str) -> dict[str, Any]:
-    path = chosen.home.report(sandbox) / "report.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunConfigError(
-            f"There is no report of the sandbox {sandbox} yet",
-            where=str(path.parent),
-            cure=f"Run `fed-assets run {sandbox}`.",
-        ) from None
-    return content
-
-
-def _show_report(report: dict[str, Any], roster: Roster) -> None:
-    from fed_assets.reporting.formats import interval
-
-    synthetic = " · SYNTHETIC DATA" if report["data"]["synthetic"] else ""
-    table = Table(
-        title=f"{report['sandbox']}: {report['rounds']} rounds, {report['seconds']:.0f} s, "
-        f"{len(report['participants'])} of {len(roster.hospitals)} hospitals{synthetic}",
-        title_justify="left",
-    )
-    for heading in ("tested on", "images", "AUROC (95 % interval)", "accuracy", "F1"):
-        table.add_column(heading)
-    common = {"common test set": report["test"]} if report["test"]["images"] else {}
-    rows = {**common, **report["hospitals"]}
-    for name, entry in rows.items():
-        figures = [interval(entry[metric]) for metric in ("auroc", "accuracy", "f1")]
-        table.add_row(name, str(entry["images"]), *figures)
-    out.print(table)
+app.command()(report)
+app.command()(logs)
 
 
 @app.command()
@@ -236,7 +204,3 @@ def main() -> None:
     except FedAssetsError as error:
         errors.print(f"Error: {error}", soft_wrap=True, markup=False, style="red")
         sys.exit(EXIT_FAILED)
-
-
-if __name__ == "__main__":
-    main()

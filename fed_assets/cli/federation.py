@@ -9,19 +9,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fed_assets.cli.names import SandboxName
 from fed_assets.federation import warm
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
-from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.presets import find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
 
 EXIT_NOT_UP = 1
+federation_app = typer.Typer(no_args_is_help=True, help="The federations of a sandbox.")
 out = Console()
 
-SandboxName = Annotated[str, typer.Argument(help=f"One of {', '.join(SANDBOX_NAMES)}.")]
 
-
+@federation_app.command()
 def up(context: typer.Context, sandbox: SandboxName) -> None:
     """Provision and start a sandbox's federation, which stays up for the runs to come."""
     from fed_assets.resources.warm_plan import warm_plan
@@ -42,6 +43,7 @@ def up(context: typer.Context, sandbox: SandboxName) -> None:
     out.print(f"Runs of {sandbox} use it from now on; its log is {folder / warm.LOG_FILE}")
 
 
+@federation_app.command()
 def down(context: typer.Context, sandbox: SandboxName) -> None:
     """Stop a sandbox's federation, and a job that it may be working on."""
     chosen: Settings = context.obj
@@ -50,6 +52,7 @@ def down(context: typer.Context, sandbox: SandboxName) -> None:
     out.print(f"The federation of {sandbox} {'is down' if was_up else 'was not up'}.")
 
 
+@federation_app.command()
 def status(
     context: typer.Context,
     sandbox: SandboxName,

@@ -1,0 +1,75 @@
+"""`fed-assets report`: what the last federation of a sandbox came to."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fed_assets.cli.names import SandboxName
+from fed_assets.errors import RunConfigError
+from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import find_sandbox
+
+out = Console()
+
+
+def report(
+    context: typer.Context,
+    sandbox: SandboxName,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it instead.")] = False,
+) -> None:
+    """Open the last report of a sandbox."""
+    chosen: Settings = context.obj
+    find_sandbox(sandbox, configurable=chosen.configurable)
+    content = read_report(chosen, sandbox)
+    if as_json:
+        print(json.dumps(content, indent=1))
+        return
+    page = chosen.home.report(sandbox) / "report.html"
+    show_report(content, read_roster(chosen.roster))
+    out.print(f"Report: {page}", soft_wrap=True)
+    webbrowser.open(page.as_uri())
+
+
+def read_report(chosen: Settings, sandbox: str) -> dict[str, Any]:
+    """Returns a sandbox's last report.
+
+    Raises:
+        RunConfigError: There is none yet.
+    """
+    path = chosen.home.report(sandbox) / "report.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunConfigError(
+            f"There is no report of the sandbox {sandbox} yet",
+            where=str(path.parent),
+            cure=f"Run `fed-assets run {sandbox}`.",
+        ) from None
+    return content
+
+
+def show_report(report: dict[str, Any], roster: Roster) -> None:
+    """Prints a report's metrics: one row per place where the model was tested."""
+    from fed_assets.reporting.formats import interval
+
+    synthetic = " · SYNTHETIC DATA" if report["data"]["synthetic"] else ""
+    table = Table(
+        title=f"{report['sandbox']}: {report['rounds']} rounds, {report['seconds']:.0f} s, "
+        f"{len(report['participants'])} of {len(roster.hospitals)} hospitals{synthetic}",
+        title_justify="left",
+    )
+    for heading in ("tested on", "images", "AUROC (95 % interval)", "accuracy", "F1"):
+        table.add_column(heading)
+    common = {"common test set": report["test"]} if report["test"]["images"] else {}
+    rows = {**common, **report["hospitals"]}
+    for name, entry in rows.items():
+        figures = [interval(entry[metric]) for metric in ("auroc", "accuracy", "f1")]
+        table.add_row(name, str(entry["images"]), *figures)
+    out.print(table)
