@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -63,6 +64,7 @@ class Forked:
         self._mailbox = mailbox
         self._template = template
         self._started: list[ForkedProcess] = []
+        self._noting = threading.Lock()
 
     def start(
         self, site: str, program: Program, channel: socket.socket | None = None
@@ -73,7 +75,8 @@ class Forked:
             descriptors = [each.fileno() for each in (theirs, channel) if each is not None]
             tell(self._mailbox, {"site": site, "run": asdict(program)}, descriptors)
         process = ForkedProcess(program.title, lifeline)
-        self._started = [each for each in self._started if each.ended() is None] + [process]
+        with self._noting:
+            self._started = [each for each in self._started if not each.over] + [process]
         return process
 
     def broken(self) -> str | None:
@@ -109,7 +112,7 @@ class Forked:
 
 
 class ForkedProcess:
-    """A process at the other end of a lifeline, see `supervisor`."""
+    """A process at the other end of a lifeline, see `supervisor`; one thread at a time may use it."""
 
     def __init__(self, title: str, lifeline: socket.socket) -> None:
         self._title = title
@@ -135,6 +138,11 @@ class ForkedProcess:
                 )
         return self._pid
 
+    @property
+    def over(self) -> bool:
+        """Whether its end, and that of all that it started, has been heard of."""
+        return self._lifeline.fileno() == -1
+
     def ended(self) -> int | None:
         """Returns its exit code, -9 too where its supervisor was killed; None while it runs."""
         while self._hears(0.0):
@@ -156,17 +164,17 @@ class ForkedProcess:
         deadline = time.monotonic() + seconds
         while self._hears(deadline - time.monotonic()):
             pass
-        return self._lifeline.fileno() == -1
+        return self.over
 
     def kill(self) -> None:
         """Kills its supervisor, and with it all of the site."""
-        if self._supervisor is not None and self._lifeline.fileno() != -1:
+        if self._supervisor is not None and not self.over:
             with suppress(ProcessLookupError):
                 os.kill(self._supervisor, signal.SIGKILL)
 
     def _hears(self, seconds: float) -> bool:
         """Takes one message; says whether there was one in time."""
-        if self._lifeline.fileno() == -1:
+        if self.over:
             return False
         if not select.select([self._lifeline], [], [], max(seconds, 0.0))[0]:
             return False

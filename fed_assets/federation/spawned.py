@@ -46,7 +46,7 @@ class Spawned:
         finally:
             os.close(console)
         started = SpawnedProcess(process)
-        self._started = [each for each in self._started if each.ended() is None] + [started]
+        self._started.append(started)
         return started
 
     def broken(self) -> str | None:

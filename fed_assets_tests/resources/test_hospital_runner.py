@@ -1,6 +1,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,12 @@ def test_all_that_was_started_ends_with_dagsters_run(tmp_path: Path) -> None:
     assert not result.success
     assert len(during) == 2
     assert not any(process.is_running() for process in during)
+
+
+def test_hospitals_that_are_asked_at_once_all_answer(runner: LocalHospitalRunner) -> None:
+    def images(number: int) -> int:
+        hospital = "north" if number % 2 else "south"
+        return int(runner.ask(EYES_ON, hospital, "prepare_images", QUICK)["images"])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(images, range(24))) == [48] * 24
