@@ -13,6 +13,9 @@ from fed_assets.federation.policies import CONTROLLER
 TASK = "train"
 # Weights up to this size travel inside the message; larger ones are cheaper to download in parts.
 INLINE_BYTES = 8_000_000
+# How long one part of 1 MiB may take, before it is asked for again: by default, a hospital whose
+# connection was cut in mid-download would wait for 10 minutes.
+PART_SECONDS = 10.0
 # How often a hospital asks for its next task.
 POLL_SECONDS = 0.1
 
@@ -74,7 +77,11 @@ def _common(plan: FederationPlan) -> dict[str, Any]:
     inline = Path(plan.initial_weights).stat().st_size <= INLINE_BYTES
     return {
         "format_version": 2,
-        **({"np_download_chunk_size": 0} if inline else {}),
+        **(
+            {"np_download_chunk_size": 0}
+            if inline
+            else {"np_streaming_per_request_timeout": PART_SECONDS}
+        ),
         "end_run_readiness_check_interval": 0.05,
         "task_data_filters": [],
         "task_result_filters": [],
