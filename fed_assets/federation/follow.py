@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FederationDidNotStart, JobFailed
+from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended, told
 from fed_assets.federation.lost import Loss, note_lost
 from fed_assets.federation.outbox import read_failure, read_round
-from fed_assets.federation.plan import SERVER
+from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.processes import Federation
 from fed_assets.federation.progress import Progress
 
 STATUS_SECONDS = 1.0
+# NVFlare's status of a job that it has not begun.
+WAITING = "SUBMITTED"
 
 
 def wait_for_hospitals(
@@ -62,6 +64,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
 
     Raises:
         FedAssetsError: What the controller published as the job's failure.
+        QuorumNotMet: Too few hospitals are left before the job has begun.
         JobFailed: The server, its job process or the job as a whole ended before.
         StorageError: The loss of a hospital could not be noted.
         TimeLimitPassed: The run's hard limit passed.
@@ -101,6 +104,9 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
             note_lost(Path(plan.folder), name, losses[name])
             progress.reached("lost", hospital=name, reason=losses[name].reason)
             lost.add(name)
+        # No controller is there yet to give up, and NVFlare would wait for clients for ever.
+        if meta.get("status") == WAITING and len(plan.hospitals) - len(lost) < plan.quorum:
+            raise _too_few_left(plan, losses)
         progress.left()
         time.sleep(0.02)
 
@@ -115,6 +121,16 @@ def _losses(federation: Federation, ended: Mapping[str, int], job_id: str) -> di
         elif (job := read_ended(workspace, job_id)) is not None:
             losses[name] = Loss(f"its job process ended ({told(job['code'])})", console)
     return losses
+
+
+def _too_few_left(plan: FederationPlan, losses: Mapping[str, Loss]) -> QuorumNotMet:
+    left = len(plan.hospitals) - len(losses)
+    return QuorumNotMet(
+        f"{left} of {len(plan.hospitals)} hospitals are left before the first round, and the "
+        f"quorum is {plan.quorum}",
+        where=", ".join(loss.console for loss in losses.values()),
+        seen="; ".join(f"{name}: {loss.reason}" for name, loss in losses.items()),
+    )
 
 
 def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> None:

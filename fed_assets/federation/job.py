@@ -8,11 +8,16 @@ from typing import Any
 
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.policies import CONTROLLER
+from fed_assets.federation.policies import CONTROLLER, REPLY_SECONDS
 
 TASK = "train"
 # Weights up to this size travel inside the message; larger ones are cheaper to download in parts.
 INLINE_BYTES = 8_000_000
+# How long one part of a download may take before it is asked for again, as after a connection was
+# cut; NVFlare's default is 10 minutes.
+PART_SECONDS = 10.0
+# The server replies to an update when it has downloaded it; a slower one is sent again.
+SLOWEST_BYTES_PER_SECOND = 1_000_000
 # How often a hospital asks for its next task.
 POLL_SECONDS = 0.1
 
@@ -63,6 +68,7 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
             **_common(plan),
             "default_task_fetch_interval": POLL_SECONDS,
             "task_check_interval": 0.1,
+            "submit_task_result_timeout": REPLY_SECONDS + _size(plan) / SLOWEST_BYTES_PER_SECOND,
             "runner_sync_timeout": 1.0,
             "executors": [executor],
         },
@@ -71,15 +77,19 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
 
 
 def _common(plan: FederationPlan) -> dict[str, Any]:
-    inline = Path(plan.initial_weights).stat().st_size <= INLINE_BYTES
     return {
         "format_version": 2,
-        **({"np_download_chunk_size": 0} if inline else {}),
+        "np_streaming_per_request_timeout": PART_SECONDS,
+        **({"np_download_chunk_size": 0} if _size(plan) <= INLINE_BYTES else {}),
         "end_run_readiness_check_interval": 0.05,
         "task_data_filters": [],
         "task_result_filters": [],
         "components": [],
     }
+
+
+def _size(plan: FederationPlan) -> int:
+    return Path(plan.initial_weights).stat().st_size
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

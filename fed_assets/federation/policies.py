@@ -16,6 +16,9 @@ ADMIN = "admin@fed-assets.local"
 ADMIN_ROLE = "lead"
 CONTROLLER = "fed_assets.federation.controller.RoundController"
 LAUNCHERS = "fed_assets.federation.launcher."
+# How long a hospital waits for the server's reply before it asks again. A reply that was under way
+# when the connection was cut never comes, and NVFlare's default is 5 minutes.
+REPLY_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,11 @@ def _client_resources(executor: str) -> dict[str, Any]:
         "class_list_enforcement_mode": "enforce",
         "class_allow_list": [executor, LAUNCHERS],
         "allow_log_streaming": False,
-        "client": {"retry_timeout": 30, "compression": "Gzip"},
+        "client": {
+            "retry_timeout": 30,
+            "compression": "Gzip",
+            "communication_timeout": REPLY_SECONDS,
+        },
         "components": [
             _component(
                 "resource_manager",

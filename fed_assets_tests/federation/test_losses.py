@@ -17,6 +17,7 @@ from fed_assets_tests.federation.tiny_executor import learn
 pytestmark = pytest.mark.slow
 
 CUT = "fed_assets_tests.federation.cut_session"
+SPAWNING = "fed_assets_tests.federation.spawning_session"
 # Into a round: every hospital has its task by then.
 MID_ROUND_SECONDS = 0.5
 LIMIT_SECONDS = 4
@@ -124,6 +125,28 @@ def test_a_loss_below_the_quorum_ends_the_run_at_once_and_keeps_its_rounds(
     assert rounds_kept(plan) == ["0001"]
     # Stopping everything is in it, which the session does before it tells.
     assert failed_at - killed_at < 8
+
+
+def test_a_loss_below_the_quorum_before_the_job_has_begun_ends_the_run(
+    tmp_path, write_plan, start_session
+):
+    session = start_session(write_plan(tmp_path))
+    session.until("started")
+    session.named("client_train hospital_02").kill()
+    assert session.finish() == 1
+    assert isinstance(session.failure, QuorumNotMet)
+    assert session.failure.seen == "hospital_02: its client ended (signal 9)"
+
+
+def test_a_spawned_job_process_that_dies_is_lost_like_a_forked_one(
+    tmp_path, write_plan, start_session, behave
+):
+    plan = write_plan(tmp_path, hospitals=3, quorum=2)
+    behave(plan, "hospital_03", {2: "die"})
+    session = start_session(plan, module=SPAWNING)
+    assert session.finish() == 0, session.events
+    second = session.result["rounds"][1]
+    assert second["missing"] == {"hospital_03": "its job process ended (exit code 3)"}
 
 
 def test_a_killed_job_process_of_the_server_ends_the_run_and_keeps_its_rounds(
