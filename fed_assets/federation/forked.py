@@ -112,7 +112,7 @@ class Forked:
 
 
 class ForkedProcess:
-    """A process at the other end of a lifeline, see `supervisor`; one thread at a time may use it."""
+    """A process at the other end of a lifeline, see `supervisor`; for one thread at a time."""
 
     def __init__(self, title: str, lifeline: socket.socket) -> None:
         self._title = title
