@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ class Update:
 
     hospital: str
     examples: int
-    weights: Weights = field(repr=False)
+    weights: Mapping[str, np.ndarray[Any, Any]] = field(repr=False)
     report: Mapping[str, Any]
 
 
@@ -43,15 +43,17 @@ def fedavg(updates: Sequence[Update]) -> Weights:
     examples = sum(update.examples for update in ordered)
     shares = [update.examples / examples for update in ordered]
     return {
-        name: _mean([update.weights[name] for update in ordered], shares)
+        # One array at a time: weights may lie on disk.
+        name: _mean((update.weights[name] for update in ordered), shares)
         for name in ordered[0].weights
     }
 
 
-def _mean(arrays: Sequence[np.ndarray[Any, Any]], shares: Sequence[float]) -> np.ndarray[Any, Any]:
-    total = np.zeros(arrays[0].shape, dtype=np.float64)
-    for array, share in zip(arrays, shares, strict=True):
+def _mean(arrays: Iterable[np.ndarray[Any, Any]], shares: Sequence[float]) -> np.ndarray[Any, Any]:
+    total, dtype = np.zeros(()), np.dtype(np.float64)
+    for number, (array, share) in enumerate(zip(arrays, shares, strict=True)):
+        if number == 0:
+            total, dtype = np.zeros(array.shape), array.dtype
         total += share * array.astype(np.float64)
-    dtype = arrays[0].dtype
     rounded = np.rint(total) if np.issubdtype(dtype, np.integer) else total
     return np.asarray(rounded, dtype=dtype)  # numpy makes scalars of arrays without dimensions

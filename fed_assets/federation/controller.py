@@ -21,6 +21,7 @@ from fed_assets.federation.answers import read_answer
 from fed_assets.federation.job import TASK
 from fed_assets.federation.lost import read_lost
 from fed_assets.federation.outbox import publish_failure, publish_round
+from fed_assets.federation.parked import clear, parked
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
@@ -40,6 +41,7 @@ class RoundController(Controller):  # type: ignore[misc]
     def __init__(self, plan: str) -> None:
         super().__init__(task_check_period=0.02)
         self._plan = FederationPlan.read(Path(plan))
+        self._parking = Path(self._plan.folder) / "parked"
 
     def set_communicator(self, communicator: Any) -> None:
         """Joins controller and communicator.
@@ -97,7 +99,9 @@ class RoundController(Controller):  # type: ignore[misc]
                 "global_digest": weights_digest(weights),
                 "seconds": round(time.monotonic() - started, 3),
             }
+            del round_  # the next round must not hold this one's updates beside its own
             publish_round(outbox, record, weights)
+            clear(self._parking)
 
     def _ask(
         self,
@@ -119,9 +123,10 @@ class RoundController(Controller):  # type: ignore[misc]
 
         def take(client_task: Any, fl_ctx: Any) -> None:
             hospital = client_task.client.name
-            answers[hospital] = read_answer(
-                hospital, client_task.result, like=weights, bytes_down=bytes_down
-            )
+            answer = read_answer(hospital, client_task.result, like=weights, bytes_down=bytes_down)
+            if isinstance(answer, Update):
+                answer = parked(answer, self._parking)
+            answers[hospital] = answer
             client_task.result = None  # NVFlare would keep it, weights and all, until the next one
             answered.set()
 

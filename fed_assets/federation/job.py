@@ -9,10 +9,9 @@ from typing import Any
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import CONTROLLER, REPLY_SECONDS
+from fed_assets.federation.weights import LARGE_BYTES
 
 TASK = "train"
-# Weights up to this size travel inside the message; larger ones are cheaper to download in parts.
-INLINE_BYTES = 8_000_000
 # How long one part of a download may take before it is asked for again, as after a connection was
 # cut; NVFlare's default is 10 minutes.
 PART_SECONDS = 10.0
@@ -80,12 +79,17 @@ def _common(plan: FederationPlan) -> dict[str, Any]:
     return {
         "format_version": 2,
         "np_streaming_per_request_timeout": PART_SECONDS,
-        **({"np_download_chunk_size": 0} if _size(plan) <= INLINE_BYTES else {}),
+        **({} if _is_large(plan) else {"np_download_chunk_size": 0}),
         "end_run_readiness_check_interval": 0.05,
         "task_data_filters": [],
         "task_result_filters": [],
         "components": [],
     }
+
+
+def _is_large(plan: FederationPlan) -> bool:
+    """Returns whether weights are cheaper to download in parts than inside the message."""
+    return _size(plan) > LARGE_BYTES
 
 
 def _size(plan: FederationPlan) -> int:

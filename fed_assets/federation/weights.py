@@ -11,6 +11,9 @@ import numpy as np
 
 from fed_assets.errors import StorageError
 
+# Weights above this size are large: downloaded in parts, and not held ten times in memory.
+LARGE_BYTES = 8_000_000
+
 Weights = dict[str, np.ndarray[Any, Any]]
 
 

@@ -10,7 +10,7 @@ import datetime
 import socket
 import ssl
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgpack
 import pytest
@@ -24,13 +24,17 @@ from fed_assets.errors import PortTaken
 from fed_assets.federation.policies import Kits
 from fed_assets.federation.processes import running
 from fed_assets.federation.provision import provision
+from fed_assets.federation.spawned import Spawned
 
 
 @contextmanager
 def server_of(plan):
     kits = provision(plan)
-    with running(Kits(kits.port, kits.server, {}, kits.admin), timeout_seconds=60):
-        yield kits
+    origin = Spawned()
+    with closing(origin):
+        server = Kits(kits.port, kits.server, {}, kits.admin)
+        with running(server, timeout_seconds=60, origin=origin):
+            yield kits
 
 
 @pytest.fixture(scope="module")
