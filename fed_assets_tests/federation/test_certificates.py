@@ -30,11 +30,9 @@ from fed_assets.federation.spawned import Spawned
 @contextmanager
 def server_of(plan):
     kits = provision(plan)
-    origin = Spawned()
-    with closing(origin):
-        server = Kits(kits.port, kits.server, {}, kits.admin)
-        with running(server, timeout_seconds=60, origin=origin):
-            yield kits
+    server = Kits(kits.port, kits.server, {}, kits.admin)
+    with closing(Spawned()) as origin, running(server, timeout_seconds=60, origin=origin):
+        yield kits
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +161,8 @@ def test_a_port_that_was_taken_after_provisioning_is_named(tmp_path, write_plan)
     kits = provision(write_plan(tmp_path))
     with (
         socket.create_server(("127.0.0.1", kits.port)),
+        closing(Spawned()) as origin,
         pytest.raises(PortTaken, match=f"Port {kits.port} was taken"),
-        running(kits, timeout_seconds=30),
+        running(kits, timeout_seconds=30, origin=origin),
     ):
         pass
