@@ -23,7 +23,7 @@ from fed_assets.federation.lost import read_lost
 from fed_assets.federation.outbox import publish_failure, publish_round
 from fed_assets.federation.parked import clear, parked
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.standing import Standing
+from fed_assets.federation.standing import GIVEN_UP, Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
 from fed_assets.privacy.digests import weights_digest
 
@@ -171,7 +171,8 @@ class RoundController(Controller):  # type: ignore[misc]
         return standing
 
     def _quorum_not_met(self, standing: Standing) -> QuorumNotMet:
-        missing = standing.missing()
+        reasons = standing.missing()
+        missing = {name: reason for name, reason in reasons.items() if reason != GIVEN_UP}
         consoles = [loss.console for name, loss in standing.lost.items() if name in missing]
         return QuorumNotMet(
             f"Round {standing.round_number} has {len(standing.updates)} usable updates of "

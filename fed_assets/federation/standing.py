@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.lost import Loss
 
+# Why a hospital is missing that is not to blame: others were lost, and with them the quorum.
+GIVEN_UP = "the round was given up before it answered"
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -87,7 +90,7 @@ class Standing:
         if self.closed_by:
             return f"NVFlare closed its task: {self.closed_by}"
         if not self.within_reach():
-            return "the round was given up before it answered"
-        limit = f"it did not answer within {self.limit_seconds:g} s"
-        since = self._silent_since(name)
-        return limit if since == self.round_number else f"{limit} in round {since}, nor since"
+            return GIVEN_UP
+        # The same words in each round that it is silent in, so that a report can say them once.
+        silent = f"it did not answer within {self.limit_seconds:g} s in round"
+        return f"{silent} {self._silent_since(name)}"

@@ -83,7 +83,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 def test_a_degraded_run_ends_by_saying_who_was_missing_in_which_rounds(hanging: Ended) -> None:
     assert hanging.code == 3
     assert re.fullmatch(
-        rf"degraded: south was missing in rounds [23]-{ROUNDS}: it did not answer within 4 s",
+        rf"degraded: south was missing in rounds ([23])-{ROUNDS}: "
+        r"it did not answer within 4 s in round \1",
         hanging.told[-1],
     )
 
