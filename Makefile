@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 # Another build of torch: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" (or .../cu130).
 PIP_ARGS ?=
 PORT ?= 3000
@@ -10,7 +11,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench-quality bench-images bench-lifecycle pictures clean
+.PHONY: help install demo ui test check bench bench-quality bench-images bench-lifecycle pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,18 @@ check: install ## ruff, mypy and a load of the definitions
 	@$(BIN)/fed-assets home >/dev/null
 	$(BIN)/dagster definitions validate --workspace workspace.yaml
 
+bench: install $(BENCH_VENV)/.installed ## measure the federation against a bare loop, Flower and NVFlare's simulator
+	$(BIN)/python -m benchmarks.federation --flower-python $(BENCH_VENV)/bin/python
+
+# Flower takes other versions of typer, rich and FastAPI than .venv holds: it lies in a venv of its
+# own, in front of .venv, so that every arm has the very same PyTorch.
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+$(BENCH_VENV)/.installed: pyproject.toml benchmarks/constraints.txt $(VENV)/.installed
+	$(BIN)/python -m venv --clear $(BENCH_VENV)
+	@$(BIN)/python $(PURELIB) > "$$($(BENCH_VENV)/bin/python $(PURELIB))/behind.pth"
+	$(BENCH_VENV)/bin/pip install --quiet --constraint benchmarks/constraints.txt $(PIP_ARGS) --editable '.[bench]'
+	@touch $@
+
 bench-quality: install ## measure AUROC and accuracy over three seeds, and the gain over training alone
 	$(BIN)/python benchmarks/quality.py
 
@@ -53,7 +66,7 @@ pictures: install ## make the README's pictures again, from a finished run of mi
 	$(BIN)/python -m docs.pictures
 
 bench-lifecycle: install ## measure seconds and memory of the main job in each sandbox that can run
-	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/python benchmarks/lifecycle.py --sandbox $$sandbox || exit $$?; done
+	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/python -m benchmarks.lifecycle --sandbox $$sandbox || exit $$?; done
 
-clean: ## remove .venv; the home with its runs stays
-	rm -rf $(VENV)
+clean: ## remove the virtual environments; the home with its runs stays
+	rm -rf $(VENV) $(BENCH_VENV)

@@ -1,9 +1,10 @@
 """Measures `dagster job execute` of a sandbox as shipped: wall seconds, peak memory, each step.
 
-    python benchmarks/lifecycle.py [--sandbox minimal] [--roster FILE]
+    python -m benchmarks.lifecycle [--sandbox minimal] [--roster FILE]
 
 The home is a new one, as a newcomer's is. Memory is the proportional set size (shared pages are
 split among their holders) of the run and all its descendants, summed, sampled twice a second.
+`dagster_seconds` is what the step of the training took beyond the federation that it ran.
 Writes benchmarks/results/lifecycle-<sandbox>.json.
 """
 
@@ -16,18 +17,19 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance
 
+from benchmarks.measure import run_measured
 from fed_assets.resources.home import Home
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLE_SECONDS = 0.5
+TIMEOUT_SECONDS = 3600.0
+TRAINING = "federated_training"
 
 
 def main() -> None:
@@ -53,61 +55,58 @@ def measure(home: Home, sandbox: str, roster: Path | None) -> dict[str, Any]:
     }
     if roster is not None:
         environment["FED_ASSETS_ROSTER"] = str(roster.resolve())
-    started = time.monotonic()
-    load_before = os.getloadavg()[0]
-    with (home.root / "run.log").open("wb") as log:
-        run = psutil.Popen(
-            [sys.executable, "-m", *command], env=environment, stdout=log, stderr=log
-        )
-        peak_memory_bytes = 0
-        peak_processes = 0
-        while run.poll() is None:
-            memory, processes = _tree_memory(run)
-            peak_memory_bytes = max(peak_memory_bytes, memory)
-            peak_processes = max(peak_processes, processes)
-            time.sleep(SAMPLE_SECONDS)
-    seconds = time.monotonic() - started
-    if run.returncode != 0:
-        sys.exit((home.root / "run.log").read_text()[-3000:])
+    log = home.root / "run.log"
+    usage = run_measured(
+        [sys.executable, "-m", *command],
+        environment=environment,
+        folder=Path.cwd(),
+        log=log,
+        timeout_seconds=TIMEOUT_SECONDS,
+        sample_seconds=SAMPLE_SECONDS,
+    )
+    if usage.exit_code != 0 or usage.peak is None:
+        sys.exit(log.read_text()[-3000:])
     report = json.loads((home.report(sandbox) / "report.json").read_text())
+    with DagsterInstance.from_config(str(home.instance)) as instance:
+        steps = _step_seconds(instance)
+        federation_seconds = _federation_seconds(instance)
     return {
         "command": subprocess.list2cmdline(command),
         "sandbox": sandbox,
         "data": report["data"],
         "rounds": report["rounds"],
-        "seconds": round(seconds, 1),
-        "peak_memory_gb": round(peak_memory_bytes / 1e9, 2),
-        "peak_processes": peak_processes,
-        "steps": _step_seconds(home),
+        "seconds": round(usage.seconds, 1),
+        "cpu_seconds": round(usage.cpu_seconds, 1),
+        "peak_memory_gb": round(usage.peak.memory_bytes / 1e9, 2),
+        "peak_processes": usage.peak.processes,
+        "steps": steps,
+        "federation_seconds": round(federation_seconds, 2),
+        "dagster_seconds": round(steps[TRAINING] - federation_seconds, 2),
         "auroc": report["test"]["auroc"],
         "accuracy": report["test"]["accuracy"],
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "load_before": round(load_before, 2),
+        "load_before": usage.load_before,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _tree_memory(root: psutil.Process) -> tuple[int, int]:
-    total = count = 0
-    for process in [root, *root.children(recursive=True)]:
-        try:
-            total += process.memory_full_info().pss
-            count += 1
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return total, count
-
-
-def _step_seconds(home: Home) -> dict[str, float]:
+def _step_seconds(instance: DagsterInstance) -> dict[str, float]:
     """Returns the seconds of each kind of step, hospitals added up."""
     seconds: dict[str, float] = {}
-    with DagsterInstance.from_config(str(home.instance)) as instance:
-        (run,) = instance.get_runs()
-        for step in instance.get_run_step_stats(run.run_id):
-            kind = step.step_key.split("__")[-1]
-            taken = (step.end_time or 0) - (step.start_time or 0)
-            seconds[kind] = round(seconds.get(kind, 0) + taken, 2)
+    (run,) = instance.get_runs()
+    for step in instance.get_run_step_stats(run.run_id):
+        kind = step.step_key.split("__")[-1]
+        taken = (step.end_time or 0) - (step.start_time or 0)
+        seconds[kind] = round(seconds.get(kind, 0) + taken, 2)
     return seconds
+
+
+def _federation_seconds(instance: DagsterInstance) -> float:
+    """Returns the seconds that the federation itself says it took."""
+    record = instance.get_latest_materialization_event(AssetKey("global_model"))
+    if record is None or record.asset_materialization is None:
+        sys.exit("the run has made no global_model")
+    return float(record.asset_materialization.metadata["seconds"].value)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What the product costs and reaches, measured; one module or package per question."""
