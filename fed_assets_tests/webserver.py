@@ -1,4 +1,4 @@
-"""One real dagster-webserver on a free port of this machine alone."""
+"""Dagster's real pages on a free port of this machine alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,22 @@ from urllib.request import Request, urlopen
 PROJECT = Path(__file__).parent.parent
 START_SECONDS = 90
 STOP_SECONDS = 20
+PAGES = ("dagster_webserver",)
+# Beside the pages, as `make ui` does: the daemon, without which no run that they ask for starts.
+PAGES_AND_DAEMON = ("dagster", "dev")
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], log: Path) -> Iterator[str]:
+def serving(
+    environment: Mapping[str, str], log: Path, module: Sequence[str] = PAGES
+) -> Iterator[str]:
     """Yields the address of a webserver over the home that the environment names.
 
     Raises:
         RuntimeError: it did not start; the message ends with the last lines of its log.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "dagster_webserver", "--workspace", "workspace.yaml"]
+    command = [sys.executable, "-m", *module, "--workspace", "workspace.yaml"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with open(log, "wb") as output:
         process = subprocess.Popen(

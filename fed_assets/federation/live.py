@@ -11,6 +11,7 @@ from pathlib import Path
 from fed_assets.errors import PortTaken, QuorumNotMet, StorageError
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.follow import follow_rounds, wait_for_hospitals
+from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.history import HISTORY_FILE
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import Origin, open_origin
@@ -122,6 +123,7 @@ def federation_up(progress: Progress, origin: Origin | None = None) -> Iterator[
     # NVFlare's session zips the job into the temporary folder.
     tempfile.tempdir = str(temporary)
     with ExitStack() as stack:
+        stack.callback(clear_half_done, Path(plan.folder))
         if origin is None:
             origin = open_origin(modules_of(plan), temporary)
             stack.callback(origin.close)

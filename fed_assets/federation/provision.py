@@ -15,6 +15,9 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
 from fed_assets.federation.site import SITES, TEMPORARY
 
+# Holds the key of the certificate authority while kits are made.
+WORKSHOP = "provisioning"
+
 
 def provision(plan: FederationPlan) -> Kits:
     """Claims the plan's folder and makes certificates and start-up kits in it, see below."""
@@ -65,7 +68,7 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
         hospitals={name: sites / name for name in plan.hospitals},
         admin=sites / ADMIN,
     )
-    workshop = folder / "provisioning"
+    workshop = folder / WORKSHOP
     with written("The federation", folder), _private_files():
         try:
             _build(plan, port, workshop).rename(sites)

@@ -6,27 +6,28 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, TimeLimitPassed, error_from_record
+from fed_assets.federation.control import END_SECONDS, ask, connect, hang_up, heard
+from fed_assets.federation.half_done import clear_half_done
+from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.program import BARE_ENVIRONMENT
 from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult, result_from_record
 
-CONTROL_SOCKET = "control.sock"
 LOG_FILE = "warm.log"
+FEDERATION = "federation"
 ANSWER_SECONDS = 30.0
-# Aborting a job, and stopping all processes, take less.
-END_SECONDS = 15.0
+SILENCE_SECONDS = 0.5
 _PROVISIONED = ("sandbox", "transport", "job_code", "hospitals", "stores", "executor", "port")
 
 
@@ -48,10 +49,10 @@ def status(folder: Path) -> dict[str, Any] | None:
         See `warm_process.WarmProcess.status`.
     """
     try:
-        with _connect(folder) as connection:
+        with connect(folder) as connection:
             connection.settimeout(ANSWER_SECONDS)
-            _ask(connection, {"ask": "status"})
-            return dict(next(_heard(connection)))
+            ask(connection, {"ask": "status"})
+            return dict(next(heard(connection)))
     except (OSError, StopIteration):
         return None
 
@@ -77,13 +78,12 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
     Raises:
         FedAssetsError: It did not start; nothing is left of it but its log.
     """
-    with _alone(folder):
+    place, log = folder / FEDERATION, folder / LOG_FILE
+    with written("The warm federation", folder), _alone(folder):
         take_down(folder)
-        place = folder / "federation"
         shutil.rmtree(place, ignore_errors=True)
         own = replace(plan, folder=str(place), outbox=str(place / "outbox"))
         own.write(folder / "plan.json")
-        log = folder / LOG_FILE
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "fed_assets.federation.warm_process", "plan.json"],
@@ -94,7 +94,12 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
                 stderr=output,
                 start_new_session=True,  # it outlives whoever started it
             )
-        _wait_until_up(process, on_event, log)
+        try:
+            _wait_until_up(process, on_event, log)
+        except BaseException:
+            _end(process)
+            clear_half_done(place)
+            raise
 
 
 def _wait_until_up(
@@ -115,6 +120,16 @@ def _wait_until_up(
     )
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that has not come up, and waits for it."""
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def take_down(folder: Path) -> bool:
     """Stops the federation in a folder, a job of its too; says whether one was up.
 
@@ -122,9 +137,9 @@ def take_down(folder: Path) -> bool:
         TimeLimitPassed: It did not end in time.
     """
     try:
-        with _connect(folder) as connection:
+        with connect(folder) as connection:
             connection.settimeout(END_SECONDS)
-            _ask(connection, {"ask": "down"})
+            ask(connection, {"ask": "down"})
             while connection.recv(1 << 16):
                 pass
     except TimeoutError:
@@ -136,25 +151,33 @@ def take_down(folder: Path) -> bool:
     return True
 
 
-def run(folder: Path, plan: FederationPlan, on_event: Callable[[Event], None]) -> FederationResult:
+def run(
+    folder: Path,
+    plan: FederationPlan,
+    on_event: Callable[[Event], None],
+    *,
+    on_silence: Callable[[], None] = lambda: None,
+) -> FederationResult:
     """Runs a plan on the federation in a folder; whoever leaves this early aborts the job.
 
     Args:
         folder: The folder of the federation.
         plan: What to run, with a folder and an outbox of its own.
         on_event: Called with each event but the last, see `session.run_federation`.
+        on_silence: Called again and again while no event comes.
 
     Raises:
         Refused: It is not up, or busy.
         FedAssetsError: What the job ended with.
     """
     try:
-        connection = _connect(folder)
+        connection = connect(folder)
     except OSError:
         raise Refused("it is not up") from None
     try:
-        _ask(connection, {"ask": "run", "plan": asdict(plan)})
-        for event in _heard(connection):
+        ask(connection, {"ask": "run", "plan": asdict(plan)})
+        connection.settimeout(SILENCE_SECONDS)
+        for event in heard(connection, on_silence):
             match event["event"]:
                 case "refused":
                     raise Refused(event["reason"])
@@ -163,11 +186,14 @@ def run(folder: Path, plan: FederationPlan, on_event: Callable[[Event], None]) -
                 case "failed":
                     raise error_from_record(event["error"])
             on_event(event)
+        with _alone(folder):
+            if status(folder) is None:
+                clear_half_done(folder / FEDERATION)
         raise JobFailed(
             "The warm federation ended in the middle of a job", where=str(folder / LOG_FILE)
         )
     finally:
-        _hang_up(connection)
+        hang_up(connection)
 
 
 @contextmanager
@@ -177,50 +203,3 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _connect(folder: Path) -> socket.socket:
-    """Returns a connection to the folder's federation.
-
-    Raises:
-        OSError: None is up.
-    """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # A socket's path may have some hundred characters, a home's may have more.
-        with _opened(folder) as directory:
-            connection.connect(f"/proc/self/fd/{directory}/{CONTROL_SOCKET}")
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _ask(connection: socket.socket, request: dict[str, Any]) -> None:
-    connection.sendall(json.dumps(request).encode() + b"\n")
-
-
-def _heard(connection: socket.socket) -> Iterator[dict[str, Any]]:
-    """Yields what comes over a connection, to its end."""
-    unread = b""
-    while chunk := connection.recv(1 << 16):
-        *lines, unread = (unread + chunk).split(b"\n")
-        yield from (json.loads(line) for line in lines)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    """Lets the job be aborted, where it still runs, and waits until it is."""
-    with connection, suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(END_SECONDS)
-        while connection.recv(1 << 16):
-            pass

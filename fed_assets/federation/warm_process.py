@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 from fed_assets.errors import FedAssetsError, JobFailed
+from fed_assets.federation.control import CONTROL_SOCKET
 from fed_assets.federation.live import LiveFederation
 from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.session import (
@@ -34,7 +35,7 @@ from fed_assets.federation.session import (
     open_federation,
     stopped_by_signals,
 )
-from fed_assets.federation.warm import CONTROL_SOCKET, provisioned_with
+from fed_assets.federation.warm import provisioned_with
 
 LOOK_SECONDS = 0.5
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError, RunConfigError
+from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.home import Home
@@ -122,9 +123,12 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
         while process.poll() is None:
             follower.follow()
             time.sleep(POLL_SECONDS)
+        bury_dead_runs(instance, home)  # this one, if it was killed: its place is the next one's
         follower.follow()
     failures = follower.failures
-    if process.returncode != 0 and not failures:
+    if process.returncode < 0:
+        failures.append(f"The run's process ended ({told(process.returncode)})")
+    elif process.returncode != 0 and not failures:
         failures = launch.log.read_text(errors="replace").strip().splitlines()[-1:]
     return FinishedRun(follower.run_id, process.returncode == 0, tuple(failures), launch.log)
 
@@ -161,7 +165,7 @@ def _instance(home: Home) -> Iterator[Any]:
     with (home.root / ".instance.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         instance = DagsterInstance.from_config(str(home.instance))
-        bury_dead_runs(instance)
+        bury_dead_runs(instance, home)
     with instance:
         yield instance
 

@@ -1,4 +1,4 @@
-"""Runs whose process died without a word: marked as failed, and their places given back.
+"""Runs whose process died without a word: marked as failed, their places given back, tidied up.
 
 Dagster holds a run's place in a pool until the run says that it ended. After `kill -9` or a power
 cut nobody says so, and every later run would wait for ever.
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from fed_assets.federation.half_done import clear_half_done
+from fed_assets.resources.home import Home
+
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
@@ -24,7 +27,7 @@ def sign_in(instance: DagsterInstance, run_id: str) -> None:
     instance.add_run_tags(run_id, {PROCESS_TAG: f"{platform.node()} {os.getpid()} {started}"})
 
 
-def bury_dead_runs(instance: DagsterInstance) -> list[str]:
+def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
     """Returns the ids of the runs that signed in on this machine and died, after ending them."""
     from dagster import DagsterRunStatus, RunsFilter
 
@@ -36,6 +39,8 @@ def bury_dead_runs(instance: DagsterInstance) -> list[str]:
             continue
         instance.report_run_failed(run, "Its process ended without a word.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        for folder in home.root.glob(f"federations/*/{run.run_id[:8]}"):
+            clear_half_done(folder)
         buried.append(run.run_id)
     return buried
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetExecutionContext, ConfigurableResource, InitResourceContext
+from dagster import (
+    AssetExecutionContext,
+    ConfigurableResource,
+    DagsterExecutionInterruptedError,
+    DagsterRunStatus,
+    InitResourceContext,
+)
 
-from fed_assets.errors import FederationError
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation import warm
+from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.progress import Event
@@ -17,6 +25,9 @@ from fed_assets.federation.results import FederationResult
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
 from fed_assets.resources.session_process import run_session
+
+# How often Dagster is asked whether the run is still wanted.
+ASK_SECONDS = 1.0
 
 
 class LocalFederation(ConfigurableResource[Any]):
@@ -27,7 +38,7 @@ class LocalFederation(ConfigurableResource[Any]):
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Signs the run in and ends those that died, before a step waits for a dead run's place."""
         if context.instance is not None and context.run is not None:
-            bury_dead_runs(context.instance)
+            bury_dead_runs(context.instance, Home(Path(self.home_folder)))
             sign_in(context.instance, context.run.run_id)
 
     def run(
@@ -51,12 +62,22 @@ class LocalFederation(ConfigurableResource[Any]):
         """
         Path(plan.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = Home(Path(self.home_folder)).warm(plan.sandbox)
-        if self._is_warm(context, plan, folder):
-            try:
-                return warm.run(folder, plan, on_event)
-            except warm.Refused as reason:
-                context.log.info(f"The warm federation does not take the run: {reason}.")
-        return run_session(context, plan, on_event, origin)
+        require_wanted = _once_in(ASK_SECONDS, lambda: _require_wanted(context))
+
+        def hear(event: Event) -> None:
+            require_wanted()
+            on_event(event)
+
+        try:
+            if self._is_warm(context, plan, folder):
+                try:
+                    return warm.run(folder, plan, hear, on_silence=require_wanted)
+                except warm.Refused as reason:
+                    context.log.info(f"The warm federation does not take the run: {reason}.")
+            return run_session(context, plan, on_event, origin, require_wanted)
+        except BaseException:
+            clear_half_done(Path(plan.folder))  # what was killed could not do it itself
+            raise
 
     def _is_warm(self, context: AssetExecutionContext, plan: FederationPlan, folder: Path) -> bool:
         """Returns whether a federation is up that can take the plan, mending one that cannot."""
@@ -75,7 +96,33 @@ class LocalFederation(ConfigurableResource[Any]):
         context.log.info(f"The warm federation is provisioned anew: {reason}.")
         try:
             warm.bring_up(plan, folder, lambda _: None)
-        except FederationError as error:
+        except FedAssetsError as error:
             context.log.warning(f"It could not be: {error} The run goes on with one of its own.")
             return False
         return True
+
+
+def _require_wanted(context: AssetExecutionContext) -> None:
+    """Ends a run that a person has aborted.
+
+    Dagster interrupts it too, but where that meets a destructor, Python drops it.
+
+    Raises:
+        DagsterExecutionInterruptedError: the run is to be canceled.
+    """
+    run = context.instance.get_run_by_id(context.run.run_id)
+    if run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED):
+        raise DagsterExecutionInterruptedError
+
+
+def _once_in(seconds: float, do: Callable[[], None]) -> Callable[[], None]:
+    """Returns a function that does something, but not again within so many seconds."""
+    last = time.monotonic()
+
+    def once() -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds:
+            do()
+            last = time.monotonic()
+
+    return once

@@ -20,6 +20,7 @@ from dagster import (
 from dagster_pipes import PipesContextData
 
 from fed_assets.errors import JobFailed, TimeLimitPassed, error_from_record
+from fed_assets.federation.ended import told
 from fed_assets.federation.origin import Origin, Process, stop
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.program import Program
@@ -38,6 +39,7 @@ def run_session(
     plan: FederationPlan,
     on_event: Callable[[Event], None],
     origin: Origin,
+    require_wanted: Callable[[], None],
 ) -> FederationResult:
     """Runs a plan in a process of its own, and returns its result while NVFlare winds down.
 
@@ -49,6 +51,7 @@ def run_session(
         plan: what to run.
         on_event: called with each event of the session but the last.
         origin: where the session's process comes from, and all that it starts.
+        require_wanted: called again and again; what it raises ends the session.
 
     Raises:
         FedAssetsError: what the session ended with.
@@ -63,13 +66,18 @@ def run_session(
         _process(origin, session.get_bootstrap_env_vars(), folder, log) as process,
     ):
         for event in _events(session.get_custom_messages, process, limit):
+            require_wanted()
+            if event is None:
+                continue
             if event["event"] == "finished":
                 return result_from_record(event["result"])
             if event["event"] == "failed":
                 raise error_from_record(event["error"])
             on_event(event)
-        code = process.ended()
-    raise JobFailed(f"The federation's session ended with code {code}", where=str(log))
+        how = told(process.ended())
+    if reason := origin.broken():  # the session is forked from it too, and could not say so
+        raise JobFailed("The process that all others are forked from ended", seen=reason)
+    raise JobFailed(f"The federation's session ended ({how})", where=str(log))
 
 
 @contextlib.contextmanager
@@ -130,8 +138,12 @@ def _process(
         raise
 
 
-def _events(messages: Callable[[], Any], process: Process, limit_seconds: float) -> Iterator[Event]:
+def _events(
+    messages: Callable[[], Any], process: Process, limit_seconds: float
+) -> Iterator[Event | None]:
     """Yields the session's events as they come, until it has ended and all are read.
+
+    Between them comes None, again and again.
 
     Raises:
         TimeLimitPassed: it runs longer than the limit.
@@ -152,4 +164,5 @@ def _events(messages: Callable[[], Any], process: Process, limit_seconds: float)
                 "The federation's session passed its time limit",
                 seen=f"it ran for more than {limit_seconds:.0f} s",
             )
+        yield None
         time.sleep(POLL_SECONDS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import StorageError, WorkerFailed, error_from_record
+from fed_assets.federation.ended import told
 from fed_assets.federation.origin import Origin, stop
 from fed_assets.federation.program import Program
 
@@ -42,6 +43,7 @@ class WorkerProcess:
     def __init__(
         self, origin: Origin, site: str, identity: Mapping[str, Any], *, store: Path
     ) -> None:
+        self._origin = origin
         self._lock = threading.Lock()
         self._unread = b""
         self._logs = {
@@ -100,6 +102,7 @@ class WorkerProcess:
                 raise WorkerFailed(
                     f"The worker of {hospital} {failure} in the task {task}",
                     where=str(self._logs.get(hospital, "")),
+                    seen=self._origins_end(),
                 ) from None
             except BaseException:
                 # Its late answer would be taken for the next task's.
@@ -119,6 +122,11 @@ class WorkerProcess:
             self._kill()
         self._channel.close()
 
+    def _origins_end(self) -> str:
+        """Returns how the process that this one was forked from ended, if it did."""
+        reason = self._origin.broken()
+        return f"the process that all others are forked from ended ({reason})" if reason else ""
+
     def _kill(self) -> None:
         stop([self._process], grace_seconds=CLOSE_SECONDS)
 
@@ -137,7 +145,7 @@ class WorkerProcess:
             chunk = self._heard()
             if not chunk:
                 self.close()
-                raise _NoAnswer(f"ended with code {self._process.ended()}")
+                raise _NoAnswer(f"ended ({told(self._process.ended())})")
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 from dagster import (
     DagsterInstance,
@@ -23,10 +25,12 @@ def federated_lifecycle() -> JobDefinition:
 def main() -> int:
     """Returns 0 where the run succeeded."""
     from fed_assets.resources.dead_runs import bury_dead_runs
+    from fed_assets.resources.settings import settings_from
     from fed_assets_tests.assets import reexecution
 
+    settings = settings_from(os.environ, working_directory=Path.cwd())
     with DagsterInstance.get() as instance:
-        bury_dead_runs(instance)  # Dagster executes only ended runs again
+        bury_dead_runs(instance, settings.home)  # Dagster executes only ended runs again
         failed = instance.get_run_by_id(sys.argv[1])
         assert failed is not None
         again = ReexecutionOptions.from_failure(failed.run_id, instance)

@@ -15,6 +15,7 @@ import pytest
 
 from fed_assets.errors import PortTaken, QuorumNotMet
 from fed_assets.federation import warm
+from fed_assets.federation.control import CONTROL_SOCKET
 
 pytestmark = pytest.mark.slow
 
@@ -206,7 +207,7 @@ def test_without_server_or_template_it_ends_and_leaves_nothing(folder, up_again,
     assert (
         "ended" in (folder / "warm.log").read_text() or "lost" in (folder / "warm.log").read_text()
     )
-    assert not (folder / warm.CONTROL_SOCKET).exists()
+    assert not (folder / CONTROL_SOCKET).exists()
 
 
 def test_killed_itself_it_takes_everything_with_it(folder, up_again):

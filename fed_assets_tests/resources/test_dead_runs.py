@@ -26,8 +26,12 @@ with DagsterInstance.from_config(sys.argv[1]) as instance:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    home = Home(tmp_path / "home").prepare()
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home").prepare()
+
+
+@pytest.fixture
+def instance(home: Home) -> Iterator[DagsterInstance]:
     with DagsterInstance.from_config(str(home.instance)) as instance:
         yield instance
 
@@ -54,29 +58,40 @@ def claimants(instance: DagsterInstance) -> set[str]:
 
 
 def test_a_run_whose_process_died_is_ended_and_gives_its_place_back(
-    instance: DagsterInstance,
+    instance: DagsterInstance, home: Home
 ) -> None:
     run = claim(instance, "died")
-    home = instance.root_directory
-    subprocess.run([sys.executable, "-c", SIGN_IN_AND_DIE, home, run], check=False)
+    died = [sys.executable, "-c", SIGN_IN_AND_DIE, str(home.instance), run]
+    subprocess.run(died, check=False)
     assert claimants(instance) == {run}
-    assert bury_dead_runs(instance) == [run]
+    folder = home.federation("minimal", run)
+    kept = [folder / "outbox" / "rounds" / "0001", folder / "sites" / "north"]
+    half_done = [
+        folder / "outbox" / "rounds" / ".0002.partial",
+        folder / "provisioning" / "ca",
+        folder / "tmp" / "upload",
+    ]
+    for each in (*kept, *half_done):
+        each.mkdir(parents=True)
+    assert bury_dead_runs(instance, home) == [run]
     assert claimants(instance) == set()
+    assert all(each.exists() for each in kept)
+    assert not any(each.exists() for each in half_done)
     buried = instance.get_run_by_id(run)
     assert buried is not None
     assert buried.status is DagsterRunStatus.FAILURE
-    assert bury_dead_runs(instance) == []
+    assert bury_dead_runs(instance, home) == []
 
 
-def test_a_run_whose_process_lives_keeps_its_place(instance: DagsterInstance) -> None:
+def test_a_run_whose_process_lives_keeps_its_place(instance: DagsterInstance, home: Home) -> None:
     run = claim(instance, "lives")
     sign_in(instance, run)
-    assert bury_dead_runs(instance) == []
+    assert bury_dead_runs(instance, home) == []
     assert claimants(instance) == {run}
 
 
 def test_a_process_id_that_was_given_out_again_is_not_taken_for_the_run(
-    instance: DagsterInstance,
+    instance: DagsterInstance, home: Home
 ) -> None:
     run = claim(instance, "reused")
     sign_in(instance, run)
@@ -84,10 +99,10 @@ def test_a_process_id_that_was_given_out_again_is_not_taken_for_the_run(
     assert signed is not None
     machine, pid, _ = signed.tags["fed_assets/process"].split(" ")
     instance.add_run_tags(run, {"fed_assets/process": f"{machine} {pid} {time.time() - 9e6}"})
-    assert bury_dead_runs(instance) == [run]
+    assert bury_dead_runs(instance, home) == [run]
 
 
-def test_a_run_of_another_machine_is_left_alone(instance: DagsterInstance) -> None:
+def test_a_run_of_another_machine_is_left_alone(instance: DagsterInstance, home: Home) -> None:
     run = claim(instance, "elsewhere")
     instance.add_run_tags(run, {"fed_assets/process": "elsewhere 1 0.0"})
-    assert bury_dead_runs(instance) == []
+    assert bury_dead_runs(instance, home) == []

@@ -143,7 +143,7 @@ def test_a_killed_supervisor_is_followed_by_a_new_one(runner: LocalHospitalRunne
         supervisor = psutil.Process(worker.pid).parent()
         assert supervisor is not None
         supervisor.kill()
-        with pytest.raises(WorkerFailed, match="ended with code -9"):
+        with pytest.raises(WorkerFailed, match=r"ended \(signal 9\)"):
             worker.ask("prepare_images", hospital="north", arguments=QUICK, timeout_seconds=60)
     assert runner.ask(EYES_ON, "north", "prepare_images", QUICK)["images"] == 48
 

@@ -149,7 +149,7 @@ def test_a_worker_killed_in_mid_task_is_an_error_and_no_hang(start: Start, tmp_p
 
     killer = threading.Thread(target=kill_in_mid_task)
     killer.start()
-    with pytest.raises(WorkerFailed, match=r"of north ended with code -9 in the task prepare"):
+    with pytest.raises(WorkerFailed, match=r"of north ended \(signal 9\) in the task prepare"):
         ask(worker, "north", image_size=64, **LONG)
     killer.join()
     assert not worker.alive

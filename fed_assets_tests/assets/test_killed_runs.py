@@ -1,0 +1,94 @@
+"""Runs of which one process is killed, and two runs at once: what is told, what is left after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import psutil
+import pytest
+from dagster import DagsterInstance
+
+from fed_assets_tests.leftovers import called, family, seconds_until_clean
+from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
+
+pytestmark = pytest.mark.slow
+
+CLEAN_SECONDS = 3
+DAGSTERS_RUN = "fed_assets.federation.child"
+TEMPLATE = "fed_assets.federation.template"
+WORKER = "fed_assets.hospital.worker"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place(tmp_path_factory.mktemp("killed") / "place", rounds=6)
+
+
+def found(run: subprocess.Popen[str], title: str) -> list[psutil.Process]:
+    return [each for each in family(psutil.Process(run.pid)) if title in called(each)]
+
+
+def until_it_prepares_images(run: subprocess.Popen[str]) -> list[psutil.Process]:
+    end = time.monotonic() + 60
+    while not (workers := found(run, WORKER)):
+        assert run.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return workers
+
+
+def kill(place: Place, run: subprocess.Popen[str], title: str) -> list[str]:
+    """Kills a process of a run; returns what the run told, once nothing of it is left."""
+    (victim,) = found(run, title)
+    victim.kill()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 1, told
+    _, left = seconds_until_clean(place.home, within_seconds=CLEAN_SECONDS)
+    assert left == []
+    return [line for line in told.splitlines() if line.strip()]
+
+
+def test_a_template_killed_in_mid_images_is_told_of_in_one_line(place: Place) -> None:
+    run = place.start(*LIFECYCLE)
+    (worker,) = until_it_prepares_images(run)
+    worker.suspend()  # or its task could be done by then, and the next template take the others
+    line, log, *_ = kill(place, run, TEMPLATE)
+    assert "the process that all others are forked from ended (signal 9)" in line
+    assert log.startswith("The run failed; its log is ")
+
+
+def test_a_template_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> None:
+    run, _ = place.start_until_round(1, *LIFECYCLE)
+    line, log, *_ = kill(place, run, TEMPLATE)
+    assert line.startswith("minimal: The process that all others are forked from ended.")
+    assert "Seen: signal 9." in line
+    assert log.startswith("The run failed; its log is ")
+
+
+def test_a_run_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> None:
+    run, folder = place.start_until_round(3, *RETRAIN)
+    line, log = kill(place, run, DAGSTERS_RUN)
+    assert line == "minimal: The run's process ended (signal 9)"
+    assert log.startswith("The run failed; its log is ")
+    with DagsterInstance.from_config(str(place.home.instance)) as instance:
+        killed = instance.get_run_by_id(place.run_id(folder))
+    assert killed is not None
+    assert killed.is_failure
+
+
+def test_two_runs_of_a_sandbox_at_once_succeed_one_after_the_other(place: Place) -> None:
+    before = set(place.home.federations("minimal"))
+    runs = [place.start(*LIFECYCLE) for _ in range(2)]
+    for run in runs:
+        told, errors = run.communicate(timeout=200)
+        assert run.returncode == 0, told + errors
+    folders = sorted(set(place.home.federations("minimal")) - before)
+    assert len(folders) == 2
+    digests = []
+    for folder in folders:
+        record = json.loads((folder / "outbox" / "rounds" / "0006" / "round.json").read_text())
+        digests.append(record["global_digest"])
+    assert digests[0] == digests[1]
+    assert seconds_until_clean(place.home, within_seconds=CLEAN_SECONDS)[1] == []

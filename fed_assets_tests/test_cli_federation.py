@@ -1,0 +1,75 @@
+"""`fed-assets federation up|down|status` as a person types them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fed_assets_tests.leftovers import seconds_until_clean
+from fed_assets_tests.places import Place, make_place
+
+FEDERATION = ("fed_assets.cli", "federation")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place(tmp_path_factory.mktemp("cli") / "place")
+
+
+def ask(place: Place, *command: str) -> tuple[int, str, str]:
+    """Returns the exit code of a command, and what it told on stdout and stderr."""
+    process = place.start(*FEDERATION, *command)
+    told, errors = process.communicate(timeout=100)
+    return process.returncode, told, errors.strip()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_wrong_sandbox_ends_in_one_line_with_the_right_ones(place: Place, command: str) -> None:
+    code, told, errors = ask(place, command, "minimum")
+    assert (code, told) == (1, "")
+    assert re.fullmatch(r"Error: There is no sandbox named minimum.*minimal, eyes_on.*", errors)
+    assert not place.home.root.exists()
+
+
+def test_a_refused_sandbox_is_not_brought_up(place: Place) -> None:
+    code, told, errors = ask(place, "up", "eyes_off")
+    assert (code, told) == (1, "")
+    assert errors.startswith("Error: Sandbox eyes_off is refused: it declares storage=sealed")
+    assert not place.home.root.exists()
+
+
+def test_where_none_is_up_status_says_so_and_ends_with_1(place: Place) -> None:
+    assert ask(place, "status", "minimal") == (1, "No federation of minimal is up.\n", "")
+    assert ask(place, "status", "minimal", "--json") == (1, "null\n", "")
+    assert ask(place, "down", "minimal") == (0, "The federation of minimal was not up.\n", "")
+
+
+@pytest.mark.slow
+def test_a_federation_comes_up_once_says_what_it_costs_and_goes_down(place: Place) -> None:
+    code, told, errors = ask(place, "up", "minimal")
+    assert (code, errors) == (0, "")
+    assert "Runs of minimal use it from now on; its log is " in told
+    log = told.split("its log is ")[1].replace("\n", "")
+    assert Path(log).is_file()
+
+    code, told, _ = ask(place, "status", "minimal", "--json")
+    seen = json.loads(told)
+    assert code == 0
+    assert seen["hospitals"] == ["north", "east", "south"]
+    assert (seen["missing"], seen["busy"], seen["jobs"]) == ([], False, 0)
+
+    code, told, _ = ask(place, "up", "minimal")
+    assert (code, told) == (0, f"The federation of minimal is up already, since {seen['since']}.\n")
+    code, told, _ = ask(place, "status", "minimal")
+    assert code == 0
+    assert re.search(r"state +│ waits for a run", told)
+    assert re.search(r"memory +│ 0\.\d\d GB", told)
+    assert json.loads(ask(place, "status", "minimal", "--json")[1])["pid"] == seen["pid"]
+    assert ask(place, "status", "eyes_on")[0] == 1
+
+    assert ask(place, "down", "minimal") == (0, "The federation of minimal is down.\n", "")
+    assert ask(place, "status", "minimal")[0] == 1
+    assert seconds_until_clean(place.home, within_seconds=0)[1] == []
