@@ -87,6 +87,7 @@ def run_measured(
         sample_seconds: How often to look at its memory; None: not at all.
     """
     adopt_orphans()
+    before = psutil.Process().children()
     peak = Peak() if sample_seconds else None
     load_before = os.getloadavg()[0]
     machine, children = machine_cpu_seconds(), _children_cpu_seconds()
@@ -109,7 +110,7 @@ def run_measured(
                 process.wait(sample_seconds or 0.5)
         seconds = time.monotonic() - spawned_at
     finally:
-        left_behind = _end_all(process)
+        left_behind = _end_all(process, before)
     return Usage(
         exit_code=process.wait(),
         spawned_at=spawned_at,
@@ -122,14 +123,20 @@ def run_measured(
     )
 
 
-def _end_all(process: subprocess.Popen[bytes]) -> tuple[str, ...]:
-    """Kills a command that still runs, then what it left; returns the names of what it left."""
+def _end_all(process: subprocess.Popen[bytes], before: Sequence[psutil.Process]) -> tuple[str, ...]:
+    """Kills a command that still runs, then what it left; returns the names of what it left.
+
+    Args:
+        process: The command.
+        before: Children of this process that are none of the command's.
+    """
     if process.poll() is None:
         for each in reversed(tree(process.pid)):
             with suppress(psutil.NoSuchProcess):
                 each.kill()
     process.wait()
-    orphans = psutil.Process().children(recursive=True)
+    adopted = [each for each in psutil.Process().children() if each not in before]
+    orphans = [member for each in adopted for member in tree(each.pid)]
     _, alive = psutil.wait_procs(orphans, timeout=GRACE_SECONDS)
     names = []
     for each in alive:

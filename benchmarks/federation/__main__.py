@@ -40,10 +40,12 @@ def options() -> argparse.Namespace:
     flower = PROJECT / ".venv-bench" / "bin" / "python"
     parser.add_argument("--flower-python", type=Path, default=flower, help="has flwr")
     parser.add_argument("--quick", action="store_true", help="a smoke test without goals")
-    results = PROJECT / "benchmarks" / "results" / "federation.json"
-    parser.add_argument("--output", type=Path, default=results)
-    parser.add_argument("--picture", type=Path, default=PROJECT / "docs" / "scaling.png")
+    parser.add_argument("--output", type=Path, help="where the figures go, if not to results/")
+    parser.add_argument("--picture", type=Path, help="where the picture goes, if not to docs/")
     chosen = parser.parse_args()
+    if not chosen.quick:
+        chosen.output = chosen.output or PROJECT / "benchmarks" / "results" / "federation.json"
+        chosen.picture = chosen.picture or PROJECT / "docs" / "scaling.png"
     if "flower" in chosen.arms and not chosen.flower_python.is_file():
         parser.error(f"{chosen.flower_python} is missing: `make bench` installs it")
     return chosen
@@ -68,14 +70,19 @@ def main() -> None:
         "versions": versions(chosen.flower_python if "flower" in chosen.arms else None),
         **raw,
     }
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps(record, indent=1) + "\n")
-    picture = draw_scaling(record["scaling"])
-    chosen.picture.write_bytes(picture.content)
     show(record)
-    print(f"{chosen.output}\n{chosen.picture}")
+    write(chosen.output, (json.dumps(record, indent=1) + "\n").encode())
+    write(chosen.picture, draw_scaling(record["scaling"]).content)
     if record["faults"]:
         sys.exit("\n".join(record["faults"]))
+
+
+def write(path: Path | None, content: bytes) -> None:
+    """Writes a file that is asked for, and names it."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        print(path)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def _of_hospitals(
     stores = {name: str(folder / "stores" / name) for name in names}
     for store in stores.values():
         Path(store).mkdir(parents=True)
-    jobs, done, skipped = [], [], []
+    jobs: list[Job] = []
+    done, skipped = [], []
     for parameters, model in models:
         cell = {"hospitals": hospitals, "parameters": parameters}
         if (expected := _expected_gb(rows, cell)) > 0.8 * psutil.virtual_memory().available / 1e9:

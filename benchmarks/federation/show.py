@@ -35,7 +35,9 @@ def show(record: Mapping[str, Any]) -> None:
             fields = ("seconds", "cpu_seconds", "process_seconds")
             arms.add_row(name, *(_number(medians[field].get(arm)) for field in fields))
     console.print(arms)
-    scaling = _table("A round in which nobody learns", "model", "hospitals", "s", "MB", "peak GB")
+    scaling = _table(
+        "A round in which nobody learns", "parameters", "hospitals", "s", "MB", "peak GB"
+    )
     for row in sorted(record["scaling"], key=lambda row: (row["parameters"], row["hospitals"])):
         fields = ("seconds_per_round", "megabytes_per_round", "peak_memory_gb")
         values = [_number(row.get(field)) for field in fields]
@@ -46,7 +48,7 @@ def show(record: Mapping[str, Any]) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title)
     for column in columns:
-        words = column in ("figure", "arm", "model", "")
+        words = column in ("figure", "arm", "parameters", "")
         table.add_column(column, justify="left" if words else "right")
     return table
 
