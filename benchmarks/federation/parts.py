@@ -12,7 +12,7 @@ from benchmarks.federation.arms import Bench, run_arm, run_ours, take_turns
 from benchmarks.federation.goals import medians, ratios
 from benchmarks.federation.judging import judge
 from benchmarks.federation.preparation import prepare, shipped_roster, small_roster
-from benchmarks.federation.scaling import Sizes, growth, scale
+from benchmarks.federation.scaling import Sizes, growth, scale, train_largest
 from benchmarks.federation.work import Work
 from benchmarks.lifecycle import measure
 from fed_assets.resources.home import Home
@@ -60,15 +60,17 @@ def all_parts(
     if parts.shipped:
         shipped, more = compare_shipped(bench, data)
         faults += more
+        tell("one round of training with the largest network")
+        largest = train_largest(bench, work, parts.sizes.networks[-1])
         tell(f"dagster job execute of {SANDBOX}")
-        lifecycle = measure(Home(bench.new_folder("home")).prepare(), SANDBOX, None)
+        lifecycle = measure(Home(bench.new_folder("home")).prepare(), SANDBOX, data=data)
         bare, warm = (record["seconds"] for record in shipped)
         figures |= {
             "warm_over_bare_shipped": round(warm / bare, 3),
             "dagster_seconds": lifecycle["dagster_seconds"],
             "lifecycle_seconds": lifecycle["seconds"],
         }
-        raw |= {"shipped": shipped, "lifecycle": lifecycle}
+        raw |= {"shipped": shipped, "largest_training": largest, "lifecycle": lifecycle}
     raw |= {
         "scaling": scaling,
         "growth": {field: growth(scaling, field) for field in GROWING},

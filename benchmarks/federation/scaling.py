@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.federation.arms import OURS, Bench, run_process
+from benchmarks.federation.arms import OURS, Bench, of_usage, run_process
 from benchmarks.federation.goals import exponent, period
-from benchmarks.federation.ours import IDLE, Job, write_jobs
+from benchmarks.federation.ours import IDLE, STEP, Job, write_jobs
 from benchmarks.federation.preparation import first_weights
 from benchmarks.federation.step import SMALL_CNN
 from benchmarks.federation.work import Work
@@ -63,6 +63,23 @@ def scale(
         tell(f"scaling: {hospitals} hospitals")
         rows += _of_hospitals(bench, models, hospitals, sizes, rows)
     return rows
+
+
+def train_largest(bench: Bench, work: Work, network: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what one round takes in which every hospital does train a large network."""
+    folder = bench.new_folder("largest")
+    parameters, model = _model(bench, work, network)
+    replace(model, rounds=1).write(folder / "work.json")
+    jobs = [Job("training", str(folder / "work.json"))]
+    write_jobs(folder / "jobs.json", folder=folder, executor=STEP, jobs=jobs)
+    outcome, usage = run_process(bench, OURS, folder / "jobs.json", folder, sample_memory=True)
+    (trained,) = outcome["jobs"]
+    return {
+        "hospitals": len(work.stores),
+        "parameters": parameters,
+        "seconds": trained["rounds"][0]["seconds"],
+        **of_usage(usage),
+    }
 
 
 def growth(rows: Sequence[Mapping[str, Any]], field: str) -> dict[str, float]:
