@@ -194,7 +194,10 @@ class WorkerFailed(HospitalError):
 class FederationError(FedAssetsError):
     """NVFlare's processes failed."""
 
-    cure = "Read the federation's logs, in the folder named above, and run again."
+    cure = (
+        "Read the federation's logs, in the folder named above, and run again; "
+        "`--job retrain` goes on after the last whole round."
+    )
 
 
 class ProvisioningFailed(FederationError):

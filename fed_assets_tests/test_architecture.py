@@ -67,6 +67,7 @@ THIRD_PARTY_OF = {
     "hospital/weights.py": {"safetensors"},
     "reporting/canvas.py": {"PIL"},
     "resources/artifact_store.py": {"upath"},
+    "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/hospital_runner.py": {"pydantic"},
     "resources/dead_runs.py": {"psutil"},

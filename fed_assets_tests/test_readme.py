@@ -110,5 +110,21 @@ def test_the_seconds_in_the_readme_are_the_measured_ones() -> None:
         assert f"| `{sandbox}` | {measured['seconds']:.0f} s |" in README
 
 
+def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> None:
+    measured = json.loads((PROJECT / "benchmarks/results/federation.json").read_text())
+    assert not measured["quick"]
+    told = {row[0]: row[1:] for row in rows("ten hospitals, mTLS")}
+    for goal in measured["goals"]:
+        met = "yes" if goal["met"] else "no"
+        assert told.pop(goal["meaning"]) == [f"{goal['goal']:g}", f"{goal['value']:g}", met]
+    assert told == {}
+
+
+def test_the_soak_in_the_readme_is_the_measured_one() -> None:
+    soak = json.loads((PROJECT / "benchmarks/results/soak.json").read_text())
+    assert soak["wrong"] == []
+    assert f"{len(soak['runs'])} lifecycles" in README
+
+
 def test_nothing_is_left_to_be_filled_in() -> None:
     assert not re.search(r"@[A-Z]{3,}@|TODO|FIXME", README)

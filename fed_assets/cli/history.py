@@ -40,6 +40,9 @@ def history(
         ]
         print(json.dumps(listed, indent=1))
         return
+    if not runs:
+        out.print(f"No run of {sandbox} has trained yet.")
+        return
     table = Table("run", "time", "command", title=f"NVFlare in {sandbox}", title_justify="left")
     table.add_column("seconds", justify="right")
     table.add_column("answer", overflow="fold")

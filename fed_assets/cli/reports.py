@@ -59,10 +59,12 @@ def show_report(report: dict[str, Any], roster: Roster) -> None:
     """Prints a report's metrics: one row per place where the model was tested."""
     from fed_assets.reporting.formats import interval
 
+    missed = {each["hospital"] for each in report["shortfalls"]}
+    present = len(set(report["participants"]) - missed)
     synthetic = " · SYNTHETIC DATA" if report["data"]["synthetic"] else ""
     table = Table(
         title=f"{report['sandbox']}: {report['rounds']} rounds, {report['seconds']:.0f} s, "
-        f"{len(report['participants'])} of {len(roster.hospitals)} hospitals{synthetic}",
+        f"{present} of {len(roster.hospitals)} hospitals in every round{synthetic}",
         title_justify="left",
     )
     for heading in ("tested on", "images", "AUROC (95 % interval)", "accuracy", "F1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -26,6 +27,8 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import GIVEN_UP, Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
 from fed_assets.privacy.digests import weights_digest
+
+log = logging.getLogger(__name__)
 
 # How often a round looks whether a hospital was lost, or its time is over.
 LOOK_SECONDS = 0.02
@@ -99,6 +102,7 @@ class RoundController(Controller):  # type: ignore[misc]
                 "global_digest": weights_digest(weights),
                 "seconds": round(time.monotonic() - started, 3),
             }
+            log.info("Round %s: %s", round_number, _in_words(record))
             del round_  # the next round must not hold this one's updates beside its own
             publish_round(outbox, record, weights)
             clear(self._parking)
@@ -191,3 +195,8 @@ class RoundController(Controller):  # type: ignore[misc]
             "classes": self._plan.classes,
             "channels": self._plan.channels,
         }
+
+
+def _in_words(record: Mapping[str, Any]) -> str:
+    missing = [f"; without {name}: {reason}" for name, reason in record["missing"].items()]
+    return f"{len(record['participants'])} updates in {record['seconds']} s{''.join(missing)}"

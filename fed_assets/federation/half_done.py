@@ -1,4 +1,7 @@
-"""What a killed process may leave half done in a federation's folder: no record of a run."""
+"""What is of no use in a federation's folder once its processes have ended.
+
+Private keys, and what a killed process may have left half done: no record of a run.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import shutil
 from pathlib import Path
 
 from fed_assets.federation.provision import WORKSHOP
-from fed_assets.federation.site import TEMPORARY
+from fed_assets.federation.site import SITES, TEMPORARY
 
 _HALF_DONE = (
     WORKSHOP,
     f"{TEMPORARY}/*",
+    f"{SITES}/*/startup/*.key",
+    f"{SITES}/*/startup/*.pfx",
     "outbox/.*.partial",
     "outbox/rounds/.*.partial",
     "lost/.*.partial",

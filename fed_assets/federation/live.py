@@ -28,7 +28,7 @@ from fed_assets.federation.provision import (
     withdraw_kits,
 )
 from fed_assets.federation.results import FederationResult, read_result
-from fed_assets.federation.site import SITES, TEMPORARY
+from fed_assets.federation.site import TEMPORARY
 
 ABORT_SECONDS = 3.5
 # How often a port that somebody took after it was found free is exchanged for another.
@@ -69,8 +69,6 @@ class LiveFederation:
         check_files(plan)
         folder = Path(plan.folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The sites' logs are looked for in the folder of the run.
-        (folder / SITES).symlink_to(self.federation.kits.server.parent)
         self.admin.history = folder / HISTORY_FILE
         return self.run_job(Progress(plan, on_event, stopped))
 

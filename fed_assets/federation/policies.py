@@ -185,7 +185,7 @@ _LOG_CONFIG = {
     "handlers": {
         "file": {
             "class": "logging.handlers.RotatingFileHandler",
-            "level": "WARNING",
+            "level": "INFO",
             "formatter": "line",
             "filename": "log.txt",
             "mode": "a",
@@ -193,5 +193,8 @@ _LOG_CONFIG = {
             "backupCount": 1,
         }
     },
-    "loggers": {"root": {"level": "WARNING", "handlers": ["file"]}},
+    "loggers": {
+        "root": {"level": "WARNING", "handlers": ["file"]},
+        "fed_assets": {"level": "INFO", "handlers": ["file"], "propagate": False},
+    },
 }

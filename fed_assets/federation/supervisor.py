@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 from fed_assets.federation import link
 from fed_assets.federation.child import adopt_orphans
+from fed_assets.federation.ended import told
 from fed_assets.federation.happenings import (
     Asked,
     Closed,
@@ -142,8 +144,10 @@ class _Supervisor:
             if pid == owner:
                 process.code = code
                 self._kill_jobs(process)
+                _write_end(process.program, process.program.module, code)
             if pid in process.jobs:
                 process.jobs.remove(pid)
+                _write_end(process.program, process.program.job_module, code)
                 if process.link and process.code is None:
                     tell(process.link, {"ended": pid, "code": code})
             if process.code is not None and not process.jobs:
@@ -189,6 +193,15 @@ def _job(
         environment={**owner.environment, **own},
         job_module="",
     )
+
+
+def _write_end(program: Program, module: str, code: int) -> None:
+    """Notes in a program's console that a process ended badly: it may not have said so itself."""
+    if code == 0:
+        return
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {module} ended ({told(code)})\n"
+    with suppress(OSError), open(program.open_console(), "a") as console:
+        console.write(line)
 
 
 def _kill(pid: int) -> None:

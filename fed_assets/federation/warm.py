@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, TimeLimitPassed, error_from_record
-from fed_assets.federation.control import END_SECONDS, ask, connect, hang_up, heard
+from fed_assets.federation.control import CONTROL_SOCKET, END_SECONDS, ask, connect, hang_up, heard
 from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.program import BARE_ENVIRONMENT
 from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult, result_from_record
+from fed_assets.federation.site_logs import kept_logs
 
 LOG_FILE = "warm.log"
 FEDERATION = "federation"
@@ -53,6 +54,9 @@ def status(folder: Path) -> dict[str, Any] | None:
             connection.settimeout(ANSWER_SECONDS)
             ask(connection, {"ask": "status"})
             return dict(next(heard(connection)))
+    except ConnectionRefusedError:
+        (folder / CONTROL_SOCKET).unlink(missing_ok=True)  # it was killed, and left it
+        return None
     except (OSError, StopIteration):
         return None
 
@@ -177,15 +181,18 @@ def run(
     try:
         ask(connection, {"ask": "run", "plan": asdict(plan)})
         connection.settimeout(SILENCE_SECONDS)
-        for event in heard(connection, on_silence):
-            match event["event"]:
-                case "refused":
-                    raise Refused(event["reason"])
-                case "finished":
-                    return result_from_record(event["result"])
-                case "failed":
-                    raise error_from_record(event["error"])
-            on_event(event)
+        with kept_logs(folder / FEDERATION, Path(plan.folder)) as tell_job:
+            for event in heard(connection, on_silence):
+                match event["event"]:
+                    case "refused":
+                        raise Refused(event["reason"])
+                    case "submitted":
+                        tell_job(event["job_id"])
+                    case "finished":
+                        return result_from_record(event["result"])
+                    case "failed":
+                        raise error_from_record(event["error"])
+                on_event(event)
         with _alone(folder):
             if status(folder) is None:
                 clear_half_done(folder / FEDERATION)

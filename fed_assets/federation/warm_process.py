@@ -26,6 +26,7 @@ import psutil
 
 from fed_assets.errors import FedAssetsError, JobFailed
 from fed_assets.federation.control import CONTROL_SOCKET
+from fed_assets.federation.ended import told
 from fed_assets.federation.live import LiveFederation
 from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.session import (
@@ -38,6 +39,8 @@ from fed_assets.federation.session import (
 from fed_assets.federation.warm import provisioned_with
 
 LOOK_SECONDS = 0.5
+# Aborting a job takes less.
+STOP_SECONDS = 8.0
 
 
 class WarmProcess:
@@ -63,11 +66,19 @@ class WarmProcess:
                 connection, _ = listener.accept()
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
             federation = self._live.federation
-            if federation.origin.broken() or SERVER in federation.ended():
+            if reason := federation.origin.broken():
                 raise JobFailed(
-                    "The warm federation has lost its server",
-                    where=str(federation.console(SERVER)),
+                    "The process that all others of the warm federation are forked from ended",
+                    seen=reason,
                 )
+            if (code := federation.ended().get(SERVER)) is not None:
+                raise JobFailed(
+                    "The warm federation's server ended",
+                    where=str(federation.console(SERVER)),
+                    seen=told(code),
+                )
+        # A run that is under way is told before all is stopped.
+        self._in_use.acquire(timeout=STOP_SECONDS)
 
     def status(self) -> dict[str, Any]:
         """Returns what there is to say of the federation: how it is, and what it costs.
@@ -75,7 +86,7 @@ class WarmProcess:
         Memory is the sum of the processes' proportional set sizes in bytes; CPU seconds are those
         that they have used since the last job.
         """
-        missing = set(self._live.federation.ended())
+        missing = set(self._live.federation.ended()) | self._frozen()
         if self._in_use.acquire(blocking=False):
             try:
                 with suppress(FedAssetsError):
@@ -118,9 +129,17 @@ class WarmProcess:
         hung_up = threading.Event()
         threading.Thread(target=_wait_for_end, args=(connection, hung_up), daemon=True).start()
         try:
-            self._live.run(plan, lambda event: _say(connection, event), stopped=hung_up.is_set)
-        except (BrokenPipeError, ConnectionResetError, Interrupted):
+            self._live.run(
+                plan,
+                lambda event: _say(connection, event),
+                stopped=lambda: hung_up.is_set() or not self._wanted,
+            )
+        except (BrokenPipeError, ConnectionResetError):
             return  # nobody is there to be told
+        except Interrupted:
+            if not hung_up.is_set():
+                down = JobFailed("The warm federation was taken down in the middle of the job")
+                _say(connection, {"event": "failed", "error": down.as_record()})
         except FedAssetsError as error:
             _say(connection, {"event": "failed", "error": error.as_record()})
         except Exception as error:
@@ -131,6 +150,15 @@ class WarmProcess:
             self._jobs += 1
             self._note_idle()
             self._in_use.release()
+
+    def _frozen(self) -> set[str]:
+        """Returns the hospitals whose clients were stopped: they run, and do nothing."""
+        frozen = set()
+        for name, process in self._live.federation.processes.items():
+            with suppress(FedAssetsError, psutil.Error):
+                if psutil.Process(process.pid(0)).status() == psutil.STATUS_STOPPED:
+                    frozen.add(name)
+        return frozen
 
     def _note_idle(self) -> None:
         self._idle_since = time.monotonic()

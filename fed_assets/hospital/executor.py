@@ -59,8 +59,11 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         try:
             hospital, store = read_identity(fl_ctx)
             task = FLModelUtils.from_shareable(shareable)
+            log.info("Round %s begins", task.meta.get("round_number"))
             with turn_on_card(lambda: bool(abort_signal.triggered)):
                 update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
+            examples, seconds = update.meta["examples"], update.meta["seconds"]
+            log.info("It learned from %s images in %.1f s", examples, seconds)
             return FLModelUtils.to_shareable(update)
         except Stopped:
             return make_reply(ReturnCode.TASK_ABORTED)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FedAssetsError, RunConfigError
+from sqlalchemy.exc import SQLAlchemyError
+
+from fed_assets.errors import FedAssetsError, RunConfigError, StorageError
 from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import bury_dead_runs
@@ -110,7 +112,21 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
 
     Raises:
         KeyboardInterrupt: after the run has stopped.
+        StorageError: Dagster's tables cannot be read or written; the run has been stopped.
     """
+    try:
+        return _execute(launch, home, on_progress)
+    except SQLAlchemyError as error:
+        raise StorageError(
+            "Dagster's tables cannot be read or written",
+            where=str(home.instance),
+            seen=str(error.args[0] if error.args else error),
+            cure="Free disk space under FED_ASSETS_HOME; `--job retrain` then goes on after the "
+            "last whole round",
+        ) from None
+
+
+def _execute(launch: Launch, home: Home, on_progress: Callable[[Progress], None]) -> FinishedRun:
     command = list(launch.command)
     at = command.index("--tags") + 1
     command[at] = json.dumps(json.loads(command[at]) | {LAUNCH_TAG: launch.tag})
@@ -127,7 +143,10 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
         follower.follow()
     failures = follower.failures
     if process.returncode < 0:
-        failures.append(f"The run's process ended ({told(process.returncode)})")
+        failures.append(
+            f"The run's process ended ({told(process.returncode)}). "
+            "To mend it: `--job retrain` goes on after its last whole round."
+        )
     elif process.returncode != 0 and not failures:
         failures = launch.log.read_text(errors="replace").strip().splitlines()[-1:]
     return FinishedRun(follower.run_id, process.returncode == 0, tuple(failures), launch.log)

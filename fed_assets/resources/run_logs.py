@@ -11,9 +11,9 @@ from fed_assets.errors import RunConfigError
 from fed_assets.federation.plan import PLAN_FILE, SERVER, FederationPlan
 from fed_assets.federation.policies import HOST
 from fed_assets.federation.site import CONSOLE_FILE, SITES
+from fed_assets.federation.site_logs import NVFLARE_LOG
 from fed_assets.resources.home import Home
 
-NVFLARE_LOG = "log.txt"
 WORKER_LOG = "worker.log"
 SESSION_LOG = "session.log"
 
@@ -77,5 +77,6 @@ def _folder(home: Home, run: str) -> Path:
     raise RunConfigError(
         f"There is no run {run} that trained",
         where=str(home.root),
+        seen="of each sandbox the newest five are kept, and what failed since the last success",
         cure=f"Choose one of {', '.join(newest)}" if newest else "Run `fed-assets run minimal`",
     )

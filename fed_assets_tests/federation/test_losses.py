@@ -99,6 +99,13 @@ def test_a_loss_is_told_once_as_it_happens(killed):
     assert names[3:] == ["round", *["lost", "round"] * 3, "round", "finished"]
 
 
+def test_the_console_of_a_killed_hospital_says_how_it_ended(killed):
+    plan, _, _ = killed
+    consoles = {name: Path(plan.folder, "sites", name, "console.log") for name in plan.hospitals}
+    assert "worker_process ended (signal 9)" in consoles["hospital_05"].read_text()
+    assert "nvflare_process ended (signal 9)" in consoles["hospital_04"].read_text()
+
+
 def test_a_run_that_lost_hospitals_is_degraded_and_right(killed):
     plan, session, _ = killed
     assert session.result["status"] == "degraded"

@@ -97,6 +97,12 @@ def test_events_tell_of_each_step_in_order_and_commands_are_recorded(secured):
     assert written[-1].command == "logout"
 
 
+def test_no_private_key_is_left_of_a_federation_that_has_ended(secured):
+    folder = Path(secured[0].folder)
+    assert list(folder.glob("sites/*/startup/*.crt"))
+    assert list(folder.rglob("*.key")) == []
+
+
 def test_the_same_seeds_give_the_same_bits_over_either_transport(secured, clear):
     assert secured[1].result["final_digest"] == clear[1].result["final_digest"]
 

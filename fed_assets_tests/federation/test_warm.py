@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fed_assets.errors import PortTaken, QuorumNotMet
+from fed_assets.errors import JobFailed, PortTaken, QuorumNotMet
 from fed_assets.federation import warm
 from fed_assets.federation.control import CONTROL_SOCKET
 
@@ -106,6 +106,20 @@ def test_each_run_has_the_commands_that_were_issued_for_it_alone(folder, job):
     assert "login" not in commands  # that was for the federation
 
 
+def test_a_runs_logs_are_its_own_and_outlive_the_federation(folder, job, tmp_path):
+    other = replace(job, folder=str(tmp_path / "two"), outbox=str(tmp_path / "two" / "outbox"))
+    jobs = {}
+    for plan in (job, other):
+        told = []
+        warm.run(folder, plan, told.append)
+        jobs[plan.folder] = told[0]["job_id"]
+    for kept, job_id in jobs.items():
+        site = Path(kept, "sites", "localhost")
+        assert [path.parent.name for path in site.glob("*/log.txt")] == [job_id]
+        assert "Round 2: 2 updates" in (site / job_id / "log.txt").read_text()
+        assert not site.is_symlink()
+
+
 def test_it_says_what_it_costs(folder):
     wait_until(lambda: warm.status(folder)["processes"] == 8)  # the last job has wound down
     seen = warm.status(folder)
@@ -186,6 +200,27 @@ def test_it_lies_where_this_user_alone_can_reach_it(folder):
     assert [link for link in links if link.status == psutil.CONN_LISTEN] == []
 
 
+def test_a_frozen_hospital_makes_it_unfit(folder, plan):
+    client = called(folder, "client_train uid=hospital_02")
+    client.suspend()
+    try:
+        wait_until(lambda: warm.status(folder)["missing"] == ["hospital_02"])
+    finally:
+        client.resume()
+    wait_until(lambda: warm.unfit(warm.status(folder), plan) is None)
+
+
+def test_taken_down_in_the_middle_of_a_job_it_says_so(folder, up_again, job, misbehave):
+    misbehave({1: "hang"})
+
+    def take_down(event):
+        threading.Thread(target=warm.take_down, args=(folder,)).start()
+
+    with pytest.raises(JobFailed, match="was taken down in the middle of the job"):
+        warm.run(folder, job, take_down)
+    wait_until(lambda: warm.status(folder) is None)
+
+
 def test_a_hospital_whose_client_was_killed_makes_it_unfit_until_it_comes_up_anew(
     folder, plan, job
 ):
@@ -215,6 +250,7 @@ def test_killed_itself_it_takes_everything_with_it(folder, up_again):
     processes[0].kill()
     wait_until(lambda: alive(processes) == [])
     assert warm.status(folder) is None
+    assert not (folder / "control.sock").exists()
     with pytest.raises(warm.Refused, match="not up"):
         warm.run(folder, warm_plan(folder), lambda _: None)
 
