@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -63,6 +64,7 @@ class Forked:
         self._mailbox = mailbox
         self._template = template
         self._started: list[ForkedProcess] = []
+        self._starting = threading.Lock()
 
     def start(
         self, site: str, program: Program, channel: socket.socket | None = None
@@ -73,7 +75,8 @@ class Forked:
             descriptors = [each.fileno() for each in (theirs, channel) if each is not None]
             tell(self._mailbox, {"site": site, "run": asdict(program)}, descriptors)
         process = ForkedProcess(program.title, lifeline)
-        self._started = [each for each in self._started if each.ended() is None] + [process]
+        with self._starting:
+            self._started = [each for each in self._started if each.ended() is None] + [process]
         return process
 
     def broken(self) -> str | None:
@@ -109,11 +112,12 @@ class Forked:
 
 
 class ForkedProcess:
-    """A process at the other end of a lifeline, see `supervisor`."""
+    """A process at the other end of a lifeline, see `supervisor`; any thread may ask after it."""
 
     def __init__(self, title: str, lifeline: socket.socket) -> None:
         self._title = title
         self._lifeline = lifeline
+        self._listening = threading.Lock()
         self._pid: int | None = None
         self._supervisor: int | None = None
         self._code: int | None = None
@@ -143,7 +147,7 @@ class ForkedProcess:
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
-        if self._code is None:
+        with suppress(OSError):  # closed already
             tell(self._lifeline, {"signal": number})
 
     def end(self) -> None:
@@ -165,7 +169,15 @@ class ForkedProcess:
                 os.kill(self._supervisor, signal.SIGKILL)
 
     def _hears(self, seconds: float) -> bool:
-        """Takes one message; says whether there was one in time."""
+        """Takes one message; says whether there was one in time, and no other thread took it."""
+        if not self._listening.acquire(timeout=max(seconds, 0.0)):
+            return False
+        try:
+            return self._takes(seconds)
+        finally:
+            self._listening.release()
+
+    def _takes(self, seconds: float) -> bool:
         if self._lifeline.fileno() == -1:
             return False
         if not select.select([self._lifeline], [], [], max(seconds, 0.0))[0]:
