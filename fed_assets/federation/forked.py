@@ -112,11 +112,12 @@ class Forked:
 
 
 class ForkedProcess:
-    """A process at the other end of a lifeline, see `supervisor`; for one thread at a time."""
+    """A process at the other end of a lifeline, see `supervisor`; any thread may ask after it."""
 
     def __init__(self, title: str, lifeline: socket.socket) -> None:
         self._title = title
         self._lifeline = lifeline
+        self._listening = threading.Lock()
         self._pid: int | None = None
         self._supervisor: int | None = None
         self._code: int | None = None
@@ -151,7 +152,7 @@ class ForkedProcess:
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
-        if self._code is None:
+        with suppress(OSError):  # closed already
             tell(self._lifeline, {"signal": number})
 
     def end(self) -> None:
@@ -173,7 +174,15 @@ class ForkedProcess:
                 os.kill(self._supervisor, signal.SIGKILL)
 
     def _hears(self, seconds: float) -> bool:
-        """Takes one message; says whether there was one in time."""
+        """Takes one message; says whether there was one in time, and no other thread took it."""
+        if not self._listening.acquire(timeout=max(seconds, 0.0)):
+            return False
+        try:
+            return self._takes(seconds)
+        finally:
+            self._listening.release()
+
+    def _takes(self, seconds: float) -> bool:
         if self.over:
             return False
         if not select.select([self._lifeline], [], [], max(seconds, 0.0))[0]:
