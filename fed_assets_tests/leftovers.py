@@ -127,7 +127,8 @@ def _files(home: Home, up: Iterable[Path]) -> Iterator[Path]:
 
 
 def _held_locks(home: Home) -> Iterator[Path]:
-    for path in (home.root / ".instance.lock", *home.root.glob("warm/*/.lock")):
+    locks = (*home.root.glob("warm/*/.lock"), *home.root.glob("turns/*"))
+    for path in (home.root / ".instance.lock", *locks):
         with suppress(FileNotFoundError), path.open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -31,6 +31,13 @@ ABORT = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
 STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 # One of the code server's own, which the first run brings about and the later ones share.
 TRACKER = "multiprocessing.resource_tracker"
+EVENTS = """
+    query ($run: ID!) {
+      logsForRun(runId: $run) {
+        ... on EventConnection { events { ... on MessageEvent { message } } }
+      }
+    }
+"""
 UNENDED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 
 
@@ -70,6 +77,10 @@ class Pages:
 
     def status(self, run: str) -> str:
         return str(ask(self.address, STATUS, run=run)["runOrError"]["status"])
+
+    def told(self, run: str) -> str:
+        events = ask(self.address, EVENTS, run=run)["logsForRun"]["events"]
+        return " ".join(event["message"] for event in events)
 
     def until_it_trains(self, run: str) -> None:
         """Waits for a run's first round."""
@@ -113,6 +124,11 @@ def test_an_aborted_run_is_gone_within_ten_seconds_with_all_that_it_started(page
     run = pages.launch("federated_lifecycle")
     pages.until_it_trains(run)
     started = set(of_runs(pages.place)) - before
+    second = pages.launch("federated_lifecycle")
+    wait_until(lambda: "Waits for its turn" in pages.told(second), seconds=30)
+    pages.abort(second)
+    assert pages.until_it_ends(second) == "CANCELED"
+    assert not pages.place.home.federation("minimal", second).exists()
     # The run, its template and session; of server and three hospitals three processes each.
     assert len(started) >= 3 + 4 * 3
     pages.abort(run)

@@ -71,9 +71,7 @@ def new_dataset(store: Path) -> Iterator[Path]:
     What earlier processes left there when they were killed is removed too.
     """
     datasets = store / "datasets"
-    for left in datasets.glob(".partial-*"):
-        if not _is_running(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
+    remove_abandoned(store)
     partial = datasets / f".partial-{os.getpid()}-{secrets.token_hex(4)}"
     with writing(store):
         partial.mkdir(mode=0o700)
@@ -81,6 +79,13 @@ def new_dataset(store: Path) -> Iterator[Path]:
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_abandoned(store: Path) -> None:
+    """Removes what processes that were killed left half-written."""
+    for left in (store / "datasets").glob(".partial-*"):
+        if not _is_running(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def keep_dataset(store: Path, partial: Path, digest: str) -> None:

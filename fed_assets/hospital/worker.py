@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
-from fed_assets.hospital.store import open_store, writing
+from fed_assets.hospital.store import open_store, remove_abandoned, writing
 
 Task = Callable[[Mapping[str, Any], Path], dict[str, Any]]
 
@@ -154,11 +154,18 @@ def _task(name: object, identity: Identity) -> Task:
             from fed_assets.hospital.evaluation import evaluate
 
             return evaluate
+        case "clear_away":
+            return _clear_away
     raise WorkerFailed(
         "A hospital's process was asked for a task that it does not know",
         seen=str(name)[:40],
         cure="Use the same version of fed_assets on both sides",
     )
+
+
+def _clear_away(_: Any, store: Path) -> dict[str, Any]:
+    remove_abandoned(store)
+    return {}
 
 
 def _one_torch_thread() -> None:

@@ -31,7 +31,12 @@ def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
     """Returns the ids of the runs that signed in on this machine and died, after ending them."""
     from dagster import DagsterRunStatus, RunsFilter
 
-    unfinished = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    unfinished = [
+        DagsterRunStatus.NOT_STARTED,  # it waited for its turn
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+        DagsterRunStatus.CANCELING,
+    ]
     buried = []
     for run in instance.get_runs(RunsFilter(statuses=unfinished)):
         signature = run.tags.get(PROCESS_TAG)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     ConfigurableResource,
-    DagsterExecutionInterruptedError,
-    DagsterRunStatus,
     InitResourceContext,
 )
 
@@ -25,9 +22,7 @@ from fed_assets.federation.results import FederationResult
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
 from fed_assets.resources.session_process import run_session
-
-# How often Dagster is asked whether the run is still wanted.
-ASK_SECONDS = 1.0
+from fed_assets.resources.wanted import require_wanted
 
 
 class LocalFederation(ConfigurableResource[Any]):
@@ -62,19 +57,19 @@ class LocalFederation(ConfigurableResource[Any]):
         """
         Path(plan.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = Home(Path(self.home_folder)).warm(plan.sandbox)
-        require_wanted = _once_in(ASK_SECONDS, lambda: _require_wanted(context))
+        require = require_wanted(context.instance, context.run.run_id)
 
         def hear(event: Event) -> None:
-            require_wanted()
+            require()
             on_event(event)
 
         try:
             if self._is_warm(context, plan, folder):
                 try:
-                    return warm.run(folder, plan, hear, on_silence=require_wanted)
+                    return warm.run(folder, plan, hear, on_silence=require)
                 except warm.Refused as reason:
                     context.log.info(f"The warm federation does not take the run: {reason}.")
-            return run_session(context, plan, on_event, origin, require_wanted)
+            return run_session(context, plan, on_event, origin, require)
         except BaseException:
             clear_half_done(Path(plan.folder))  # what was killed could not do it itself
             raise
@@ -100,29 +95,3 @@ class LocalFederation(ConfigurableResource[Any]):
             context.log.warning(f"It could not be: {error} The run goes on with one of its own.")
             return False
         return True
-
-
-def _require_wanted(context: AssetExecutionContext) -> None:
-    """Ends a run that a person has aborted.
-
-    Dagster interrupts it too, but where that meets a destructor, Python drops it.
-
-    Raises:
-        DagsterExecutionInterruptedError: the run is to be canceled.
-    """
-    run = context.instance.get_run_by_id(context.run.run_id)
-    if run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED):
-        raise DagsterExecutionInterruptedError
-
-
-def _once_in(seconds: float, do: Callable[[], None]) -> Callable[[], None]:
-    """Returns a function that does something, but not again within so many seconds."""
-    last = time.monotonic()
-
-    def once() -> None:
-        nonlocal last
-        if time.monotonic() - last > seconds:
-            do()
-            last = time.monotonic()
-
-    return once

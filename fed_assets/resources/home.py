@@ -52,6 +52,10 @@ class Home:
         """Returns the folder of one run's federation: its rounds, kits and logs."""
         return self.root / "federations" / sandbox / run[:8]
 
+    def turn(self, sandbox: str) -> Path:
+        """Returns the file that the one run of a sandbox holds that is under way."""
+        return self.root / "turns" / sandbox
+
     def warm(self, sandbox: str) -> Path:
         """Returns the folder of the federation of a sandbox that stays up between runs."""
         return self.root / "warm" / sandbox

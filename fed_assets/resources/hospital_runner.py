@@ -6,17 +6,21 @@ import contextlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
 from pydantic import PrivateAttr
 
-from fed_assets.errors import IdentityRefused
+from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
 from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import Home
+from fed_assets.resources.turns import take_turn
+from fed_assets.resources.wanted import require_wanted
 from fed_assets.resources.worker_process import WORKER, WorkerProcess
 from fed_assets.sandboxes.controls import Process
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
 from fed_assets.sandboxes.sandbox import Sandbox
 
 # Does neutral work on open data: the initial weights, the common test set.
@@ -50,20 +54,43 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     task_timeout_seconds: float = 1800
 
     _opened: list[Origin] = PrivateAttr(default_factory=list)
+    _turns: list[IO[str]] = PrivateAttr(default_factory=list)
     _opening: Any = PrivateAttr(default_factory=threading.Lock)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Has the template load its modules while the first steps start."""
+        """Waits for the run's turn, then has the template load while the first steps start."""
+        if context.run is not None and context.instance is not None:
+            self._take_turn(context, context.run, context.instance)
         self.origin()
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
-        """Ends what was started for the run."""
+        """Ends what was started for the run, and its turn."""
         self.close()
+        while self._turns:
+            self._turns.pop().close()
 
     def close(self) -> None:
         """Ends the template, and all that it forked."""
         while self._opened:
             self._opened.pop().close()
+
+    def _take_turn(
+        self, context: InitResourceContext, run: DagsterRun, instance: DagsterInstance
+    ) -> None:
+        sandbox = run.tags.get(PARTITION_TAG)
+        if sandbox not in SANDBOX_NAMES:
+            return  # each asset refuses it
+        require = require_wanted(instance, run.run_id)
+        told = False
+
+        def on_wait() -> None:
+            nonlocal told
+            require()
+            if not told and context.log is not None:
+                context.log.info(f"Waits for its turn: another run of {sandbox} is under way.")
+            told = True
+
+        self._turns.append(take_turn(Home(Path(self.home_folder)), sandbox, on_wait))
 
     def origin(self) -> Origin:
         """Returns what starts this run's processes; a new one, where the last has broken."""
@@ -84,6 +111,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     ) -> dict[str, Any]:
         """Returns a hospital's answer to a task.
 
+        Where the process fails, the hospital's next one removes what it left half-written.
+
         Raises:
             IdentityRefused: the roster has no such hospital.
             FedAssetsError: what the hospital's process answered, or WorkerFailed.
@@ -92,6 +121,16 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             raise IdentityRefused(
                 f"The roster has no hospital {hospital}", cure="Correct the hospital's id"
             )
+        try:
+            return self._ask(sandbox, hospital, task, arguments)
+        except WorkerFailed:
+            with contextlib.suppress(FedAssetsError):
+                self._ask(sandbox, hospital, "clear_away", {})
+            raise
+
+    def _ask(
+        self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
         with contextlib.closing(self.worker(sandbox, hospital)) as worker:
             return worker.ask(
                 task,

@@ -78,6 +78,12 @@ def test_a_run_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> No
     assert killed.is_failure
 
 
+def steps_of(instance: DagsterInstance, run: str) -> tuple[float, float]:
+    """Returns when the first step of a run started, and when the last ended."""
+    steps = instance.get_run_step_stats(run)
+    return min(each.start_time or 0 for each in steps), max(each.end_time or 0 for each in steps)
+
+
 def test_two_runs_of_a_sandbox_at_once_succeed_one_after_the_other(place: Place) -> None:
     before = set(place.home.federations("minimal"))
     runs = [place.start(*LIFECYCLE) for _ in range(2)]
@@ -86,6 +92,10 @@ def test_two_runs_of_a_sandbox_at_once_succeed_one_after_the_other(place: Place)
         assert run.returncode == 0, told + errors
     folders = sorted(set(place.home.federations("minimal")) - before)
     assert len(folders) == 2
+    with DagsterInstance.from_config(str(place.home.instance)) as instance:
+        steps = [steps_of(instance, place.run_id(folder)) for folder in folders]
+    (_, first_end), (second_start, _) = sorted(steps)
+    assert first_end < second_start, "neither works with what the other writes"
     digests = []
     for folder in folders:
         record = json.loads((folder / "outbox" / "rounds" / "0006" / "round.json").read_text())

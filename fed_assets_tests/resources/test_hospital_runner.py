@@ -121,12 +121,13 @@ def test_previews_follow_the_sandbox(runner: LocalHospitalRunner, sandbox: Sandb
 
 
 def test_a_process_that_passed_the_time_limit_is_followed_by_a_new_one(
-    open_runner: Callable[..., LocalHospitalRunner],
+    open_runner: Callable[..., LocalHospitalRunner], tmp_path: Path
 ) -> None:
     runner = open_runner(task_timeout_seconds=3)
     with pytest.raises(WorkerFailed, match="time limit"):
         runner.ask(MINIMAL, "north", "prepare_images", LONG)
     assert running(WORKER) == []
+    assert list(tmp_path.rglob(".partial-*")) == []
     assert runner.ask(MINIMAL, "north", "prepare_images", QUICK)["images"] == 48
 
 
