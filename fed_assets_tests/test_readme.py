@@ -120,11 +120,5 @@ def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> No
     assert told == {}
 
 
-def test_the_soak_in_the_readme_is_the_measured_one() -> None:
-    soak = json.loads((PROJECT / "benchmarks/results/soak.json").read_text())
-    assert soak["wrong"] == []
-    assert f"{len(soak['runs'])} lifecycles" in README
-
-
 def test_nothing_is_left_to_be_filled_in() -> None:
     assert not re.search(r"@[A-Z]{3,}@|TODO|FIXME", README)

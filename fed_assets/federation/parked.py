@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -57,6 +58,9 @@ def clear(folder: Path) -> None:
     """Removes what is parked, and gives back the memory that it came through."""
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
+        # What NVFlare received is held by cycles; after the template's `gc.freeze` they would wait
+        # for a full collection for many rounds.
+        gc.collect()
         with suppress(AttributeError, OSError):  # glibc's alone
             # The allocator keeps it for small models' sake, see `program.BARE_ENVIRONMENT`.
             ctypes.CDLL(None).malloc_trim(0)

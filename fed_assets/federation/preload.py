@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
@@ -87,6 +88,8 @@ def preload(names: Iterable[str]) -> dict[str, str]:
             failures[name] = f"{type(error).__name__}: {error}"
     for name in hidden:
         del sys.modules[name]
+    # NVFlare does it in every process of a job; its walk through all modules is then done already.
+    inspect.stack()
     gc.collect()
     gc.freeze()
     return failures
