@@ -38,6 +38,7 @@ REPORT = {
     "rounds": 2,
     "seconds": 12.5,
     "degraded": False,
+    "shortfalls": [],
     "test": RESULT,
     "hospitals": {"north": RESULT, "south": RESULT},
 }
