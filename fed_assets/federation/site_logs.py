@@ -15,7 +15,7 @@ _SHARED = (CONSOLE_FILE, NVFLARE_LOG)
 
 @contextmanager
 def kept_logs(federation: Path, run: Path) -> Iterator[Callable[[str], None]]:
-    """Copies what sites log from here on into a run's folder, however this is left.
+    """Copies what sites log from here on into a run's folder, if a job came of it.
 
     Args:
         federation: Folder of the federation that stays up.
@@ -33,7 +33,8 @@ def kept_logs(federation: Path, run: Path) -> Iterator[Callable[[str], None]]:
         for job in jobs:
             own = federation.glob(f"{SITES}/*/{job}/{NVFLARE_LOG}")
             before |= dict.fromkeys(own, 0)
-        for path, start in before.items():
+        # Where the run was refused, a federation of its own comes into its folder.
+        for path, start in before.items() if jobs else ():
             with suppress(OSError):  # on a full disk the run has worse to tell
                 kept = run / path.relative_to(federation)
                 kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
