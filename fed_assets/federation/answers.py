@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
+from fed_assets.errors import JobFailed, StorageError
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
 from fed_assets.privacy.digests import weights_digest
@@ -15,9 +19,18 @@ from fed_assets.privacy.digests import weights_digest
 ERROR_HEADER = "fed_assets_error"
 LONGEST_REASON = 300
 METRICS = ("loss", "auroc", "accuracy")
+# Judging takes a core, and memory for the largest array several times over.
+_ONE_AT_A_TIME = threading.Lock()
 
 
-def read_answer(hospital: str, reply: Any, *, like: Weights, bytes_down: int) -> Update | str:
+def read_answer(
+    hospital: str,
+    reply: Any,
+    *,
+    like: Weights,
+    bytes_down: int,
+    weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
+) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
 
     Its report holds, as sizes of the content (see `payload_bytes`), `bytes_up` and `bytes_down`.
@@ -27,6 +40,10 @@ def read_answer(hospital: str, reply: Any, *, like: Weights, bytes_down: int) ->
         reply: NVFlare's Shareable.
         like: The weights that were sent out; the update must have their form.
         bytes_down: Size of what was sent to it.
+        weights_of: Gets the weights of an answer, an `FLModel`.
+
+    Raises:
+        StorageError: What came in could not be written.
     """
     from nvflare.apis.fl_constant import ReturnCode
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -34,15 +51,28 @@ def read_answer(hospital: str, reply: Any, *, like: Weights, bytes_down: int) ->
     if reply.get_return_code() != ReturnCode.OK:
         return _refusal(reply)
     try:
-        return _judge(hospital, FLModelUtils.from_shareable(reply), like, bytes_down)
+        model = FLModelUtils.from_shareable(reply)
+        weights = weights_of(model)
+        with _ONE_AT_A_TIME:
+            return _judge(hospital, model, weights, like, bytes_down)
+    except StorageError:
+        raise
+    except JobFailed as error:
+        return f"its update did not come ({error.seen})"
     except Exception as error:  # whatever a hospital sends must not end the round
         return f"its answer is unreadable ({type(error).__name__})"
 
 
-def _judge(hospital: str, model: Any, like: Weights, bytes_down: int) -> Update | str:
+def _judge(
+    hospital: str,
+    model: Any,
+    weights: Mapping[str, np.ndarray[Any, Any]],
+    like: Weights,
+    bytes_down: int,
+) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
 
-    weights, said = model.params, model.meta
+    said = model.meta
     if model.params_type != ParamsType.FULL:
         return "its update is refused: it holds no full weights"
     if difference := difference_in_form(weights, like):
@@ -58,7 +88,7 @@ def _judge(hospital: str, model: Any, like: Weights, bytes_down: int) -> Update 
         **{name: _number(metrics.get(name)) for name in METRICS},
         "examples": examples,
         "seconds": _number(said.get("seconds")),
-        "bytes_up": payload_bytes(weights, {**said, **metrics}),
+        "bytes_up": payload_bytes(like, {**said, **metrics}),
         "bytes_down": bytes_down,
         "update_digest": digest,
         "dataset_digest": _text(said.get("dataset_digest")),

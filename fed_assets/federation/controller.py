@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,18 @@ from nvflare.apis.impl.controller import Controller
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
+from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageError
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.answers import read_answer
+from fed_assets.federation.carriage import Carriage
 from fed_assets.federation.job import TASK
 from fed_assets.federation.lost import read_lost
-from fed_assets.federation.outbox import publish_failure, publish_round
-from fed_assets.federation.parked import clear, parked
+from fed_assets.federation.outbox import (
+    WEIGHTS_FILE,
+    publish_failure,
+    publish_round,
+    round_folder,
+)
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import GIVEN_UP, Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
@@ -44,7 +50,6 @@ class RoundController(Controller):  # type: ignore[misc]
     def __init__(self, plan: str) -> None:
         super().__init__(task_check_period=0.02)
         self._plan = FederationPlan.read(Path(plan))
-        self._parking = Path(self._plan.folder) / "parked"
 
     def set_communicator(self, communicator: Any) -> None:
         """Joins controller and communicator.
@@ -84,17 +89,22 @@ class RoundController(Controller):  # type: ignore[misc]
         self.system_panic(str(error), fl_ctx)
 
     def _run_rounds(self, outbox: Path, abort_signal: Any, fl_ctx: Any) -> None:
-        weights = read_weights(Path(self._plan.initial_weights))
+        file = Path(self._plan.initial_weights)
+        weights = read_weights(file)
+        carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
-            round_ = self._ask(round_number, weights, silent, abort_signal, fl_ctx)
-            if abort_signal.triggered:
-                return
-            if len(round_.updates) < self._plan.quorum:
-                raise self._quorum_not_met(round_)
+            with carriage.parking():
+                round_ = self._ask(
+                    round_number, weights, file, carriage, silent, abort_signal, fl_ctx
+                )
+                if abort_signal.triggered:
+                    return
+                if len(round_.updates) < self._plan.quorum:
+                    raise self._quorum_not_met(round_)
+                weights = fedavg(round_.updates)
             silent = round_.now_silent()
-            weights = fedavg(round_.updates)
             record = {
                 "round_number": round_number,
                 "participants": {update.hospital: update.report for update in round_.updates},
@@ -105,12 +115,14 @@ class RoundController(Controller):  # type: ignore[misc]
             log.info("Round %s: %s", round_number, _in_words(record))
             del round_  # the next round must not hold this one's updates beside its own
             publish_round(outbox, record, weights)
-            clear(self._parking)
+            file = round_folder(outbox, round_number) / WEIGHTS_FILE
 
     def _ask(
         self,
         round_number: int,
         weights: Weights,
+        file: Path,
+        carriage: Carriage,
         silent: Mapping[str, int],
         abort_signal: Any,
         fl_ctx: Any,
@@ -119,19 +131,34 @@ class RoundController(Controller):  # type: ignore[misc]
         said = self._instructions(round_number)
         bytes_down = payload_bytes(weights, said)
         answers: dict[str, Update | str] = {}
+        unwritten: list[StorageError] = []
         taken: set[str] = set()
+        judged: dict[str, bool] = {}
         answered = threading.Event()
 
         def give(client_task: Any, fl_ctx: Any) -> None:
             taken.add(client_task.client.name)
 
         def take(client_task: Any, fl_ctx: Any) -> None:
-            hospital = client_task.client.name
-            answer = read_answer(hospital, client_task.result, like=weights, bytes_down=bytes_down)
-            if isinstance(answer, Update):
-                answer = parked(answer, self._parking)
-            answers[hospital] = answer
+            # A thread of our own: NVFlare waits with all other hospitals until this returns, and
+            # one that is frozen while it sends its weights must not hold them up.
+            arguments = (client_task.client.name, client_task.result)
+            judged[client_task.client.name] = False
+            threading.Thread(target=judge, args=arguments, daemon=True).start()
             client_task.result = None  # NVFlare would keep it, weights and all, until the next one
+
+        def judge(hospital: str, reply: Any) -> None:
+            try:
+                answers[hospital] = read_answer(
+                    hospital,
+                    reply,
+                    like=weights,
+                    bytes_down=bytes_down,
+                    weights_of=partial(carriage.incoming, hospital),
+                )
+            except StorageError as error:
+                unwritten.append(error)
+            judged[hospital] = True
             answered.set()
 
         connected = {client.name for client in self._engine.get_clients()}
@@ -146,32 +173,36 @@ class RoundController(Controller):  # type: ignore[misc]
         )
         if not standing.awaited():
             return standing
-        task = Task(
-            name=TASK,
-            data=FLModelUtils.to_shareable(
-                FLModel(params=dict(weights), current_round=round_number, meta=said)
-            ),
-            # The round keeps its own limit, and says so; NVFlare's is for what it holds of a task.
-            timeout=math.ceil(self._plan.round_timeout_seconds) + 1,
-            after_task_sent_cb=give,
-            result_received_cb=take,
-        )
         deadline = time.monotonic() + self._plan.round_timeout_seconds
-        self.broadcast(task, fl_ctx, targets=list(standing.asked), min_responses=0)
-        while standing.awaited() and not abort_signal.triggered:
-            answered.wait(LOOK_SECONDS)
-            answered.clear()
-            closed = task.completion_status
-            # Copies: a late answer must not change the round under our hands.
-            standing = replace(
-                standing,
-                taken=frozenset(taken),
-                answers=dict(answers),
-                lost=read_lost(Path(self._plan.folder)),
-                closed_by="" if closed is None else str(closed.value),
-                over=time.monotonic() > deadline,
+        with carriage.outgoing(weights, file) as (params, where):
+            task = Task(
+                name=TASK,
+                data=FLModelUtils.to_shareable(
+                    FLModel(params=params, current_round=round_number, meta={**said, **where})
+                ),
+                # The round keeps its own limit, and says so; NVFlare's is for what it holds.
+                timeout=math.ceil(self._plan.round_timeout_seconds) + 1,
+                after_task_sent_cb=give,
+                result_received_cb=take,
             )
-        self.cancel_task(task, fl_ctx=fl_ctx)
+            self.broadcast(task, fl_ctx, targets=list(standing.asked), min_responses=0)
+            while standing.awaited() and not abort_signal.triggered and not unwritten:
+                answered.wait(LOOK_SECONDS)
+                answered.clear()
+                # NVFlare closes the task when all have replied, which may not be judged yet.
+                closed = task.completion_status if all(judged.copy().values()) else None
+                # Copies: a late answer must not change the round under our hands.
+                standing = replace(
+                    standing,
+                    taken=frozenset(taken),
+                    answers=dict(answers),
+                    lost=read_lost(Path(self._plan.folder)),
+                    closed_by="" if closed is None else str(closed.value),
+                    over=time.monotonic() > deadline,
+                )
+            self.cancel_task(task, fl_ctx=fl_ctx)
+        for error in unwritten:
+            raise error
         return standing
 
     def _quorum_not_met(self, standing: Standing) -> QuorumNotMet:
@@ -194,6 +225,7 @@ class RoundController(Controller):  # type: ignore[misc]
             "network": dict(self._plan.network),
             "classes": self._plan.classes,
             "channels": self._plan.channels,
+            "limit_seconds": self._plan.round_timeout_seconds,
         }
 
 

@@ -8,17 +8,25 @@ from typing import Any
 
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.policies import CONTROLLER, REPLY_SECONDS
-from fed_assets.federation.weights import LARGE_BYTES
+from fed_assets.federation.policies import (
+    CONTROLLER,
+    FETCH_FILTER,
+    OFFER_FILTER,
+    REPLY_SECONDS,
+)
+from fed_assets.federation.weights import are_large
 
 TASK = "train"
-# How long one part of a download may take before it is asked for again, as after a connection was
-# cut; NVFlare's default is 10 minutes.
-PART_SECONDS = 10.0
-# The server replies to an update when it has downloaded it; a slower one is sent again.
-SLOWEST_BYTES_PER_SECOND = 1_000_000
 # How often a hospital asks for its next task.
 POLL_SECONDS = 0.1
+_COMMON: dict[str, Any] = {
+    "format_version": 2,
+    "np_download_chunk_size": 0,  # arrays travel inside a message, or as files of ours
+    "end_run_readiness_check_interval": 0.05,
+    "task_data_filters": [],
+    "task_result_filters": [],
+    "components": [],
+}
 
 
 def write_job(plan: FederationPlan) -> Path:
@@ -56,7 +64,7 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
     _write(
         config / "config_fed_server.json",
         {
-            **_common(plan),
+            **_COMMON,
             "server": {"heart_beat_timeout": 600, "task_request_interval": POLL_SECONDS},
             "workflows": [controller],
         },
@@ -64,10 +72,11 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
     _write(
         config / "config_fed_client.json",
         {
-            **_common(plan),
+            **_COMMON,
+            **_filters(plan),
             "default_task_fetch_interval": POLL_SECONDS,
             "task_check_interval": 0.1,
-            "submit_task_result_timeout": REPLY_SECONDS + _size(plan) / SLOWEST_BYTES_PER_SECOND,
+            "submit_task_result_timeout": REPLY_SECONDS,
             "runner_sync_timeout": 1.0,
             "executors": [executor],
         },
@@ -75,25 +84,16 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
     return job
 
 
-def _common(plan: FederationPlan) -> dict[str, Any]:
+def _filters(plan: FederationPlan) -> dict[str, Any]:
+    """Returns what turns large weights into files, and files into weights, at a hospital."""
+    if not are_large(Path(plan.initial_weights)):
+        return {}
+    fetch = {"path": FETCH_FILTER, "args": {}}
+    offer = {"path": OFFER_FILTER, "args": {"seconds": plan.round_timeout_seconds}}
     return {
-        "format_version": 2,
-        "np_streaming_per_request_timeout": PART_SECONDS,
-        **({} if _is_large(plan) else {"np_download_chunk_size": 0}),
-        "end_run_readiness_check_interval": 0.05,
-        "task_data_filters": [],
-        "task_result_filters": [],
-        "components": [],
+        "task_data_filters": [{"tasks": [TASK], "filters": [fetch]}],
+        "task_result_filters": [{"tasks": [TASK], "filters": [offer]}],
     }
-
-
-def _is_large(plan: FederationPlan) -> bool:
-    """Returns whether weights are cheaper to download in parts than inside the message."""
-    return _size(plan) > LARGE_BYTES
-
-
-def _size(plan: FederationPlan) -> int:
-    return Path(plan.initial_weights).stat().st_size
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

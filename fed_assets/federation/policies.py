@@ -15,6 +15,8 @@ HOST = "localhost"
 ADMIN = "admin@fed-assets.local"
 ADMIN_ROLE = "lead"
 CONTROLLER = "fed_assets.federation.controller.RoundController"
+FETCH_FILTER = "fed_assets.federation.carried.FetchWeights"
+OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
 LAUNCHERS = "fed_assets.federation.launcher."
 # How long a hospital waits for the server's reply before it asks again. A reply that was under way
 # when the connection was cut never comes, and NVFlare's default is 5 minutes.
@@ -41,7 +43,8 @@ class Kits:
 def write_policies(plan: FederationPlan, kits: Kits) -> None:
     """Replaces every site's `local/` folder: NVFlare's defaults share folders and send logs.
 
-    Jobs may build the controller, the plan's executor and the launchers, and nothing else. A job
+    Jobs may build the controller, the plan's executor, the filters that carry large weights and the
+    launchers, and nothing else. A job
     that brings code runs where the plan's `job_code` is `submitted` alone.
     """
     common = {
@@ -150,7 +153,7 @@ def _client_resources(executor: str) -> dict[str, Any]:
     return {
         "format_version": 2,
         "class_list_enforcement_mode": "enforce",
-        "class_allow_list": [executor, LAUNCHERS],
+        "class_allow_list": [executor, FETCH_FILTER, OFFER_FILTER, LAUNCHERS],
         "allow_log_streaming": False,
         "client": {
             "retry_timeout": 30,

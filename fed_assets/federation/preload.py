@@ -31,6 +31,7 @@ FEDERATION_MODULES = (
     "nvflare.app_common.decomposers.numpy_decomposers",
     "nvflare.app_common.storages.filesystem_storage",
     "nvflare.fuel.utils.fobs.decomposers.core_decomposers",
+    "fed_assets.federation.carried",
     "fed_assets.federation.controller",
     "fed_assets.federation.launcher",
     "fed_assets.federation.nvflare_process",

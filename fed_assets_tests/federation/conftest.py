@@ -108,14 +108,16 @@ class Session:
 def write_plan() -> Callable[..., FederationPlan]:
     """Returns a function that makes stores and initial weights in a folder, and their plan."""
 
-    def write(root: Path, *, hospitals: int = 2, **changes: Any) -> FederationPlan:
+    def write(
+        root: Path, *, hospitals: int = 2, shape: tuple[int, int] = (8, 16), **changes: Any
+    ) -> FederationPlan:
         names = tuple(f"hospital_{number:02d}" for number in range(1, hospitals + 1))
         stores = {name: str(root / "stores" / name) for name in names}
         for store in stores.values():
             Path(store).mkdir(parents=True)
         noise = np.random.default_rng(0)
         weights = {
-            "canary_layer.weight": noise.normal(size=(8, 16)).astype(np.float32),
+            "canary_layer.weight": noise.normal(size=shape).astype(np.float32),
             "canary_layer.steps": np.array([3], dtype=np.int64),
         }
         write_weights(root / "initial.safetensors", weights)

@@ -9,6 +9,7 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from fed_assets.errors import JobFailed, StorageError
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.answers import LONGEST_REASON, read_answer
 from fed_assets.privacy.digests import weights_digest
@@ -23,7 +24,13 @@ def answer(meta=None, metrics=None, **model):
         FLModel(**{"params": WEIGHTS, **model}, meta={**META, **(meta or {})}, metrics=metrics)
     )
     reply.set_return_code(ReturnCode.OK)
-    return read_answer("hospital_01", reply, like=LIKE, bytes_down=99)
+    return read(reply, bytes_down=99)
+
+
+def read(reply, *, bytes_down=0, weights_of=lambda model: model.params):
+    return read_answer(
+        "hospital_01", reply, like=LIKE, bytes_down=bytes_down, weights_of=weights_of
+    )
 
 
 def test_a_good_answer_becomes_an_update_with_its_report():
@@ -62,7 +69,7 @@ def test_metrics_alone_are_refused():
 def test_an_answer_that_is_no_model_is_refused():
     reply = Shareable({"anything": 1})
     reply.set_return_code(ReturnCode.OK)
-    assert "unreadable" in read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+    assert "unreadable" in read(reply)
 
 
 @pytest.mark.parametrize("metrics", [[1.0], {"loss": 10**400}, "none"])
@@ -70,13 +77,31 @@ def test_an_answer_of_an_odd_form_is_refused_and_ends_no_round(metrics):
     reply = FLModelUtils.to_shareable(FLModel(params=WEIGHTS, meta=META, metrics={"loss": 1.0}))
     reply["DXO"]["meta"]["initial_metrics"] = metrics
     reply.set_return_code(ReturnCode.OK)
-    assert "unreadable" in read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+    assert "unreadable" in read(reply)
 
 
 def test_an_error_is_repeated_on_one_short_line():
     error = {"what": "No images\n" * 1000}
     reply = make_reply(ReturnCode.EXECUTION_EXCEPTION, headers={"fed_assets_error": error})
-    reason = read_answer("hospital_01", reply, like=LIKE, bytes_down=0)
+    reason = read(reply)
     assert reason.startswith("its executor answered EXECUTION_EXCEPTION: No images No images")
     assert "\n" not in reason
     assert len(reason) < LONGEST_REASON + 60
+
+
+def good_reply():
+    reply = FLModelUtils.to_shareable(FLModel(params=WEIGHTS, meta=META))
+    reply.set_return_code(ReturnCode.OK)
+    return reply
+
+
+def test_weights_that_did_not_come_are_a_reason_and_a_full_disk_is_raised():
+    def lost(model):
+        raise JobFailed("Weights could not be fetched", seen="timeout")
+
+    def full(model):
+        raise StorageError("Weights that came in could not be written", seen="No space left")
+
+    assert read(good_reply(), weights_of=lost) == "its update did not come (timeout)"
+    with pytest.raises(StorageError, match="No space left"):
+        read(good_reply(), weights_of=full)

@@ -6,6 +6,7 @@ import pytest
 from fed_assets.errors import StorageError
 from fed_assets.federation.weights import (
     difference_in_form,
+    mapped_weights,
     payload_bytes,
     read_weights,
     write_weights,
@@ -27,21 +28,43 @@ def test_weights_come_back_as_they_were_written(tmp_path):
         assert (back[name].shape, back[name].dtype) == (array.shape, array.dtype)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "u1", "?"])
+def test_mapped_weights_are_those_of_the_file_and_outlive_it(tmp_path, dtype):
+    path = tmp_path / "w.safetensors"
+    weights = {**LIKE, "other": np.arange(5).astype(dtype), "none": np.zeros((0, 3), dtype)}
+    write_weights(path, weights)
+    mapped = mapped_weights(path)
+    path.unlink()
+    assert mapped.keys() == weights.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(mapped[name], array)
+        assert (mapped[name].shape, mapped[name].dtype) == (array.shape, array.dtype)
+
+
+def test_writing_to_mapped_weights_changes_no_file(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_weights(path, LIKE)
+    mapped_weights(path)["a"][:] = 7
+    assert not read_weights(path)["a"].any()
+
+
+@pytest.mark.parametrize("read", [read_weights, mapped_weights])
 @pytest.mark.parametrize("content", [None, b"", b"no safetensors", b"\xff" * 100])
-def test_a_missing_or_broken_file_is_named(tmp_path, content):
+def test_a_missing_or_broken_file_is_named(tmp_path, content, read):
     path = tmp_path / "w.safetensors"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StorageError, match=r"w\.safetensors"):
-        read_weights(path)
+        read(path)
 
 
-def test_a_truncated_file_is_refused(tmp_path):
+@pytest.mark.parametrize("read", [read_weights, mapped_weights])
+def test_a_truncated_file_is_refused(tmp_path, read):
     path = tmp_path / "w.safetensors"
     write_weights(path, LIKE)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(StorageError):
-        read_weights(path)
+        read(path)
 
 
 def test_the_same_form_has_no_difference():
