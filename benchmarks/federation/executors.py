@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from benchmarks.federation.step import take_step
 from benchmarks.federation.work import Work
 from fed_assets.hospital.executor import read_identity
+from fed_assets.hospital.places import place_to_learn
 from fed_assets.privacy.digests import weights_digest
 
 
@@ -28,7 +30,8 @@ class StepExecutor(Executor):
         """Answers a task with the hospital's weights after the step."""
         task = FLModelUtils.from_shareable(shareable)
         hospital, store = self.identity(fl_ctx)
-        step = take_step(hospital, store, task.params, self.instructions(task))
+        with self.turn(task, abort_signal):
+            step = take_step(hospital, store, task.params, self.instructions(task))
         answer = FLModel(
             params=step.weights,
             metrics=step.metrics,
@@ -41,6 +44,10 @@ class StepExecutor(Executor):
             },
         )
         return FLModelUtils.to_shareable(answer)
+
+    def turn(self, task: FLModel, abort_signal: Signal) -> AbstractContextManager[None]:
+        """Returns what to wait for before the step, as `HospitalExecutor` does."""
+        return place_to_learn(task.meta["limit_seconds"], lambda: bool(abort_signal.triggered))
 
     def identity(self, fl_ctx: FLContext) -> tuple[str, Path]:
         """Returns the hospital's id and store."""
@@ -61,6 +68,10 @@ class SimulatedExecutor(StepExecutor):
     def __init__(self, work: str) -> None:
         super().__init__()
         self._work = Work.read(work)
+
+    def turn(self, task: FLModel, abort_signal: Signal) -> AbstractContextManager[None]:
+        """Returns nothing to wait for: NVFlare's simulator runs all at once."""
+        return nullcontext()
 
     def identity(self, fl_ctx: FLContext) -> tuple[str, Path]:
         """Returns the site's name, which is the hospital's id, and its store."""

@@ -19,11 +19,11 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
-from fed_assets.hospital.card import turn_on_card
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
+from fed_assets.hospital.places import place_to_learn
 from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
@@ -60,7 +60,8 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             hospital, store = read_identity(fl_ctx)
             task = FLModelUtils.from_shareable(shareable)
             log.info("Round %s begins", task.meta.get("round_number"))
-            with turn_on_card(lambda: bool(abort_signal.triggered)):
+            limit = float(task.meta.get("limit_seconds", 0.0))
+            with place_to_learn(limit, lambda: bool(abort_signal.triggered)):
                 update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
             examples, seconds = update.meta["examples"], update.meta["seconds"]
             log.info("It learned from %s images in %.1f s", examples, seconds)

@@ -1,4 +1,4 @@
-"""Hospitals that take turns on a graphics card: real locks, real processes."""
+"""Hospitals that take turns to learn: real locks, real processes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import time
 
 import pytest
 
-from fed_assets.hospital.card import ROUND_BYTES, place, places_for, turn_on_card
+from fed_assets.hospital.places import (
+    PATIENCE,
+    ROUND_BYTES,
+    cores,
+    place,
+    place_to_learn,
+    places_for,
+)
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fed_assets.hospital.card import place
+from fed_assets.hospital.places import place
 with place(Path(sys.argv[1]), int(sys.argv[2]), lambda: False):
     print("in", time.monotonic(), flush=True)
     time.sleep(float(sys.argv[3]))
@@ -74,10 +81,27 @@ def test_a_small_card_serves_one_at_a_time_and_a_large_one_all():
     assert places_for(139 << 30) > 10
 
 
-def test_without_a_card_nobody_waits(tmp_path, monkeypatch):
+def test_without_a_card_as_many_learn_at_once_as_there_are_cores(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a card")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with turn_on_card():
-        assert list(tmp_path.iterdir()) == []
+    with place_to_learn(60):
+        assert len(list(tmp_path.iterdir())) == cores()
+
+
+def test_hospitals_that_are_frozen_with_a_place_do_not_hold_the_others_for_ever(
+    tmp_path, monkeypatch
+):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    holders = [hold(tmp_path, cores(), 60) for _ in range(cores())]
+    assert all(holder.stdout.readline().startswith("in") for holder in holders)
+    began = time.monotonic()
+    with place_to_learn(2 / PATIENCE):
+        assert 2 <= time.monotonic() - began < 10
+    for holder in holders:
+        holder.kill()
+        holder.communicate()

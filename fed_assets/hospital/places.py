@@ -1,4 +1,4 @@
-"""Whose turn it is on the graphics card: all hospitals at once where its memory holds them."""
+"""Whose turn it is to learn on this machine: as many hospitals at once as it has room for."""
 
 from __future__ import annotations
 
@@ -13,29 +13,45 @@ from pathlib import Path
 # What one hospital's round may take of a card: CUDA's own context, the network and its gradients
 # and moments, and a batch's activations. A card with less than twice this serves one at a time.
 ROUND_BYTES = 4 << 30
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
+# More hospitals than cores do not learn faster, they only take more memory. But those that hold the
+# cores may be frozen, and the others' round goes on: they wait for this share of its time limit.
+PATIENCE = 0.25
 
 
 @contextmanager
-def turn_on_card(should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Waits for room on the graphics card, and gives it back; without a card, does nothing.
+def place_to_learn(
+    limit_seconds: float, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Waits for room on the graphics card or, without one, for a core; and gives it back.
 
     The processes of a federation share the folder for temporary files, and with it the places.
 
     Args:
+        limit_seconds: The round's time limit, of which a part at most is spent waiting for a core.
         should_stop: Asked again and again while waiting; the wait then ends without a place.
     """
     import torch
 
+    folder = Path(tempfile.gettempdir())
     if not torch.cuda.is_available():
-        yield
+        until = time.monotonic() + PATIENCE * limit_seconds
+        with place(folder, cores(), lambda: should_stop() or time.monotonic() > until):
+            yield
         return
     _, total_bytes = torch.cuda.mem_get_info()
-    with place(Path(tempfile.gettempdir()), places_for(total_bytes), should_stop):
+    with place(folder, places_for(total_bytes), should_stop):
         try:
             yield
         finally:
             torch.cuda.empty_cache()  # what PyTorch would keep is the next hospital's
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux's alone
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def places_for(total_bytes: int) -> int:
@@ -53,7 +69,7 @@ def place(folder: Path, places: int, should_stop: Callable[[], bool]) -> Iterato
         should_stop: Asked while waiting.
     """
     files = [
-        os.open(folder / f"card_{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        os.open(folder / f"place_{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         for number in range(places)
     ]
     try:
