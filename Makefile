@@ -11,7 +11,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench bench-quality bench-images bench-lifecycle bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ ui: install ## open Dagster's pages on http://127.0.0.1:3000
 	@$(BIN)/fed-assets home >/dev/null
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test: install ## run the tests
-	$(BIN)/python -m pytest
+test: install ## run the tests, but for the long ones
+	$(BIN)/python -m pytest -m 'not long'
+
+test-long: install ## run the long tests: whole lifecycles that are killed, aborted and resumed
+	$(BIN)/python -m pytest -m long
 
 check: install ## ruff, mypy and a load of the definitions
 	$(BIN)/ruff format --check .

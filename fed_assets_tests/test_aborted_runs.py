@@ -11,11 +11,17 @@ import psutil
 import pytest
 
 from fed_assets.federation import warm
-from fed_assets_tests.leftovers import called, family, left_behind, processes
+from fed_assets_tests.leftovers import (
+    called,
+    family,
+    left_behind,
+    processes,
+    seconds_until_clean,
+)
 from fed_assets_tests.places import Place, make_place
 from fed_assets_tests.webserver import PAGES_AND_DAEMON, ask, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ABORT_SECONDS = 10
 LAUNCH = """
@@ -103,7 +109,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     with serving(place.environment, folder / "log", PAGES_AND_DAEMON) as address:
         (server,) = [each for each in psutil.Process().children() if each not in before]
         yield Pages(place, address, server)
-    assert left_behind(place.home) == []
+    _, left = seconds_until_clean(place.home, within_seconds=ABORT_SECONDS)
+    assert left == []
 
 
 def wait_until(true: Any, *, seconds: float) -> float:

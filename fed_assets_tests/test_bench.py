@@ -192,7 +192,7 @@ def test_work_that_is_not_done_is_told_from_work_that_is(tmp_path: Path, real_da
     assert not judge(work, str(otherwise), str(done))["same_work"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bare_loop_and_federation_do_the_same_work_to_the_last_bit(
     tmp_path: Path, real_data: Path
 ) -> None:

@@ -13,7 +13,7 @@ from dagster import DagsterInstance
 from fed_assets_tests.leftovers import called, family, seconds_until_clean
 from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CLEAN_SECONDS = 3
 DAGSTERS_RUN = "fed_assets.federation.child"

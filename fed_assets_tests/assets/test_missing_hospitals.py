@@ -14,7 +14,7 @@ from dagster import AssetKey, AssetObservation, DagsterInstance, DagsterRun
 
 from fed_assets_tests.places import LIFECYCLE, Place, make_place
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROUNDS = 4
 

@@ -17,7 +17,7 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROUNDS = 6
 REEXECUTION = "fed_assets_tests.assets.reexecution"
