@@ -22,7 +22,14 @@ PROJECT = Path(__file__).parent.parent
 
 
 def run(arm: str, seconds: float, cpu_seconds: float = 1.0, *, timed: bool = True) -> dict:
-    return {"arm": arm, "seconds": seconds, "cpu_seconds": cpu_seconds, "timed": timed}
+    """Returns a record of an arm whose command is over as long again after its result."""
+    return {
+        "arm": arm,
+        "seconds": seconds,
+        "process_seconds": 2 * seconds,
+        "cpu_seconds": cpu_seconds,
+        "timed": timed,
+    }
 
 
 def test_ratios_are_of_medians_and_leave_out_the_turn_for_memory() -> None:
@@ -35,13 +42,18 @@ def test_ratios_are_of_medians_and_leave_out_the_turn_for_memory() -> None:
         run("warm", 500, timed=False),
     ]
     assert medians(runs, "seconds")["bare"] == 10
-    assert ratios(runs) == {
+    assert ratios(runs, others="seconds") == {
         "warm_over_flower": 0.5,
         "warm_over_bare": 0.6,
         "warm_over_simulator": 0.2,
         "cold_over_flower": 1.167,
         "cpu_over_bare": 1.5,
     }
+
+
+def test_goals_count_ours_until_its_result_and_others_until_their_command_is_over() -> None:
+    runs = [run("bare", 10, 10), run("warm", 6, 15)]
+    assert ratios(runs) == {"warm_over_bare": 0.3, "cpu_over_bare": 1.5}
 
 
 def test_a_ratio_to_an_arm_that_did_not_run_is_left_out() -> None:

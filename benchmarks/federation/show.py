@@ -23,10 +23,18 @@ ARMS = {
 def show(record: Mapping[str, Any]) -> None:
     """Prints the goals, the arms and the scaling."""
     console = Console()
-    goals = _table("Goals", "figure", "what it is", "goal", "value", "")
+    goals = _table("Goals", "figure", "what it is", "goal", "value", "", "until readable")
+    readable = record["until_readable"]
     for row in record["goals"]:
         value = "" if row["value"] is None else f"{row['value']:.2f}"
-        goals.add_row(row["figure"], row["meaning"], f"≤ {row['goal']:g}", value, WORDS[row["met"]])
+        goals.add_row(
+            row["figure"],
+            row["meaning"],
+            f"≤ {row['goal']:g}",
+            value,
+            WORDS[row["met"]],
+            _number(readable.get(row["figure"])),
+        )
     console.print(goals)
     arms = _table("Medians of the timed runs", "arm", "seconds", "CPU seconds", "until its end")
     medians = record["medians"]
