@@ -98,4 +98,5 @@ class Carriage:
         # Where the file is, the hospital does not say: with itself, and nowhere else.
         source, path = job_cell(hospital, self.job_id), self.folder / f"{hospital}.safetensors"
         fetch(self.cell, source, answer.meta[REFERENCE], path)
+        give_back_memory()  # what the parts went through, before the next hospital's come
         return ParkedWeights(path)

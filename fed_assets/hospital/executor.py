@@ -126,6 +126,7 @@ def run_round(task: FLModel, *, hospital: str, store: Path, abort_signal: Signal
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
+    task.params.clear()  # the network has them now, and large ones are held once
     metrics = validation_metrics(network, dataset)
     if abort_signal.triggered:
         raise Stopped
