@@ -70,11 +70,7 @@ class Lifecycles:
         }
 
     def left(self) -> tuple[float, list[str]]:
-        """Returns how long it took until nothing was left, but warm federations that wait.
-
-        Each is looked at first: that removes the socket of one that was killed, and nothing else
-        may stay.
-        """
+        """Returns how long it took until nothing was left, but warm federations that wait."""
         statuses = [warm.status(self._home.warm(sandbox)) for sandbox in self._sandboxes]
         up = [psutil.Process(seen["pid"]) for seen in statuses if seen is not None]
         began = time.monotonic()

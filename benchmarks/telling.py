@@ -51,7 +51,7 @@ def table(result: Mapping[str, Any]) -> Table:
     made.add_column("measured", justify="right")
     made.add_column("at most", justify="right")
     for outcome, count in result["outcomes"].items():
-        made.add_row(f"lifecycles that {outcome}", str(count), "")
+        made.add_row(f"lifecycles {outcome}", str(count), "")
     made.add_row("processes killed", str(result["kills"]), "")
     bounds = result["bounds"]
     seconds = result["slowest_clean_seconds"]
