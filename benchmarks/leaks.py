@@ -17,7 +17,7 @@ from fed_assets.resources.home import Home
 from fed_assets_tests.leftovers import family
 
 # Allocators reach their size within the first jobs: a leak shows in those after them.
-JOBS, WARMING_UP = 20, 10
+WARMING_UP = 10
 SETTLE_SECONDS = 20.0
 # What a warm federation's processes may grow by per job, all together.
 BOUNDS = {"own_memory_bytes": 1e6, "descriptors": 0.5, "threads": 1.0}
@@ -45,12 +45,13 @@ def standing(process: psutil.Process) -> dict[str, int]:
     return held
 
 
-def many_jobs(home: Home, sandbox: str) -> list[dict[str, int]]:
+def many_jobs(home: Home, sandbox: str, jobs: int) -> list[dict[str, int]]:
     """Returns what a fresh warm federation holds after each of many jobs, in the plan of a run.
 
     Args:
         home: In which the sandbox has run; its warm federations are down.
         sandbox: The sandbox.
+        jobs: How many.
     """
     earlier = FederationPlan.read(home.federations(sandbox)[0] / "plan.json")
     initial = home.federations(sandbox)[0] / "initial.safetensors"
@@ -58,7 +59,7 @@ def many_jobs(home: Home, sandbox: str) -> list[dict[str, int]]:
     warm.bring_up(plan, home.warm(sandbox), lambda _: None)
     held = []
     try:
-        for number in range(JOBS):
+        for number in range(jobs):
             folder = home.temporary / "many_jobs" / str(number)
             own = replace(plan, folder=str(folder), outbox=str(folder / "outbox"))
             warm.run(home.warm(sandbox), own, lambda _: None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.endings import started
 from benchmarks.leaks import bytes_without_rounds, standing
 from benchmarks.verdicts import result_of, wrong_end, wrong_result
 from benchmarks.victims import FAILED, Kill
@@ -32,13 +31,15 @@ class Lifecycles:
         place: The home.
         sandboxes: Those that run in it.
         temporary: The folder that its processes know as the system's own for temporary files.
+        log: File for what its commands print.
     """
 
-    def __init__(self, place: Place, sandboxes: Sequence[str], temporary: Path) -> None:
+    def __init__(self, place: Place, sandboxes: Sequence[str], temporary: Path, log: Path) -> None:
         self._place = place
         self._home = place.home
         self._sandboxes = sandboxes
         self._temporary = temporary
+        self._log = log
         self._references: dict[str, dict[str, Any]] = {}
         self._seconds: dict[tuple[str, bool], float] = {}
 
@@ -51,7 +52,7 @@ class Lifecycles:
             warmed: Whether a warm federation is there for it.
         """
         if warmed and warm.status(self._home.warm(sandbox)) is None:
-            self._place.run("fed_assets.cli", "federation", "up", sandbox)
+            self._bring_up(sandbox)
         record: dict[str, Any] = {"sandbox": sandbox, "warm": warmed}
         record |= {"kill": kill and kill.victim.name}
         record |= self._command(sandbox, "federated_lifecycle", kill, warmed=warmed)
@@ -88,30 +89,32 @@ class Lifecycles:
         left += [*at_work, *(f"file {path.name} in the system's folder" for path in files)]
         return time.monotonic() - began, left
 
+    def _bring_up(self, sandbox: str) -> None:
+        command = ("fed_assets.cli", "federation", "up", sandbox)
+        with (
+            self._log.open("a") as log,
+            started(command, self._place.environment, log, log) as process,
+        ):
+            if code := process.wait(RUN_SECONDS):
+                raise RuntimeError(f"`federation up {sandbox}` ended with {code}")
+
     def _command(
         self, sandbox: str, job: str, kill: Kill | None, *, warmed: bool
     ) -> dict[str, Any]:
         began = time.monotonic()
         before = set(self._home.federations(sandbox))
-        with (self._temporary.parent / "told.txt").open("w+") as told:
-            run = subprocess.Popen(
-                [sys.executable, "-m", "fed_assets.cli", "run", sandbox, "--job", job],
-                env=self._place.environment,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                text=True,
-            )
-            try:
-                known = self._seconds.get((sandbox, warmed), 0.0)
-                killed = kill and kill.execute(self._home, sandbox, run, known)
+        command = ("fed_assets.cli", "run", sandbox, "--job", job)
+        # Where the sandbox has not run warm yet, it will take about as long as cold.
+        usual = self._seconds.get((sandbox, warmed), self._seconds.get((sandbox, False), 0.0))
+        with self._log.open("a") as log, (self._log.parent / "told.txt").open("w+") as told:
+            with started(command, self._place.environment, log, told) as run:
+                killed = kill and kill.execute(self._home, sandbox, run, usual)
                 code = run.wait(RUN_SECONDS)
-            except BaseException:
-                run.terminate()
-                run.wait()
-                raise
             seconds = time.monotonic() - began
             told.seek(0)
-            said = next(iter(told.read().splitlines()), "")
+            lines = told.read().splitlines()
+            log.writelines(f"{each}\n" for each in lines)
+        said = next(iter(lines), "")
         clean_after, left = self.left()
         wrong = wrong_end(code, said, kill if killed else None)
         if code != FAILED:

@@ -12,6 +12,16 @@ from fed_assets.federation.outbox import read_whole_round
 from fed_assets.resources.home import Home
 
 
+def complaints(record: Mapping[str, Any]) -> list[str]:
+    """Returns what is left of a run or wrong with it, and with the one that went on from it."""
+    return [
+        line
+        for each in (record, record.get("again"))
+        if each is not None
+        for line in (*each["left"], *each["wrong"])
+    ]
+
+
 def result_of(home: Home, sandbox: str) -> dict[str, Any]:
     """Returns the sandbox's last global model, with its rounds."""
     path = home.artifacts / "global_model" / f"{sandbox}.json"

@@ -114,7 +114,10 @@ class Kill:
         # A process that comes late is killed in what is left of the training.
         left = max(seconds - (time.monotonic() - began), 0.2)
         time.sleep(self.moment * left)
-        return _kill(_found(roots, title))
+        while _wait(run, lambda: _found(roots, title)):
+            if killed := _kill(_found(roots, title)):
+                return killed
+        return None
 
     def _kill_a_worker(
         self, roots: Iterable[psutil.Process], run: subprocess.Popen[str]

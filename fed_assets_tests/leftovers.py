@@ -29,7 +29,9 @@ TARGET = re.compile(r'"target":\s*"[^":]*:(\d+)"')
 
 
 def left_behind(home: Home, *, beside: Iterable[psutil.Process] = ()) -> list[str]:
-    """Returns a line for each thing that is left.
+    """Returns a line for each thing that is left after a look at each warm federation.
+
+    That look removes the socket of one that was killed, as the product promises; nothing else.
 
     Args:
         home: Whose.
