@@ -203,10 +203,13 @@ def _cpu_seconds(process: psutil.Process) -> float:
 @contextmanager
 def _listening() -> Iterator[socket.socket]:
     """Yields a socket in the working directory, which this user alone can reach."""
-    Path(CONTROL_SOCKET).unlink(missing_ok=True)
+    # Until it listens it refuses connections, which `warm.status` takes for one that was killed.
+    unready = Path(f"{CONTROL_SOCKET}.partial")
+    unready.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(CONTROL_SOCKET)
+        listener.bind(str(unready))
         listener.listen()
+        unready.rename(CONTROL_SOCKET)
         try:
             yield listener
         finally:
