@@ -8,7 +8,7 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.plan import FederationPlan
@@ -50,13 +50,13 @@ _OPTIONAL = {"matplotlib", "mlflow"}
 
 
 def modules_of(plan: FederationPlan) -> list[str]:
-    """Returns the names of what a plan's processes will import.
+    """Returns the names of what a plan's hospitals will import beside `FEDERATION_MODULES`.
 
     Where the executor needs no torch, neither does the template: none is preloaded then.
     """
     network = str(plan.network.get("_target_", ""))
     learning = learning_modules(network) if _module_of(network) else []
-    return [*FEDERATION_MODULES, *learning, _module_of(plan.executor)]
+    return [*learning, _module_of(plan.executor)]
 
 
 def learning_modules(network: str) -> list[str]:
@@ -95,10 +95,13 @@ def preload(names: Iterable[str]) -> dict[str, str]:
     return failures
 
 
-def check_forkable(channel: int) -> None:
+def check_forkable(ours: Collection[int]) -> None:
     """Makes sure that forking is safe and passes nothing on: one thread, no open file but ours.
 
     gRPC, once in use, has threads and descriptors of its own and does not survive a fork.
+
+    Args:
+        ours: The descriptors that may be open beside stdin, stdout and stderr.
 
     Raises:
         FederationDidNotStart: An import left more.
@@ -107,7 +110,7 @@ def check_forkable(channel: int) -> None:
     # Listing the folder takes a descriptor itself.
     listed = [int(name) for name in os.listdir("/proc/self/fd")]
     files = [number for number in listed if os.path.exists(f"/proc/self/fd/{number}")]
-    beyond = sorted(set(files) - {0, 1, 2, channel})
+    beyond = sorted(set(files) - {0, 1, 2, *ours})
     if threads != 1 or beyond:
         opened = ", ".join(os.readlink(f"/proc/self/fd/{number}") for number in beyond)
         raise FederationDidNotStart(
