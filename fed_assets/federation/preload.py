@@ -8,7 +8,8 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.plan import FederationPlan
@@ -47,6 +48,8 @@ _LEARNING = (
 )
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
+# It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.
+_OPTIONAL_TO_MONAI = {"scipy.signal", "sklearn"}
 
 
 def modules_of(plan: FederationPlan) -> list[str]:
@@ -76,23 +79,33 @@ def preload(names: Iterable[str]) -> dict[str, str]:
         that needs one of them will say so itself.
     """
     failures = {}
-    hidden = _OPTIONAL - sys.modules.keys()
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # how Python hides one from imports
     for name in names:
+        of_monai = name.partition(".")[0] == "monai"
         try:
-            module = importlib.import_module(name)
-            for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
-                importlib.import_module(f"{name}.{inner.name}")
+            with _hidden(_OPTIONAL | _OPTIONAL_TO_MONAI if of_monai else _OPTIONAL):
+                module = importlib.import_module(name)
+                for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
+                    importlib.import_module(f"{name}.{inner.name}")
         except Exception as error:
             failures[name] = f"{type(error).__name__}: {error}"
-    for name in hidden:
-        del sys.modules[name]
     # NVFlare does it in every process of a job; its walk through all modules is then done already.
     inspect.stack()
     gc.collect()
     gc.freeze()
     return failures
+
+
+@contextmanager
+def _hidden(names: set[str]) -> Iterator[None]:
+    """Has imports find no module of these names, but for what is loaded already."""
+    hidden = names - sys.modules.keys()
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python hides one from imports
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def check_forkable(ours: Collection[int]) -> None:

@@ -214,11 +214,20 @@ def test_what_preloading_hides_can_be_imported_afterwards():
 import sys
 from fed_assets.federation.preload import preload
 preload(["monai.handlers.mlflow_handler"])
-before = "matplotlib" in sys.modules or "mlflow" in sys.modules
-import matplotlib
-print(before, matplotlib.__name__)
+before = {"matplotlib", "mlflow", "scipy.signal", "sklearn"} & sys.modules.keys()
+import matplotlib, scipy.signal
+print(before, matplotlib.__name__, scipy.signal.__name__)
 """
-    assert python(code) == "False matplotlib"
+    assert python(code) == "set() matplotlib scipy.signal"
+
+
+def test_what_a_hospitals_work_needs_is_hidden_from_monai_alone():
+    code = """
+import sys
+from fed_assets.federation.preload import preload
+print(preload(["sklearn.metrics", "monai.bundle.config_parser"]), "sklearn" in sys.modules)
+"""
+    assert python(code) == "{} True"
 
 
 def test_without_the_kernels_help_a_process_ends_soon_after_its_parent():
