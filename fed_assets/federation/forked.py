@@ -26,7 +26,7 @@ _ROOM = "-" * 160
 END_SECONDS = 1.0
 
 
-def start_template(preload: Iterable[str], temporary: Path) -> Forked:
+def start_template(preload: Iterable[str], temporary: Path, *, then: Iterable[str] = ()) -> Forked:
     """Starts a template, which loads its modules while other work goes on.
 
     It is tied to the thread that calls this, and every process to it.
@@ -34,6 +34,7 @@ def start_template(preload: Iterable[str], temporary: Path) -> Forked:
     Args:
         preload: Names of the modules that it imports.
         temporary: Absolute path of a folder for what an import may write.
+        then: Names of those that it imports after them; early programs do not wait for these.
     """
     mailbox, theirs = channel_pair()
     module = ("-m", "fed_assets.federation.template")
@@ -46,7 +47,7 @@ def start_template(preload: Iterable[str], temporary: Path) -> Forked:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    tell(mailbox, {"preload": list(preload)})
+    tell(mailbox, {"preload": list(preload), "then": list(then)})
     return Forked(mailbox, template)
 
 

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -72,8 +72,9 @@ def _hear(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 class Happenings:
     """All that happens to a process that has channels, children and no threads.
 
-    Iterating over it yields `Ended`, `Asked` and `Closed` and never ends. Every child is waited
-    for, adopted ones too. In a forked child, `close` it before anything else.
+    Iterating over it yields `Ended`, `Asked` and `Closed` and never ends; who has other work to do
+    asks for what has happened `so_far`. Every child is waited for, adopted ones too. In a forked
+    child, `close` it before anything else.
     """
 
     def __init__(self) -> None:
@@ -97,6 +98,10 @@ class Happenings:
         self._unwatch(channel)
         channel.close()
 
+    def descriptors(self) -> set[int]:
+        """Returns the descriptors of all channels, and of what the process waits with."""
+        return {self._awake.fileno(), self._waker.fileno(), *self._channels}
+
     def close(self) -> None:
         """Closes all channels, and gives back what the process waited with."""
         signal.set_wakeup_fd(-1)
@@ -108,19 +113,27 @@ class Happenings:
     def __iter__(self) -> Iterator[Ended | Asked | Closed]:
         while True:
             yield from _ended_children()
-            ready = {descriptor for descriptor, _ in self._poll.poll()}
-            with suppress(BlockingIOError):
-                self._awake.recv(4096)
-            yield from _ended_children()
-            for channel in [self._channels[each] for each in ready if each in self._channels]:
-                if channel.fileno() == -1:
-                    continue  # forgotten since
-                message, descriptors = _hear(channel)
-                if message is None:
-                    self._unwatch(channel)
-                    yield Closed(channel)
-                else:
-                    yield Asked(channel, message, descriptors)
+            yield from self._heard(self._poll.poll())
+
+    def so_far(self) -> Iterator[Ended | Asked | Closed]:
+        """Yields what has happened already, without waiting for more."""
+        while ready := self._poll.poll(0):
+            yield from self._heard(ready)
+
+    def _heard(self, ready: Iterable[tuple[int, int]]) -> Iterator[Ended | Asked | Closed]:
+        with suppress(BlockingIOError):
+            self._awake.recv(4096)
+        yield from _ended_children()
+        numbers = {descriptor for descriptor, _ in ready}
+        for channel in [self._channels[each] for each in numbers if each in self._channels]:
+            if channel.fileno() == -1:
+                continue  # forgotten since
+            message, descriptors = _hear(channel)
+            if message is None:
+                self._unwatch(channel)
+                yield Closed(channel)
+            else:
+                yield Asked(channel, message, descriptors)
 
     def _unwatch(self, channel: socket.socket) -> None:
         if self._channels.pop(channel.fileno(), None) is not None:

@@ -18,7 +18,7 @@ from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.outbox import forget_failure, read_round
 from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.policies import Kits
-from fed_assets.federation.preload import modules_of
+from fed_assets.federation.preload import FEDERATION_MODULES, modules_of
 from fed_assets.federation.processes import Federation, running
 from fed_assets.federation.progress import Event, Progress
 from fed_assets.federation.provision import (
@@ -123,7 +123,7 @@ def federation_up(progress: Progress, origin: Origin | None = None) -> Iterator[
     with ExitStack() as stack:
         stack.callback(clear_half_done, Path(plan.folder))
         if origin is None:
-            origin = open_origin(modules_of(plan), temporary)
+            origin = open_origin(FEDERATION_MODULES, temporary, then=modules_of(plan))
             stack.callback(origin.close)
         until = progress.elapsed() + min(plan.start_timeout_seconds, progress.left())
         federation = _start(progress, origin, port, until, stack)

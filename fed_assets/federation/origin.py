@@ -67,7 +67,7 @@ class Origin(Protocol):
         ...
 
 
-def open_origin(preload: Iterable[str], temporary: Path) -> Origin:
+def open_origin(preload: Iterable[str], temporary: Path, *, then: Iterable[str] = ()) -> Origin:
     """Returns what starts processes on this system; close it in the end.
 
     Forking shares what ten hospitals' processes would otherwise each import, and needs Linux to
@@ -76,10 +76,11 @@ def open_origin(preload: Iterable[str], temporary: Path) -> Origin:
     Args:
         preload: Names of the modules that they will import.
         temporary: Absolute path of a folder for what an import may write.
+        then: Names of more, which a program that is `early` does not need.
     """
     if sys.platform != "linux":
         return Spawned()
-    return start_template(preload, temporary)
+    return start_template(preload, temporary, then=then)
 
 
 def lent_origin() -> Origin | None:

@@ -8,7 +8,8 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.plan import FederationPlan
@@ -48,16 +49,18 @@ _LEARNING = (
 )
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
+# It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.
+_OPTIONAL_TO_MONAI = {"scipy.signal", "sklearn"}
 
 
 def modules_of(plan: FederationPlan) -> list[str]:
-    """Returns the names of what a plan's processes will import.
+    """Returns the names of what a plan's hospitals will import beside `FEDERATION_MODULES`.
 
     Where the executor needs no torch, neither does the template: none is preloaded then.
     """
     network = str(plan.network.get("_target_", ""))
     learning = learning_modules(network) if _module_of(network) else []
-    return [*FEDERATION_MODULES, *learning, _module_of(plan.executor)]
+    return [*learning, _module_of(plan.executor)]
 
 
 def learning_modules(network: str) -> list[str]:
@@ -77,18 +80,15 @@ def preload(names: Iterable[str]) -> dict[str, str]:
         that needs one of them will say so itself.
     """
     failures = {}
-    hidden = _OPTIONAL - sys.modules.keys()
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # how Python hides one from imports
     for name in names:
+        of_monai = name.partition(".")[0] == "monai"
         try:
-            module = importlib.import_module(name)
-            for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
-                importlib.import_module(f"{name}.{inner.name}")
+            with _hidden(_OPTIONAL | _OPTIONAL_TO_MONAI if of_monai else _OPTIONAL):
+                module = importlib.import_module(name)
+                for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
+                    importlib.import_module(f"{name}.{inner.name}")
         except Exception as error:
             failures[name] = f"{type(error).__name__}: {error}"
-    for name in hidden:
-        del sys.modules[name]
     # NVFlare does it in every process of a job; its walk through all modules is then done already.
     inspect.stack()
     gc.collect()
@@ -96,10 +96,26 @@ def preload(names: Iterable[str]) -> dict[str, str]:
     return failures
 
 
-def check_forkable(channel: int) -> None:
+@contextmanager
+def _hidden(names: set[str]) -> Iterator[None]:
+    """Has imports find no module of these names, but for what is loaded already."""
+    hidden = names - sys.modules.keys()
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python hides one from imports
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+def check_forkable(ours: Collection[int]) -> None:
     """Makes sure that forking is safe and passes nothing on: one thread, no open file but ours.
 
     gRPC, once in use, has threads and descriptors of its own and does not survive a fork.
+
+    Args:
+        ours: The descriptors that may be open beside stdin, stdout and stderr.
 
     Raises:
         FederationDidNotStart: An import left more.
@@ -108,7 +124,7 @@ def check_forkable(channel: int) -> None:
     # Listing the folder takes a descriptor itself.
     listed = [int(name) for name in os.listdir("/proc/self/fd")]
     files = [number for number in listed if os.path.exists(f"/proc/self/fd/{number}")]
-    beyond = sorted(set(files) - {0, 1, 2, channel})
+    beyond = sorted(set(files) - {0, 1, 2, *ours})
     if threads != 1 or beyond:
         opened = ", ".join(os.readlink(f"/proc/self/fd/{number}") for number in beyond)
         raise FederationDidNotStart(

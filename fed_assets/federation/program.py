@@ -27,6 +27,7 @@ class Program:
         environment: What it finds in its environment beside `BARE_ENVIRONMENT`.
         job_module: NVFlare's module that its jobs run; empty if it may ask for none.
         answers: Whether its stdout, too, is the socket that it is given as its stdin.
+        early: Whether it and its jobs need none of what the template loads last, see `template`.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     job_module: str = ""
     answers: bool = False
+    early: bool = False
 
     def full_environment(self) -> dict[str, str]:
         """Returns all that the process finds in its environment."""

@@ -59,6 +59,7 @@ class Site:
             temporary=str(Path(self.workspace).parent.parent / TEMPORARY),
             console=str(self.console),
             job_module=self.job_module,
+            early=self.name == SERVER,  # it averages, and learns nothing itself
         )
 
     @property

@@ -1,9 +1,11 @@
 """The process that all others are forked from: modules loaded, nothing known.
 
 `python -m fed_assets.federation.template MAILBOX PARENT` inherits its one channel, whose first
-message names the modules to load. It holds no data, key or certificate, and no host-level process
-forks at a hospital's request: it forks one supervisor per site at the orchestrator's, and each
-forks for its own site alone.
+message, `{"preload": NAMES, "then": NAMES}`, names the modules to load. Between two of the second
+kind it looks at its mailbox, and starts a program there that is `early`; the first that is not
+waits until all are loaded, and with it what comes after it. It holds no data, key or certificate,
+and no host-level process forks at a hospital's request: it forks one supervisor per site at the
+orchestrator's, and each forks for its own site alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from fed_assets.federation.child import adopt_orphans, die_with_parent
@@ -42,66 +45,90 @@ def main() -> None:
     if first is None:
         return
     preload(first["preload"])
-    check_forkable(mailbox.fileno())
-    _serve(mailbox)
+    _Template(mailbox, first["then"]).serve()
 
 
-def _serve(mailbox: socket.socket) -> NoReturn:
+class _Template:
     """Passes each request on to its site's supervisor, until the mailbox is closed.
 
     Many may write to the mailbox, and nobody hears from it: answers come over lifelines.
+
+    Args:
+        mailbox: Where requests come from.
+        unloaded: Names of the modules that early programs need not wait for.
     """
-    supervisors: dict[str, tuple[int, socket.socket]] = {}
-    happenings = Happenings()
-    happenings.watch(mailbox)
-    for event in happenings:
+
+    def __init__(self, mailbox: socket.socket, unloaded: Iterable[str]) -> None:
+        self._unloaded = deque(unloaded)
+        self._supervisors: dict[str, tuple[int, socket.socket]] = {}
+        self._happenings = Happenings()
+        self._happenings.watch(mailbox)
+
+    def serve(self) -> NoReturn:
+        """Loads what is left to load, and does what the mailbox asks for, until it is closed."""
+        while self._unloaded:
+            for event in self._happenings.so_far():
+                self._heed(event)
+            self._load_next()
+        for event in self._happenings:
+            self._heed(event)
+        raise AssertionError("happenings never end")
+
+    def _load_next(self) -> None:
+        if self._unloaded:
+            preload([self._unloaded.popleft()])
+
+    def _heed(self, event: Asked | Closed | Ended) -> None:
         match event:
             case Asked(_, {"site": name, **request}, descriptors):
-                if name not in supervisors:
-                    others = [channel for _, channel in supervisors.values()]
-                    supervisors[name] = _fork_supervisor(name, happenings, others, descriptors)
-                tell(supervisors[name][1], request, descriptors)
+                while self._unloaded and not request["run"]["early"]:
+                    self._load_next()
+                if name not in self._supervisors:
+                    self._supervisors[name] = self._fork_supervisor(name, descriptors)
+                tell(self._supervisors[name][1], request, descriptors)
                 for descriptor in descriptors:
                     os.close(descriptor)
             case Ended(ended, _):
-                for name, (pid, channel) in list(supervisors.items()):
+                for name, (pid, channel) in list(self._supervisors.items()):
                     if pid == ended:
-                        del supervisors[name]
+                        del self._supervisors[name]
                         channel.close()
             case Closed():
-                break
-    # Each supervisor takes its site's processes with it; they are ours then, to wait for.
-    for pid, _ in supervisors.values():
-        os.kill(pid, signal.SIGKILL)
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            sys.exit(0)
+                self._end()
 
+    def _fork_supervisor(self, name: str, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
+        """Returns a new supervisor's process id, and our end of its mailbox.
 
-def _fork_supervisor(
-    name: str,
-    happenings: Happenings,
-    others: Iterable[socket.socket],
-    descriptors: Iterable[int],
-) -> tuple[int, socket.socket]:
-    """Returns a new supervisor's process id, and our end of its mailbox.
+        Others' mailboxes, and the descriptors of a request in hand, are not the supervisor's.
+        """
+        others = [channel for _, channel in self._supervisors.values()]
+        known = self._happenings.descriptors() | {each.fileno() for each in others}
+        check_forkable({*known, *descriptors})
+        template = os.getpid()
+        ours, theirs = channel_pair()
+        pid = os.fork()
+        if pid == 0:
+            self._happenings.close()
+            for channel in (ours, *others):
+                channel.close()
+            for descriptor in descriptors:
+                os.close(descriptor)
+            supervise(name, theirs, template)
+        theirs.close()
+        return pid, ours
 
-    Others' mailboxes, and the descriptors of a request in hand, are not the supervisor's.
-    """
-    template = os.getpid()
-    ours, theirs = channel_pair()
-    pid = os.fork()
-    if pid == 0:
-        happenings.close()
-        for channel in (ours, *others):
-            channel.close()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        supervise(name, theirs, template)
-    theirs.close()
-    return pid, ours
+    def _end(self) -> NoReturn:
+        """Ends with all supervisors.
+
+        Each takes its site's processes with it; they are ours then, to wait for.
+        """
+        for pid, _ in self._supervisors.values():
+            os.kill(pid, signal.SIGKILL)
+        while True:
+            try:
+                os.wait()
+            except ChildProcessError:
+                sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from fed_assets.federation.history import HISTORY_FILE
 from fed_assets.federation.job import write_job
 from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.preload import modules_of
+from fed_assets.federation.preload import FEDERATION_MODULES, modules_of
 from fed_assets.federation.processes import running
 from fed_assets.federation.progress import Progress
 from fed_assets.federation.provision import provision
@@ -84,7 +84,7 @@ def main() -> None:
     plan = FederationPlan.read(Path(sys.argv[1]))
     progress = Progress(plan, tell)
     kits = provision(plan)
-    origin = open_origin(modules_of(plan), Path(plan.folder))
+    origin = open_origin(FEDERATION_MODULES, Path(plan.folder), then=modules_of(plan))
     with closing(origin), running(kits, timeout_seconds=60, origin=origin) as federation:
         admin = Admin(kits, Path(plan.folder) / HISTORY_FILE)
         try:

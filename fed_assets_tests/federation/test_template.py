@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from fed_assets.errors import JobFailed
+from fed_assets.errors import JobFailed, ProcessNotStarted
+from fed_assets.federation.origin import open_origin
+from fed_assets.federation.preload import FEDERATION_MODULES
+from fed_assets.federation.processes import running
+from fed_assets.federation.provision import provision
 from fed_assets_tests.federation.conftest import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -139,6 +144,24 @@ def test_a_killed_template_ends_the_run_and_everything_in_it(working):
     assert session.failure.seen == "signal 9"
 
 
+def test_the_server_listens_while_the_hospitals_modules_load_and_no_hospital_runs_before(
+    tmp_path, write_plan
+):
+    kits = provision(write_plan(tmp_path))
+    gate = "fed_assets_tests.federation.gates.first"
+    origin = open_origin(FEDERATION_MODULES, tmp_path, then=[gate])
+    with (
+        closing(origin),
+        running(kits, timeout_seconds=30, origin=origin) as federation,
+    ):
+        assert federation.ended() == {}
+        for name in kits.hospitals:
+            with pytest.raises(ProcessNotStarted):
+                federation.processes[name].pid(0.5)
+        (tmp_path / "first").touch()
+        assert all(federation.processes[name].pid(20) > 0 for name in kits.hospitals)
+
+
 def python(code):
     """Runs a program, and returns what it printed."""
     ran = subprocess.run(
@@ -154,7 +177,7 @@ from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.preload import check_forkable
 {before}
 try:
-    check_forkable(0)
+    check_forkable(())
     print("forkable")
 except FederationDidNotStart as error:
     print(error.seen)
@@ -191,11 +214,20 @@ def test_what_preloading_hides_can_be_imported_afterwards():
 import sys
 from fed_assets.federation.preload import preload
 preload(["monai.handlers.mlflow_handler"])
-before = "matplotlib" in sys.modules or "mlflow" in sys.modules
-import matplotlib
-print(before, matplotlib.__name__)
+before = {"matplotlib", "mlflow", "scipy.signal", "sklearn"} & sys.modules.keys()
+import matplotlib, scipy.signal
+print(before, matplotlib.__name__, scipy.signal.__name__)
 """
-    assert python(code) == "False matplotlib"
+    assert python(code) == "set() matplotlib scipy.signal"
+
+
+def test_what_a_hospitals_work_needs_is_hidden_from_monai_alone():
+    code = """
+import sys
+from fed_assets.federation.preload import preload
+print(preload(["sklearn.metrics", "monai.bundle.config_parser"]), "sklearn" in sys.modules)
+"""
+    assert python(code) == "{} True"
 
 
 def test_without_the_kernels_help_a_process_ends_soon_after_its_parent():

@@ -25,7 +25,7 @@ from fed_assets.federation import warm
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.preload import modules_of
+from fed_assets.federation.preload import FEDERATION_MODULES, modules_of
 from fed_assets.federation.results import FederationResult
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.home import Home
@@ -110,7 +110,7 @@ def door(
     home = Home(root / "home").prepare()
     home.temporary.mkdir()
     plan = write_plan(root, hospitals=3, quorum=1)
-    origin = open_origin([*modules_of(plan), SESSION], home.temporary)
+    origin = open_origin([*FEDERATION_MODULES, *modules_of(plan), SESSION], home.temporary)
     opened = Door(home, plan, origin)
     yield opened
     warm.take_down(opened.folder)

@@ -1,0 +1,5 @@
+"""A module that is loaded when there is a file `first`."""
+
+from fed_assets_tests.federation.gates import wait
+
+wait("first")
