@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 REFERENCE = "weights_reference"
 # In NVFlare's context of a task: its weights, for as long as the update needs them.
 _OF_TASK = "fed_assets_weights"
-PART_BYTES = 1 << 20
+# Larger parts save time, smaller ones memory.
+PART_BYTES = 1 << 22
 # How long one part may take before it is asked for again, as after a connection was cut.
 PART_SECONDS = 10.0
 

@@ -92,6 +92,9 @@ def _links(transport: str) -> dict[str, Any]:
         # the others asks ten times a second: by default that is some 1,200 threads in a minute.
         "streaming_retry_timeout": 10.0,
         "streaming_retry_wait": 1.0,
+        # Both ends hold a whole such piece for each message under way, and for some that are over.
+        # Half the default still takes a message of a small model in one piece.
+        "streaming_chunk_size": 524_288,
         "allow_adhoc_conns": False,
         "internal": {
             "scheme": "tcp",
