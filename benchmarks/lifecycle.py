@@ -82,6 +82,7 @@ def measure(
         "rounds": report["rounds"],
         "seconds": round(usage.seconds, 1),
         "cpu_seconds": round(usage.cpu_seconds, 1),
+        "stolen_cpu_seconds": usage.stolen_cpu_seconds,
         "peak_memory_gb": round(usage.peak.memory_bytes / 1e9, 2),
         "peak_processes": usage.peak.processes,
         "steps": steps,

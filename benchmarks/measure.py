@@ -52,6 +52,7 @@ class Usage:
         seconds: Until its first process had ended.
         cpu_seconds: Of it and all that it started.
         machine_cpu_seconds: Of the whole machine in that time.
+        stolen_cpu_seconds: What the machine's own host gave to other machines in that time.
         peak: None where memory was not looked at, which itself takes CPU.
         left_behind: Names of processes that it had not ended some seconds after its own end.
         load_before: The machine's load average over a minute, before.
@@ -62,6 +63,7 @@ class Usage:
     seconds: float
     cpu_seconds: float
     machine_cpu_seconds: float
+    stolen_cpu_seconds: float
     peak: Peak | None
     left_behind: tuple[str, ...]
     load_before: float
@@ -90,7 +92,8 @@ def run_measured(
     before = psutil.Process().children()
     peak = Peak() if sample_seconds else None
     load_before = os.getloadavg()[0]
-    machine, children = machine_cpu_seconds(), _children_cpu_seconds()
+    machine, stolen = machine_cpu_seconds(), stolen_cpu_seconds()
+    children = _children_cpu_seconds()
     spawned_at = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -117,6 +120,7 @@ def run_measured(
         seconds=round(seconds, 3),
         cpu_seconds=round(_children_cpu_seconds() - children, 2),
         machine_cpu_seconds=round(machine_cpu_seconds() - machine, 2),
+        stolen_cpu_seconds=round(stolen_cpu_seconds() - stolen, 2),
         peak=peak,
         left_behind=left_behind,
         load_before=round(load_before, 2),
@@ -188,6 +192,11 @@ def machine_cpu_seconds() -> float:
     """Returns the CPU seconds that the machine has spent on anything."""
     spent = psutil.cpu_times()
     return spent.user + spent.nice + spent.system + spent.irq + spent.softirq
+
+
+def stolen_cpu_seconds() -> float:
+    """Returns the CPU seconds that other machines on this one's host were given in its place."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))  # Linux's alone
 
 
 def _children_cpu_seconds() -> float:

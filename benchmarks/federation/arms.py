@@ -175,6 +175,7 @@ def of_usage(usage: Usage) -> dict[str, Any]:
         "process_seconds": usage.seconds,
         "cpu_seconds": usage.cpu_seconds,
         "machine_cpu_seconds": usage.machine_cpu_seconds,
+        "stolen_cpu_seconds": usage.stolen_cpu_seconds,
         "peak_memory_gb": round(usage.peak.memory_bytes / 1e9, 2) if usage.peak else None,
         "processes": usage.peak.processes if usage.peak else None,
         "left_behind": list(usage.left_behind),

@@ -29,7 +29,8 @@ def machine() -> dict[str, Any]:
         "allocator_of_every_arm": {
             name: value for name, value in ENVIRONMENT.items() if name.startswith("MALLOC_")
         },
-        "cpu_seconds": "of the process tree; machine_cpu_seconds: of all that ran meanwhile",
+        "cpu_seconds": "of the process tree; machine_cpu_seconds: of all that ran meanwhile; "
+        "stolen_cpu_seconds: what the host gave to other machines",
         "memory": "proportional set size, summed over the process tree",
     }
 
