@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, InitResourceContext
 
 from fed_assets.errors import StorageError
 
@@ -59,6 +60,10 @@ class Tracking(ConfigurableResource[Any]):
     """MLflow on a sqlite file of the home; nothing is sent anywhere."""
 
     folder: str
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Loads MLflow while the run's first steps wait for hospitals: it takes some seconds."""
+        threading.Thread(target=_load_mlflow, name="mlflow", daemon=True).start()
 
     @property
     def uri(self) -> str:
@@ -206,6 +211,12 @@ def _forget(client: MlflowClient, experiment: str, run_id: str) -> None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _load_mlflow() -> None:
+    with contextlib.suppress(ImportError):  # the step that needs it says so
+        with _quiet_mlflow():
+            import mlflow.pyfunc  # noqa: F401
 
 
 @contextlib.contextmanager
