@@ -122,6 +122,7 @@ def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> No
             met,
         ]
     assert told == {}
+    assert f"took {measured['largest_training']['peak_memory_gb']:g} GB at its peak" in README
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
