@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 # What one hospital's round may take of a card: CUDA's own context, the network and its gradients
@@ -64,26 +65,35 @@ def place(folder: Path, places: int, should_stop: Callable[[], bool]) -> Iterato
     """Waits for one of some places, and holds it; the kernel frees those of processes that die.
 
     Args:
-        folder: Holds a file per place.
+        folder: Holds a file for each place that is held.
         places: How many there are.
         should_stop: Asked while waiting.
     """
-    files = [
-        os.open(folder / f"place_{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        for number in range(places)
-    ]
+    paths = [folder / f"place_{number}.lock" for number in range(places)]
+    while not (held := next(filter(None, map(_taken, paths)), None)) and not should_stop():
+        time.sleep(LOOK_SECONDS)
     try:
-        while not any(_taken(file) for file in files) and not should_stop():
-            time.sleep(LOOK_SECONDS)
         yield
     finally:
-        for file in files:
-            os.close(file)
+        if held:
+            held.path.unlink(missing_ok=True)
+            os.close(held.file)
 
 
-def _taken(file: int) -> bool:
+@dataclass(frozen=True)
+class _Held:
+    path: Path
+    file: int
+
+
+def _taken(path: Path) -> _Held | None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        # Whoever held it removes it: a lock on what is no longer there keeps nobody out.
+        if os.fstat(file).st_ino == path.stat().st_ino:
+            return _Held(path, file)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(file)
+    return None

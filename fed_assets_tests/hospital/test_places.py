@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -52,6 +53,12 @@ def most_at_once(processes):
 @pytest.mark.parametrize("places", [1, 2, 3])
 def test_no_more_hospitals_train_at_once_than_there_are_places(tmp_path, places):
     assert most_at_once([hold(tmp_path, places, 1.0) for _ in range(3)]) == places
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_short_turns_never_overlap_where_there_is_one_place(tmp_path):
+    holders = [hold(tmp_path, 1, 0.01) for _ in range(8)]
+    assert most_at_once(holders) == 1
 
 
 def test_a_killed_hospital_gives_its_place_back(tmp_path):
@@ -86,8 +93,14 @@ def test_without_a_card_as_many_learn_at_once_as_there_are_cores(tmp_path, monke
     if torch.cuda.is_available():
         pytest.skip("there is a card")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with place_to_learn(60):
-        assert len(list(tmp_path.iterdir())) == cores()
+    with ExitStack() as learning:
+        for number in range(cores()):
+            assert len(list(tmp_path.iterdir())) == number
+            learning.enter_context(place_to_learn(60))
+        began = time.monotonic()
+        with place_to_learn(1 / PATIENCE):
+            assert time.monotonic() - began >= 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hospitals_that_are_frozen_with_a_place_do_not_hold_the_others_for_ever(
