@@ -24,6 +24,8 @@ from fed_assets.federation.program import BARE_ENVIRONMENT, Program
 _ROOM = "-" * 160
 # Its end of the mailbox closes shortly before it can be waited for.
 END_SECONDS = 1.0
+# A template that still loads modules looks at its mailbox between two of them.
+MODULE_SECONDS = 5.0
 
 
 def start_template(preload: Iterable[str], temporary: Path, *, then: Iterable[str] = ()) -> Forked:
@@ -106,7 +108,7 @@ class Forked:
         self._mailbox.close()
         if self._template is not None:
             try:
-                self._template.wait(END_SECONDS)
+                self._template.wait(MODULE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._template.kill()
                 self._template.wait()
