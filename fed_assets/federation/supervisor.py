@@ -37,9 +37,6 @@ def supervise(name: str, mailbox: socket.socket, template: int) -> NoReturn:
     and may say `{"signal": number}`. When the starter closes it, the process is killed with its
     jobs; it is closed here when nothing of them is left.
 
-    When the mailbox is closed another supervisor has taken over, and this one ends with the last of
-    its processes.
-
     Args:
         name: The site's.
         mailbox: What the template passes on.
@@ -76,7 +73,6 @@ class _Supervisor:
         self._happenings = Happenings()
         self._happenings.watch(mailbox)
         self._processes: dict[int, _Process] = {}
-        self._replaced = False
 
     def run(self) -> NoReturn:
         for event in self._happenings:
@@ -89,16 +85,12 @@ class _Supervisor:
                     self._obey(channel, message)
                 case Ended(pid, code):
                     self._note_end(pid, code)
-                case Closed(channel) if channel is self._mailbox:
-                    self._replaced = True
                 case Closed(channel):
                     for pid, process in self._processes.items():
                         if channel is process.lifeline:
                             self._kill(pid)
                         if channel is process.link:
                             self._kill_jobs(process)
-            if self._replaced and not self._processes:
-                os._exit(0)
         raise AssertionError("happenings never end")
 
     def _start(self, program: Program, lifeline: socket.socket, channel: int | None = None) -> None:

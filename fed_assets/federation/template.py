@@ -5,8 +5,7 @@ message, `{"preload": NAMES, "then": NAMES}`, names the modules to load. Between
 kind it looks at its mailbox, and starts a program there that is `early`; the first that is not
 waits until all are loaded, and with it what comes after it. It holds no data, key or certificate,
 and no host-level process forks at a hospital's request: it forks one supervisor per site at the
-orchestrator's, and each forks for its own site alone. One that was forked before all was loaded is
-replaced as soon as its site needs the rest.
+orchestrator's, and each forks for its own site alone.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from fed_assets.federation.child import adopt_orphans, die_with_parent
@@ -50,15 +48,6 @@ def main() -> None:
     _Template(mailbox, first["then"]).serve()
 
 
-@dataclass(frozen=True)
-class _Supervisor:
-    """One that was forked, our end of its mailbox, and whether it has all modules."""
-
-    pid: int
-    mailbox: socket.socket
-    complete: bool
-
-
 class _Template:
     """Passes each request on to its site's supervisor, until the mailbox is closed.
 
@@ -71,8 +60,7 @@ class _Template:
 
     def __init__(self, mailbox: socket.socket, unloaded: Iterable[str]) -> None:
         self._unloaded = deque(unloaded)
-        self._supervisors: dict[str, _Supervisor] = {}
-        self._replaced: set[int] = set()
+        self._supervisors: dict[str, tuple[int, socket.socket]] = {}
         self._happenings = Happenings()
         self._happenings.watch(mailbox)
 
@@ -93,35 +81,27 @@ class _Template:
     def _heed(self, event: Asked | Closed | Ended) -> None:
         match event:
             case Asked(_, {"site": name, **request}, descriptors):
-                early = request["run"]["early"]
-                while self._unloaded and not early:
+                while self._unloaded and not request["run"]["early"]:
                     self._load_next()
-                known = self._supervisors.get(name)
-                if known is not None and not (known.complete or early):
-                    self._forget(name)
-                    self._replaced.add(known.pid)
                 if name not in self._supervisors:
                     self._supervisors[name] = self._fork_supervisor(name, descriptors)
-                tell(self._supervisors[name].mailbox, request, descriptors)
+                tell(self._supervisors[name][1], request, descriptors)
                 for descriptor in descriptors:
                     os.close(descriptor)
-            case Ended(pid, _):
-                self._replaced.discard(pid)
-                for name in [name for name, each in self._supervisors.items() if each.pid == pid]:
-                    self._forget(name)
+            case Ended(ended, _):
+                for name, (pid, channel) in list(self._supervisors.items()):
+                    if pid == ended:
+                        del self._supervisors[name]
+                        channel.close()
             case Closed():
                 self._end()
 
-    def _forget(self, name: str) -> None:
-        """Asks no more of a site's supervisor, which ends with the last that it has started."""
-        self._supervisors.pop(name).mailbox.close()
-
-    def _fork_supervisor(self, name: str, descriptors: Sequence[int]) -> _Supervisor:
-        """Returns a new supervisor.
+    def _fork_supervisor(self, name: str, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
+        """Returns a new supervisor's process id, and our end of its mailbox.
 
         Others' mailboxes, and the descriptors of a request in hand, are not the supervisor's.
         """
-        others = [each.mailbox for each in self._supervisors.values()]
+        others = [channel for _, channel in self._supervisors.values()]
         known = self._happenings.descriptors() | {each.fileno() for each in others}
         check_forkable({*known, *descriptors})
         template = os.getpid()
@@ -135,14 +115,14 @@ class _Template:
                 os.close(descriptor)
             supervise(name, theirs, template)
         theirs.close()
-        return _Supervisor(pid, ours, complete=not self._unloaded)
+        return pid, ours
 
     def _end(self) -> NoReturn:
         """Ends with all supervisors.
 
         Each takes its site's processes with it; they are ours then, to wait for.
         """
-        for pid in (*self._replaced, *(each.pid for each in self._supervisors.values())):
+        for pid, _ in self._supervisors.values():
             os.kill(pid, signal.SIGKILL)
         while True:
             try:

@@ -26,10 +26,10 @@ from fed_assets.sandboxes.sandbox import Sandbox
 # Does neutral work on open data: the initial weights, the common test set.
 COORDINATOR = "coordinator"
 # Beside what a federation needs: what workers and the federation's session import.
-# These tasks need no more than these modules, and do not wait for the template to load the rest.
-EARLY_TASKS = {"prepare_images", "contact_sheet", "clear_away"}
-EARLY_MODULES = (WORKER, "fed_assets.hospital.images", "fed_assets.hospital.contact_sheet")
 PRELOADED = (
+    WORKER,
+    "fed_assets.hospital.images",
+    "fed_assets.hospital.contact_sheet",
     "fed_assets.hospital.validation",
     "fed_assets.hospital.evaluation",
     "fed_assets.hospital.executor",
@@ -99,7 +99,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 temporary = Home(Path(self.home_folder)).temporary
                 temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
                 names = [*PRELOADED, *FEDERATION_MODULES, *learning_modules(self.network)]
-                self._opened.append(open_origin(EARLY_MODULES, temporary, then=names))
+                self._opened.append(open_origin(names, temporary))
             return self._opened[-1]
 
     def store(self, hospital: str, sandbox: Sandbox) -> Path:
@@ -131,8 +131,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def _ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
-        early = task in EARLY_TASKS
-        with contextlib.closing(self.worker(sandbox, hospital, early=early)) as worker:
+        with contextlib.closing(self.worker(sandbox, hospital)) as worker:
             return worker.ask(
                 task,
                 hospital=hospital,
@@ -140,13 +139,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 timeout_seconds=self.task_timeout_seconds,
             )
 
-    def worker(self, sandbox: Sandbox, hospital: str, *, early: bool = False) -> WorkerProcess:
+    def worker(self, sandbox: Sandbox, hospital: str) -> WorkerProcess:
         """Returns a process for a task of a hospital; close it after.
-
-        Args:
-            sandbox: whose controls hold.
-            hospital: whose task it is.
-            early: whether it needs no more than `EARLY_MODULES`.
 
         Raises:
             StorageError: the hospital's store cannot be written.
@@ -160,5 +154,4 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
         }
-        store = self.store(site, sandbox)
-        return WorkerProcess(self.origin(), site, identity, store=store, early=early)
+        return WorkerProcess(self.origin(), site, identity, store=self.store(site, sandbox))

@@ -34,7 +34,6 @@ class WorkerProcess:
         site: the hospital whose process it is, or who acts for all.
         identity: the first line that it is sent, see `hospital.worker.Identity`.
         store: absolute path of the store that it lives in.
-        early: whether it needs none of what the template loads last.
 
     Raises:
         StorageError: the store cannot be written.
@@ -42,13 +41,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self,
-        origin: Origin,
-        site: str,
-        identity: Mapping[str, Any],
-        *,
-        store: Path,
-        early: bool = False,
+        self, origin: Origin, site: str, identity: Mapping[str, Any], *, store: Path
     ) -> None:
         self._origin = origin
         self._lock = threading.Lock()
@@ -64,7 +57,6 @@ class WorkerProcess:
             temporary=str(store / "tmp"),
             console=str(store / LOG_FILE),
             answers=True,
-            early=early,
         )
         self._channel, theirs = socket.socketpair()
         with theirs:

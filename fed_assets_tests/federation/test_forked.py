@@ -6,7 +6,6 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from fed_assets.errors import ProcessNotStarted
@@ -106,39 +105,3 @@ def test_whoever_waits_for_modules_hears_of_the_templates_end(start, brief, tmp_
     assert early.gone(5)
     assert early.ended() == -signal.SIGKILL
     assert origin.broken() == "exit code 3"
-
-
-def supervisor_of(process):
-    return psutil.Process(process.pid(20)).parent()
-
-
-def test_a_supervisor_from_before_the_last_module_is_replaced_and_ends_with_its_last_process(
-    start, brief, tmp_path
-):
-    origin = start("first")
-    lasting = replace(brief, title=LASTING, module=LASTING)
-    early = origin.start("site", replace(lasting, early=True))
-    before = supervisor_of(early)
-    late = origin.start("site", lasting)
-    (tmp_path / "first").touch()
-    after = supervisor_of(late)
-    assert after != before
-    assert supervisor_of(origin.start("site", replace(lasting, early=True))) == after
-    assert before.is_running()
-    assert early.ended() is None
-    early.end()
-    assert early.gone(5)
-    before.wait(5)
-    assert not before.is_running()
-
-
-def test_a_replaced_supervisor_ends_with_its_template_too(start, brief, tmp_path):
-    origin = start("first")
-    lasting = replace(brief, title=LASTING, module=LASTING)
-    early = origin.start("site", replace(lasting, early=True))
-    before = supervisor_of(early)
-    (tmp_path / "first").touch()
-    origin.start("site", lasting).pid(20)
-    origin.close()
-    assert not before.is_running()
-    assert early.ended() is not None
