@@ -214,9 +214,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _load_mlflow() -> None:
-    with contextlib.suppress(ImportError):  # the step that needs it says so
-        with _quiet_mlflow():
-            import mlflow.pyfunc  # noqa: F401
+    with contextlib.suppress(ImportError), _quiet_mlflow():  # the step that needs it says so
+        import mlflow.pyfunc  # noqa: F401
 
 
 @contextlib.contextmanager
