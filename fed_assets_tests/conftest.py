@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 PROJECT = Path(__file__).parent.parent
+# To be imported is to wait for a test, which is not the one that looks for doctests.
+collect_ignore = ["federation/gates"]
 # Importing the definitions prepares a home, and it shall not be the developer's own.
 os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / "home")
 
