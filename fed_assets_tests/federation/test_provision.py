@@ -68,8 +68,11 @@ def test_preinstalled_code_is_all_that_sites_build(provisioned):
         assert set(resources["class_allow_list"]) <= {
             "fed_assets.federation.controller.RoundController",
             "fed_assets.federation.launcher.",
+            "fed_assets.federation.carried.FetchWeights",
+            "fed_assets.federation.carried.OfferWeights",
             plan.executor,
         }
+    assert "carried" not in str(local(kits.server, "resources")["class_allow_list"])
 
 
 def test_a_second_federation_in_the_same_folder_is_refused(provisioned):
