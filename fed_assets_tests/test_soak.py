@@ -147,7 +147,7 @@ def nothing_is_left(folder: Path, ports: set[int], *kept: str) -> None:
     assert [*(folder / "temporary").iterdir()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "until", "at_work", "open_ports"),
     [
@@ -174,7 +174,7 @@ def test_a_soak_that_is_stopped_in_the_middle_leaves_nothing_and_says_so(
         nothing_is_left(tmp_path, ports)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_soak_that_breaks_off_leaves_nothing_but_its_log(tmp_path: Path) -> None:
     with soaking(tmp_path, "warm/minimal/federation/sites") as soak:
         running = processes(Home(tmp_path))
