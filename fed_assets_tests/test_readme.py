@@ -125,5 +125,13 @@ def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> No
     assert f"took {measured['largest_training']['peak_memory_gb']:g} GB at its peak" in README
 
 
+def test_the_soak_in_the_readme_is_the_measured_one() -> None:
+    soak = json.loads((PROJECT / "benchmarks/results/soak.json").read_text())
+    assert soak["wrong"] == []
+    assert f"{len(soak['runs'])} lifecycles in a row" in README
+    assert f"with {soak['kills']} processes killed" in README
+    assert f"grew by {soak['warm_own_memory_bytes_per_job'] / 1e6:.2f} MB a job" in README
+
+
 def test_nothing_is_left_to_be_filled_in() -> None:
     assert not re.search(r"@[A-Z]{3,}@|TODO|FIXME", README)
