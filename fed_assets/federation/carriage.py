@@ -97,6 +97,7 @@ class Carriage:
             return arrays
         # Where the file is, the hospital does not say: with itself, and nowhere else.
         source, path = job_cell(hospital, self.job_id), self.folder / f"{hospital}.safetensors"
+        path.unlink(missing_ok=True)  # of a round that was closed as it began to come
         fetch(self.cell, source, answer.meta[REFERENCE], path)
         give_back_memory()  # what the parts went through, before the next hospital's come
         return ParkedWeights(path)

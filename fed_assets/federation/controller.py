@@ -133,7 +133,7 @@ class RoundController(Controller):  # type: ignore[misc]
         answers: dict[str, Update | str] = {}
         unwritten: list[StorageError] = []
         taken: set[str] = set()
-        judged: dict[str, bool] = {}
+        judging: set[str] = set()
         answered = threading.Event()
 
         def give(client_task: Any, fl_ctx: Any) -> None:
@@ -143,7 +143,7 @@ class RoundController(Controller):  # type: ignore[misc]
             # A thread of our own: NVFlare waits with all other hospitals until this returns, and
             # one that is frozen while it sends its weights must not hold them up.
             arguments = (client_task.client.name, client_task.result)
-            judged[client_task.client.name] = False
+            judging.add(client_task.client.name)
             threading.Thread(target=judge, args=arguments, daemon=True).start()
             client_task.result = None  # NVFlare would keep it, weights and all, until the next one
 
@@ -158,8 +158,9 @@ class RoundController(Controller):  # type: ignore[misc]
                 )
             except StorageError as error:
                 unwritten.append(error)
-            judged[hospital] = True
-            answered.set()
+            finally:
+                judging.discard(hospital)
+                answered.set()
 
         connected = {client.name for client in self._engine.get_clients()}
         standing = Standing(
@@ -189,8 +190,11 @@ class RoundController(Controller):  # type: ignore[misc]
             while standing.awaited() and not abort_signal.triggered and not unwritten:
                 answered.wait(LOOK_SECONDS)
                 answered.clear()
-                # NVFlare closes the task when all have replied, which may not be judged yet.
-                closed = task.completion_status if all(judged.copy().values()) else None
+                # NVFlare closes the task when all have replied, which may not be judged yet. Read
+                # in this order: who replied before it was closed is being judged, or has an answer.
+                closed = task.completion_status
+                if judging:
+                    closed = None
                 # Copies: a late answer must not change the round under our hands.
                 standing = replace(
                     standing,

@@ -44,8 +44,8 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
     """Replaces every site's `local/` folder: NVFlare's defaults share folders and send logs.
 
     Jobs may build the controller, the plan's executor, the filters that carry large weights and the
-    launchers, and nothing else. A job
-    that brings code runs where the plan's `job_code` is `submitted` alone.
+    launchers, and nothing else. A job that brings code runs where the plan's `job_code` is
+    `submitted` alone.
     """
     common = {
         "authorization": _authorization(plan.job_code),
