@@ -13,6 +13,7 @@ import psutil
 
 from fed_assets.errors import TimeLimitPassed
 from fed_assets.federation import warm
+from fed_assets.federation.child import end_child
 from fed_assets.resources.home import Home
 from fed_assets_tests.leftovers import called, processes
 
@@ -39,12 +40,7 @@ def started(
         yield process
     finally:
         if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_child(process, STOP_SECONDS)
 
 
 def end_all(home: Home, sandboxes: Iterable[str]) -> None:

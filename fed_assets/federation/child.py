@@ -9,13 +9,25 @@ import ctypes
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 WATCH_SECONDS = 0.5
+
+
+def end_child(process: subprocess.Popen[Any], seconds: float) -> None:
+    """Asks a process to end, kills it where it does not in that time, and waits for it."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def die_with_parent(parent: int) -> None:

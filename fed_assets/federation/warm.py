@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, TimeLimitPassed, error_from_record
+from fed_assets.federation.child import end_child
 from fed_assets.federation.control import CONTROL_SOCKET, END_SECONDS, ask, connect, hang_up, heard
 from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.outbox import written
@@ -101,7 +102,7 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
         try:
             _wait_until_up(process, on_event, log)
         except BaseException:
-            _end(process)
+            end_child(process, END_SECONDS)
             clear_half_done(place)
             raise
 
@@ -122,16 +123,6 @@ def _wait_until_up(
     raise FederationDidNotStart(
         "The warm federation did not come up", where=str(log), seen=f"exit code {process.wait()}"
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that has not come up, and waits for it."""
-    process.terminate()
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def take_down(folder: Path) -> bool:
