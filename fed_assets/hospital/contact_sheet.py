@@ -82,5 +82,5 @@ def _draw(dataset: Dataset, rows: list[int]) -> bytes:
         at = (_GAP + column * (_TILE + _GAP), banner + _GAP + line * (_TILE + _GAP))
         sheet.paste(tile.convert("RGB"), at)
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    sheet.save(buffer, "PNG")
     return buffer.getvalue()

@@ -22,7 +22,7 @@ from fed_assets.federation.results import FederationResult
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
 from fed_assets.resources.session_process import run_session
-from fed_assets.resources.wanted import require_wanted
+from fed_assets.resources.wanted import is_over, require_wanted
 
 
 class LocalFederation(ConfigurableResource[Any]):
@@ -32,7 +32,9 @@ class LocalFederation(ConfigurableResource[Any]):
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Signs the run in and ends those that died, before a step waits for a dead run's place."""
-        if context.instance is not None and context.run is not None:
+        if context.instance is None or context.run is None:
+            return
+        if not is_over(context.instance, context.run.run_id):
             bury_dead_runs(context.instance, Home(Path(self.home_folder)))
             sign_in(context.instance, context.run.run_id)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,37 +11,23 @@ from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResou
 from pydantic import PrivateAttr
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
-from fed_assets.federation.origin import Origin, open_origin
-from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.federation.origin import Origin
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import Home
+from fed_assets.resources.templates import Templates
 from fed_assets.resources.turns import take_turn
-from fed_assets.resources.wanted import require_wanted
-from fed_assets.resources.worker_process import WORKER, WorkerProcess
+from fed_assets.resources.wanted import is_over, require_wanted
+from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 from fed_assets.sandboxes.sandbox import Sandbox
 
 # Does neutral work on open data: the initial weights, the common test set.
 COORDINATOR = "coordinator"
-# Beside what a federation needs: what workers and the federation's session import.
-PRELOADED = (
-    WORKER,
-    "fed_assets.hospital.images",
-    "fed_assets.hospital.contact_sheet",
-    "fed_assets.hospital.validation",
-    "fed_assets.hospital.evaluation",
-    "fed_assets.hospital.executor",
-    "great_expectations",
-    "sklearn.metrics",
-    "fed_assets.resources.session_child",
-    "nvflare.fuel.flare_api.flare_api",
-    "nvflare.lighter.provisioner",
-)
 
 
 class LocalHospitalRunner(ConfigurableResource[Any]):
-    """Runs hospitals' tasks in processes of this machine, forked from one template per run.
+    """Runs hospitals' tasks in processes of this machine, forked from the run's templates.
 
     Each task has a process. Under `process: own` it is that hospital's, with its images and no
     others; under `process: shared` it may act for all.
@@ -53,15 +38,21 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     network: str
     task_timeout_seconds: float = 1800
 
-    _opened: list[Origin] = PrivateAttr(default_factory=list)
+    _templates: Templates = PrivateAttr()
     _turns: list[IO[str]] = PrivateAttr(default_factory=list)
-    _opening: Any = PrivateAttr(default_factory=threading.Lock)
+
+    def model_post_init(self, context: Any) -> None:
+        """Knows its templates; none is opened yet."""
+        super().model_post_init(context)
+        self._templates = Templates(Home(Path(self.home_folder)).temporary, self.network)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Waits for the run's turn, then has the template load while the first steps start."""
+        """Waits for the run's turn, then has templates load while the first steps start."""
         if context.run is not None and context.instance is not None:
+            if is_over(context.instance, context.run.run_id):
+                return
             self._take_turn(context, context.run, context.instance)
-        self.origin()
+        self._templates.open()
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends what was started for the run, and its turn."""
@@ -70,9 +61,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             self._turns.pop().close()
 
     def close(self) -> None:
-        """Ends the template, and all that it forked."""
-        while self._opened:
-            self._opened.pop().close()
+        """Ends the templates, and all that was forked from them."""
+        self._templates.close()
 
     def _take_turn(
         self, context: InitResourceContext, run: DagsterRun, instance: DagsterInstance
@@ -93,14 +83,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         self._turns.append(take_turn(Home(Path(self.home_folder)), sandbox, on_wait))
 
     def origin(self) -> Origin:
-        """Returns what starts this run's processes; a new one, where the last has broken."""
-        with self._opening:
-            if not self._opened or self._opened[-1].broken():
-                temporary = Home(Path(self.home_folder)).temporary
-                temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
-                names = [*PRELOADED, *FEDERATION_MODULES, *learning_modules(self.network)]
-                self._opened.append(open_origin(names, temporary))
-            return self._opened[-1]
+        """Returns what starts the processes of this run's federation."""
+        return self._templates.for_federation()
 
     def store(self, hospital: str, sandbox: Sandbox) -> Path:
         """Returns a hospital's store in a sandbox."""
@@ -131,7 +115,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def _ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
-        with contextlib.closing(self.worker(sandbox, hospital)) as worker:
+        with contextlib.closing(self.worker(sandbox, hospital, task)) as worker:
             return worker.ask(
                 task,
                 hospital=hospital,
@@ -139,7 +123,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 timeout_seconds=self.task_timeout_seconds,
             )
 
-    def worker(self, sandbox: Sandbox, hospital: str) -> WorkerProcess:
+    def worker(self, sandbox: Sandbox, hospital: str, task: str) -> WorkerProcess:
         """Returns a process for a task of a hospital; close it after.
 
         Raises:
@@ -154,4 +138,5 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
         }
-        return WorkerProcess(self.origin(), site, identity, store=self.store(site, sandbox))
+        origin = self._templates.for_task(task)
+        return WorkerProcess(origin, site, identity, store=self.store(site, sandbox))

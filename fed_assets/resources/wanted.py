@@ -14,6 +14,16 @@ from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRu
 ASK_SECONDS = 1.0
 
 
+def is_over(instance: DagsterInstance, run_id: str) -> bool:
+    """Returns whether a run has ended.
+
+    `dagster job execute` sets all resources up a second time then, to show the run's outputs, of
+    which it shows none.
+    """
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
 def require_wanted(instance: DagsterInstance, run_id: str) -> Callable[[], None]:
     """Returns a function to call again and again, which ends a run that is to be canceled.
 

@@ -125,7 +125,7 @@ class WorkerProcess:
     def _origins_end(self) -> str:
         """Returns how the process that this one was forked from ended, if it did."""
         reason = self._origin.broken()
-        return f"the process that all others are forked from ended ({reason})" if reason else ""
+        return f"the process that it was forked from ended ({reason})" if reason else ""
 
     def _kill(self) -> None:
         stop([self._process], grace_seconds=CLOSE_SECONDS)

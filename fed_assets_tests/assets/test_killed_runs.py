@@ -39,9 +39,14 @@ def until_it_prepares_images(run: subprocess.Popen[str]) -> list[psutil.Process]
     return workers
 
 
-def kill(place: Place, run: subprocess.Popen[str], title: str) -> list[str]:
+def template_of(process: psutil.Process) -> psutil.Process:
+    """Returns which of its run's templates a process was forked from."""
+    (template,) = [each for each in process.parents() if TEMPLATE in called(each)]
+    return template
+
+
+def kill(place: Place, run: subprocess.Popen[str], victim: psutil.Process) -> list[str]:
     """Kills a process of a run; returns what the run told, once nothing of it is left."""
-    (victim,) = found(run, title)
     victim.kill()
     _, told = run.communicate(timeout=60)
     assert run.returncode == 1, told
@@ -54,14 +59,15 @@ def test_a_template_killed_in_mid_images_is_told_of_in_one_line(place: Place) ->
     run = place.start(*LIFECYCLE)
     (worker,) = until_it_prepares_images(run)
     worker.suspend()  # or its task could be done by then, and the next template take the others
-    line, log, *_ = kill(place, run, TEMPLATE)
-    assert "the process that all others are forked from ended (signal 9)" in line
+    line, log, *_ = kill(place, run, template_of(worker))
+    assert "the process that it was forked from ended (signal 9)" in line
     assert log.startswith("The run failed; its log is ")
 
 
 def test_a_template_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> None:
     run, _ = place.start_until_round(1, *LIFECYCLE)
-    line, log, *_ = kill(place, run, TEMPLATE)
+    (server,) = found(run, "supervisor server")
+    line, log, *_ = kill(place, run, template_of(server))
     assert line.startswith("minimal: The process that all others are forked from ended.")
     assert "Seen: signal 9." in line
     assert log.startswith("The run failed; its log is ")
@@ -69,7 +75,8 @@ def test_a_template_killed_in_mid_training_is_told_of_in_one_line(place: Place) 
 
 def test_a_run_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> None:
     run, folder = place.start_until_round(3, *RETRAIN)
-    line, log = kill(place, run, DAGSTERS_RUN)
+    (dagsters,) = found(run, DAGSTERS_RUN)
+    line, log = kill(place, run, dagsters)
     assert line.startswith(
         "minimal: The run's process ended (signal 9). To mend it: `--job retrain`"
     )

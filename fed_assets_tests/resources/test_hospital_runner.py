@@ -1,5 +1,6 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -8,7 +9,18 @@ from typing import Any
 
 import psutil
 import pytest
-from dagster import AssetExecutionContext, DagsterInstance, asset, materialize
+from dagster import (
+    AssetExecutionContext,
+    AssetSelection,
+    DagsterInstance,
+    Definitions,
+    JobDefinition,
+    asset,
+    define_asset_job,
+    execute_job,
+    materialize,
+    reconstructable,
+)
 
 from fed_assets.errors import DisclosureRefused, IdentityRefused, WorkerFailed
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
@@ -68,10 +80,12 @@ def test_the_process_started_for_a_hospital_is_that_hospital_under_own_and_all_u
     runner: LocalHospitalRunner,
 ) -> None:
     south: dict[str, Any] = {"hospital": "south", "arguments": QUICK, "timeout_seconds": 60}
-    with closing(runner.worker(MINIMAL, "north")) as shared:  # the positive control
+    with closing(
+        runner.worker(MINIMAL, "north", "prepare_images")
+    ) as shared:  # the positive control
         assert shared.ask("prepare_images", **south)["images"] == 48
     with (
-        closing(runner.worker(EYES_ON, "north")) as own,
+        closing(runner.worker(EYES_ON, "north", "prepare_images")) as own,
         pytest.raises(IdentityRefused, match=r"Seen: this process is north\."),
     ):
         own.ask("prepare_images", **south)
@@ -81,8 +95,8 @@ def test_processes_of_two_hospitals_descend_from_two_supervisors(
     runner: LocalHospitalRunner,
 ) -> None:
     with (
-        closing(runner.worker(EYES_ON, "north")) as north,
-        closing(runner.worker(EYES_ON, "south")) as south,
+        closing(runner.worker(EYES_ON, "north", "prepare_images")) as north,
+        closing(runner.worker(EYES_ON, "south", "prepare_images")) as south,
     ):
         above = [psutil.Process(each.pid).parent() for each in (north, south)]
         titles = [" ".join(each.cmdline()) for each in above if each]
@@ -140,7 +154,7 @@ def test_a_killed_template_is_followed_by_a_new_one(runner: LocalHospitalRunner)
 
 
 def test_a_killed_supervisor_is_followed_by_a_new_one(runner: LocalHospitalRunner) -> None:
-    with closing(runner.worker(EYES_ON, "north")) as worker:
+    with closing(runner.worker(EYES_ON, "north", "prepare_images")) as worker:
         supervisor = psutil.Process(worker.pid).parent()
         assert supervisor is not None
         supervisor.kill()
@@ -171,8 +185,38 @@ def test_all_that_was_started_ends_with_dagsters_run(tmp_path: Path) -> None:
             raise_on_error=False,
         )
     assert not result.success
-    assert len(during) == 2
+    assert len(during) == 3  # two templates, a supervisor
     assert not any(process.is_running() for process in during)
+
+
+def north_job() -> JobDefinition:
+    """Returns a job that asks the hospital north; its home is the test's."""
+
+    @asset
+    def images(hospitals: LocalHospitalRunner) -> int:
+        return int(hospitals.ask(MINIMAL, "north", "prepare_images", QUICK)["images"])
+
+    runner = LocalHospitalRunner(
+        home_folder=os.environ["FED_ASSETS_HOME"], hospitals=["north"], network=""
+    )
+    return Definitions(
+        [images],
+        jobs=[define_asset_job("north_job", AssetSelection.all())],
+        resources={"hospitals": runner},
+    ).resolve_job_def("north_job")
+
+
+def test_nothing_is_opened_for_a_run_that_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FED_ASSETS_HOME", str(tmp_path / "home"))
+    # As `dagster job execute` does, which sets the resources up again to show what came out.
+    with (
+        DagsterInstance.local_temp(str(tmp_path)) as instance,
+        execute_job(reconstructable(north_job), instance) as result,
+    ):
+        assert result.success
+        assert running(TEMPLATE) == []
 
 
 def test_hospitals_that_are_asked_at_once_all_answer(runner: LocalHospitalRunner) -> None:

@@ -1,0 +1,78 @@
+"""What a run's processes are forked from: a template for data, and one for learning."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fed_assets.federation.origin import Origin, open_origin
+from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.resources.worker_process import WORKER
+
+# Two load side by side, and a run begins with what needs no torch.
+DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away"}
+DATA_MODULES = (
+    WORKER,
+    "fed_assets.hospital.images",
+    "fed_assets.hospital.contact_sheet",
+    "fed_assets.hospital.validation",
+    "great_expectations",
+    "pandas",  # pyarrow imports both as soon as it reads or writes a manifest
+    "pyarrow.compute",
+)
+# Beside what a federation needs: what its session imports, and a hospital that evaluates.
+LEARNING_MODULES = (
+    WORKER,
+    "fed_assets.hospital.evaluation",
+    "fed_assets.hospital.executor",
+    "sklearn.metrics",
+    "fed_assets.resources.session_child",
+    "nvflare.fuel.flare_api.flare_api",
+    "nvflare.lighter.provisioner",
+)
+
+
+class Templates:
+    """Opens each template when it is first wanted, and another one where it has broken.
+
+    Args:
+        temporary: folder for what an import may write; made if there is none.
+        network: the whole name of the network that hospitals will train.
+    """
+
+    def __init__(self, temporary: Path, network: str) -> None:
+        self._temporary = temporary
+        self._modules = {
+            "data": DATA_MODULES,
+            "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
+        }
+        self._opened: dict[str, Origin] = {}
+        self._opening = threading.Lock()
+
+    def open(self) -> None:
+        """Has both load their modules, while other work goes on."""
+        for name in self._modules:
+            self._origin(name)
+
+    def for_task(self, task: str) -> Origin:
+        """Returns what starts the process of a worker's task."""
+        return self._origin("data" if task in DATA_TASKS else "learning")
+
+    def for_federation(self) -> Origin:
+        """Returns what starts a federation's processes."""
+        return self._origin("learning")
+
+    def close(self) -> None:
+        """Ends the templates, and all that was forked from them."""
+        while self._opened:
+            self._opened.popitem()[1].close()
+
+    def _origin(self, name: str) -> Origin:
+        with self._opening:
+            opened = self._opened.get(name)
+            if opened is None or opened.broken():
+                if opened is not None:
+                    opened.close()
+                self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._opened[name] = open_origin(self._modules[name], self._temporary)
+            return self._opened[name]
