@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet
+from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet, TimeLimitPassed
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.ended import read_ended, told
 from fed_assets.federation.lost import Loss, note_lost
@@ -17,6 +17,8 @@ from fed_assets.federation.processes import Federation
 from fed_assets.federation.progress import Progress
 
 STATUS_SECONDS = 1.0
+# A machine that is short of processors may leave a question unanswered, and the job goes on.
+UNANSWERED_SECONDS = 60.0
 # NVFlare's status of a job that it has not begun.
 WAITING = "SUBMITTED"
 
@@ -70,7 +72,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
         TimeLimitPassed: The run's hard limit passed.
     """
     plan, outbox = progress.plan, Path(progress.plan.outbox)
-    submitted = asked = progress.elapsed()
+    submitted = asked = answered = progress.elapsed()
     round_number = plan.start_round
     lost: set[str] = set()
     while True:
@@ -80,7 +82,12 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
         server_job = read_ended(federation.kits.server, job_id)
         meta: Mapping[str, Any] = {}
         if SERVER not in ended and progress.elapsed() - asked > STATUS_SECONDS:
-            meta = admin.job(job_id)
+            try:
+                meta = admin.job(job_id)
+                answered = progress.elapsed()
+            except (JobFailed, TimeLimitPassed):
+                if progress.elapsed() - answered > UNANSWERED_SECONDS:
+                    raise
             asked = progress.elapsed()
         while (record := read_round(outbox, round_number)) is not None:
             progress.timings.setdefault("first_round", progress.elapsed() - submitted)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from fed_assets.errors import JobFailed, QuorumNotMet
+from fed_assets.federation.admin import COMMAND_SECONDS
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.federation.follow import STATUS_SECONDS
 from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.federation.tiny_executor import learn
@@ -231,3 +233,20 @@ def test_a_connection_that_is_cut_for_seconds_in_mid_round_costs_at_most_that_ro
     assert second["missing"].keys() <= {"hospital_01"}
     assert third["missing"] == fourth["missing"] == {}
     assert_rounds_hold_their_own_updates(plan, session.result["rounds"])
+
+
+@pytest.mark.long
+def test_a_server_that_leaves_questions_unanswered_for_a_while_does_not_end_the_run(
+    tmp_path, write_plan, start_session, behave
+):
+    plan = write_plan(tmp_path, hospitals=2, rounds=3)
+    behave(plan, "hospital_01", {2: "slow"})
+    session = start_session(plan)
+    session.until("round")
+    server = session.named("server_train server")
+    server.send_signal(signal.SIGSTOP)
+    time.sleep(COMMAND_SECONDS + STATUS_SECONDS + 1)
+    server.send_signal(signal.SIGCONT)
+    assert session.finish() == 0, session.events
+    assert session.result["status"] == "complete"
+    assert session.result["rounds"][1]["seconds"] > COMMAND_SECONDS
