@@ -17,6 +17,8 @@ ADMIN_ROLE = "lead"
 CONTROLLER = "fed_assets.federation.controller.RoundController"
 FETCH_FILTER = "fed_assets.federation.carried.FetchWeights"
 OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
+# Where sites listen for their job processes. NVFlare's default is any port, the server's own too.
+INTERNAL_PORTS = "20000-32000"
 LAUNCHERS = "fed_assets.federation.launcher."
 # How long a hospital waits for the server's reply before it asks again. A reply that was under way
 # when the connection was cut never comes, and NVFlare's default is 5 minutes.
@@ -98,7 +100,11 @@ def _links(transport: str) -> dict[str, Any]:
         "allow_adhoc_conns": False,
         "internal": {
             "scheme": "tcp",
-            "resources": {"host": HOST, "connection_security": transport},
+            "resources": {
+                "host": HOST,
+                "ports": INTERNAL_PORTS,
+                "connection_security": transport,
+            },
         },
     }
 

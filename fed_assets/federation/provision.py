@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
@@ -17,6 +18,10 @@ from fed_assets.federation.site import SITES, TEMPORARY
 
 # Holds the key of the certificate authority while kits are made.
 WORKSHOP = "provisioning"
+# A server's port is none of those that the system gives to outgoing connections, nor one of
+# `policies.INTERNAL_PORTS`: either could take it before the server listens.
+PORTS = range(10_000, 20_000)
+PORTS_TRIED = 20
 
 
 def provision(plan: FederationPlan) -> Kits:
@@ -39,7 +44,7 @@ def claim_folder(plan: FederationPlan) -> int:
             where=str(folder),
             cure="Give each run a folder of its own",
         )
-    port = _port(plan.port)
+    port = _claimed(plan.port) if plan.port else free_port()
     with written("The federation", folder), _private_files():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -89,11 +94,19 @@ def withdraw_kits(plan: FederationPlan) -> None:
 
 
 def free_port() -> int:
-    """Returns a loopback port that is free now."""
-    return _port(0)
+    """Returns a loopback port that is free now.
+
+    Raises:
+        PortTaken: None was found.
+    """
+    *tries, last = random.sample(PORTS, PORTS_TRIED)
+    for port in tries:
+        with suppress(PortTaken):
+            return _claimed(port)
+    return _claimed(last)
 
 
-def _port(port: int) -> int:
+def _claimed(port: int) -> int:
     with socket.socket() as probe:
         # NVFlare's listener sets it too: a port that a closed connection lingers on is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,7 +116,7 @@ def _port(port: int) -> int:
             raise PortTaken(
                 f"Port {port} cannot be used", where=f"127.0.0.1:{port}", seen=error.strerror or ""
             ) from error
-        return int(probe.getsockname()[1])
+    return port
 
 
 @contextmanager

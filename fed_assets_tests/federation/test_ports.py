@@ -10,10 +10,21 @@ import pytest
 
 from fed_assets.errors import PortTaken
 from fed_assets.federation.live import PORT_TRIES
+from fed_assets.federation.policies import INTERNAL_PORTS
+from fed_assets.federation.provision import free_port
 
 pytestmark = pytest.mark.slow
 
 TAKING = "fed_assets_tests.federation.ports_session"
+
+
+def test_free_ports_are_none_that_the_system_or_nvflare_gives_to_others():
+    internal = range(*map(int, INTERNAL_PORTS.split("-")))
+    ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(50):
+        port = free_port()
+        assert port not in internal
+        assert port < ephemeral
 
 
 def provisioned(session):
