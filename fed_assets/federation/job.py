@@ -12,20 +12,20 @@ from fed_assets.federation.policies import (
     CONTROLLER,
     FETCH_FILTER,
     OFFER_FILTER,
+    PACE,
     REPLY_SECONDS,
 )
 from fed_assets.federation.weights import are_large
 
 TASK = "train"
-# How often a hospital asks for its next task.
-POLL_SECONDS = 0.1
+# How often a hospital asks for its next task at first, see `pace`.
+POLL_SECONDS = 0.05
 _COMMON: dict[str, Any] = {
     "format_version": 2,
     "np_download_chunk_size": 0,  # arrays travel inside a message, or as files of ours
     "end_run_readiness_check_interval": 0.05,
     "task_data_filters": [],
     "task_result_filters": [],
-    "components": [],
 }
 
 
@@ -66,6 +66,7 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
         {
             **_COMMON,
             "server": {"heart_beat_timeout": 600, "task_request_interval": POLL_SECONDS},
+            "components": [],
             "workflows": [controller],
         },
     )
@@ -78,6 +79,7 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
             "task_check_interval": 0.1,
             "submit_task_result_timeout": REPLY_SECONDS,
             "runner_sync_timeout": 1.0,
+            "components": [{"id": "pace", "path": PACE, "args": {}}],
             "executors": [executor],
         },
     )

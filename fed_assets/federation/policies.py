@@ -19,6 +19,7 @@ FETCH_FILTER = "fed_assets.federation.carried.FetchWeights"
 OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
 # Where sites listen for their job processes. NVFlare's default is any port, the server's own too.
 INTERNAL_PORTS = "20000-32000"
+PACE = "fed_assets.federation.pace.Pace"
 LAUNCHERS = "fed_assets.federation.launcher."
 # How long a hospital waits for the server's reply before it asks again. A reply that was under way
 # when the connection was cut never comes, and NVFlare's default is 5 minutes.
@@ -45,9 +46,9 @@ class Kits:
 def write_policies(plan: FederationPlan, kits: Kits) -> None:
     """Replaces every site's `local/` folder: NVFlare's defaults share folders and send logs.
 
-    Jobs may build the controller, the plan's executor, the filters that carry large weights and the
-    launchers, and nothing else. A job that brings code runs where the plan's `job_code` is
-    `submitted` alone.
+    Jobs may build the controller, the plan's executor, its pace, the filters that carry large
+    weights and the launchers, and nothing else. A job that brings code runs where the plan's
+    `job_code` is `submitted` alone.
     """
     common = {
         "authorization": _authorization(plan.job_code),
@@ -90,8 +91,8 @@ def _authorization(job_code: str) -> dict[str, Any]:
 def _links(transport: str) -> dict[str, Any]:
     """Returns how server and clients talk to their job processes: as they talk to each other."""
     return {
-        # For so long NVFlare keeps a thread for each message received. A hospital that waits for
-        # the others asks ten times a second: by default that is some 1,200 threads in a minute.
+        # For so long NVFlare keeps a thread for each message received, by default for a minute:
+        # those of a hospital that asks and asks while it waits for the others.
         "streaming_retry_timeout": 10.0,
         "streaming_retry_wait": 1.0,
         # Both ends hold a whole such piece for each message under way, and for some that are over.
@@ -162,7 +163,7 @@ def _client_resources(executor: str) -> dict[str, Any]:
     return {
         "format_version": 2,
         "class_list_enforcement_mode": "enforce",
-        "class_allow_list": [executor, FETCH_FILTER, OFFER_FILTER, LAUNCHERS],
+        "class_allow_list": [executor, FETCH_FILTER, OFFER_FILTER, PACE, LAUNCHERS],
         "allow_log_streaming": False,
         "client": {
             "retry_timeout": 30,

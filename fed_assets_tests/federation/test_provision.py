@@ -70,6 +70,7 @@ def test_preinstalled_code_is_all_that_sites_build(provisioned):
             "fed_assets.federation.launcher.",
             "fed_assets.federation.carried.FetchWeights",
             "fed_assets.federation.carried.OfferWeights",
+            "fed_assets.federation.pace.Pace",
             plan.executor,
         }
     assert "carried" not in str(local(kits.server, "resources")["class_allow_list"])
