@@ -1,0 +1,171 @@
+"""One line per thing that the hospital was asked for or sent, kept in its own store.
+
+A line is on the disk before the thing leaves, so the log may name one that then did not, as after
+a crash, and never misses one. Who asked is as he named himself. What NVFlare itself says of the
+site, such as that it is there, is not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fed_assets.errors import StorageError
+from fed_assets.privacy.chain import (
+    ASKED,
+    LEFT,
+    OUTBOX_LOG,
+    TORN,
+    Entry,
+    Head,
+    end_of,
+    may_be_torn,
+    sha256,
+)
+
+# Several lines, of some 450 bytes each.
+TAIL_BYTES = 1 << 16
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What is asked, or leaves.
+
+    Attributes:
+        what: In a word or two.
+        size_bytes: How large it is.
+        digest: Its sha256 (hex).
+        round_number: The federation's, where there is one.
+    """
+
+    what: str
+    size_bytes: int
+    digest: str
+    round_number: int | None = None
+
+
+def text(what: str, content: bytes, round_number: int | None = None) -> Thing:
+    """Returns what consists of these very bytes."""
+    return Thing(what, len(content), sha256(content), round_number)
+
+
+def arrays(
+    what: str, weights: Mapping[str, np.ndarray[Any, Any]], digest: str, round_number: int | None
+) -> Thing:
+    """Returns what consists of named arrays, of this `weights_digest`."""
+    return Thing(what, sum(array.nbytes for array in weights.values()), digest, round_number)
+
+
+@dataclass(frozen=True)
+class OutboxLog:
+    """Writes into a hospital's outbox log; several processes may at once.
+
+    Attributes:
+        store: The hospital's store, which is there.
+        hospital: Its id.
+        peer: Who asks, and is answered.
+    """
+
+    store: Path
+    hospital: str
+    peer: str
+
+    def asked(self, *things: Thing) -> Head:
+        """Notes what was asked, before it is looked at.
+
+        Raises:
+            StorageError: It could not be noted; nothing may leave then.
+        """
+        return self._note(ASKED, things)
+
+    def left(self, *things: Thing) -> Head:
+        """Notes what leaves, before it does.
+
+        Raises:
+            StorageError: It could not be noted, and must not leave.
+        """
+        return self._note(LEFT, things)
+
+    def _note(self, kind: str, things: tuple[Thing, ...]) -> Head:
+        with self._opened() as file:
+            size = os.fstat(file).st_size
+            tail = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES))
+            head, torn = end_of(tail)
+            entries: list[Entry] = []
+            if torn:
+                if not may_be_torn(torn):
+                    raise self._damaged(head)
+                entries.append(self._entry(TORN, text("a line that was cut off", torn), head))
+            for thing in things:
+                entries.append(self._entry(kind, thing, entries[-1].head if entries else head))
+            begin = b"\n" if torn or (tail and not tail.endswith(b"\n")) else b""
+            _append(file, begin + b"".join(entry.line() + b"\n" for entry in entries), size)
+            return entries[-1].head
+
+    def _entry(self, kind: str, thing: Thing, before: Head) -> Entry:
+        return Entry(
+            number=before.entries + 1,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            hospital=self.hospital,
+            kind=kind,
+            what=_plain(thing.what),
+            peer=_plain(self.peer),
+            round_number=thing.round_number,
+            size_bytes=thing.size_bytes,
+            digest=thing.digest,
+            previous=before.hash,
+        )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Yields the log's descriptor while no other process has it."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        try:
+            file = os.open(self.store / OUTBOX_LOG, flags, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StorageError(
+                "The outbox log cannot be written, so nothing leaves the hospital",
+                where=str(self.store / OUTBOX_LOG),
+                seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            ) from error
+
+    def _damaged(self, head: Head) -> StorageError:
+        return StorageError(
+            "The outbox log is not as it was written, so nothing leaves the hospital",
+            where=str(self.store / OUTBOX_LOG),
+            seen=f"what follows entry {head.entries} is no entry",
+            cure=f"Have the hospital's data officer look at it by `fed-assets outbox "
+            f"{self.hospital} --verify`, and put it aside",
+        )
+
+
+def _append(file: int, lines: bytes, size: int) -> None:
+    """Writes lines whole, and onto the disk; where that fails, the log is as it was."""
+    try:
+        while lines:
+            lines = lines[os.write(file, lines) :]
+        os.fsync(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)  # of what did not leave, nothing shall be told
+        raise
+
+
+def _plain(name: str) -> str:
+    """Returns a name that holds no sign by which an entry ends."""
+    return re.sub(r"[^\w .,:()-]", "_", name, flags=re.ASCII)[:LONGEST_NAME]
