@@ -14,14 +14,24 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
+from fed_assets.errors import FedAssetsError, IdentityRefused, StorageError, WorkerFailed
+from fed_assets.hospital.outbox_log import OutboxLog, text
 from fed_assets.hospital.store import open_store, remove_abandoned, writing
 
 Task = Callable[[Mapping[str, Any], Path], dict[str, Any]]
+# What the outbox log calls the tasks and their answers.
+WHAT = {
+    "prepare_images": "images",
+    "validate_images": "validation",
+    "contact_sheet": "preview",
+    "initial_weights": "initial weights",
+    "evaluate": "evaluation",
+    "clear_away": "clearing away",
+}
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,12 @@ class Identity:
     Attributes:
         stores: Where each of its hospitals has its store.
         previews: Whether pictures may leave it.
+        run: The orchestrator's run that asks, as it says.
     """
 
     stores: Mapping[str, Path]
     previews: bool
+    run: str = "unknown"
 
     @classmethod
     def from_record(cls, record: Any) -> Identity:
@@ -45,9 +57,9 @@ class Identity:
         """
         try:
             stores = {name: Path(each["store"]) for name, each in record["hospitals"].items()}
-            previews = record["previews"]
+            previews, run = record["previews"], str(record.get("run", cls.run))
         except (TypeError, KeyError, AttributeError):
-            stores, previews = {}, None
+            stores, previews, run = {}, None, ""
         absolute = all(store.is_absolute() for store in stores.values())
         if not stores or not absolute or not isinstance(previews, bool):
             raise IdentityRefused(
@@ -55,7 +67,7 @@ class Identity:
                 seen="the first line names no hospital with an absolute store and no previews",
                 cure='Send {"hospitals": {"<id>": {"store": "<folder>"}}, "previews": false}',
             )
-        return cls(stores, previews)
+        return cls(stores, previews, run)
 
 
 def serve(requests: IO[str], replies: IO[str]) -> None:
@@ -64,6 +76,8 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
     A request is `{"task", "hospital", "arguments"}`, its reply `{"result"}` or `{"error"}`, the
     latter as `FedAssetsError.as_record` gives it. An error that nobody foresaw is answered by its
     type alone: its text may name a file or a patient, and goes into the hospital's `worker.log`.
+    Request and reply are noted in the hospital's outbox log before anything leaves; what the log's
+    digest is of is the reply without `outbox`, which is put into the result last: the log's head.
     """
     first = requests.readline()
     try:
@@ -77,7 +91,8 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
 
 def answer(line: str, identity: Identity) -> str:
     """Returns the reply to one request, as a line of JSON."""
-    store = None
+    store = outbox = None
+    what = ""
     try:
         request = _parse(line)
         if not isinstance(request, dict):
@@ -90,14 +105,18 @@ def answer(line: str, identity: Identity) -> str:
                 where=f"hospital {name}",
                 seen=f"this process is {', '.join(sorted(identity.stores))}",
             )
-        task = _task(request.get("task"), identity)
-        arguments = request.get("arguments") or {}
         _log_into(open_store(store))
+        what = WHAT.get(str(request.get("task")), "an unknown task")
+        outbox = OutboxLog(store, str(name), f"run {identity.run}")
+        outbox.asked(text(what, line.strip().encode()))
+        task = _task(request.get("task"), identity)
         started = time.perf_counter()
-        result = task(arguments, store)
+        result = task(request.get("arguments") or {}, store)
         result["seconds"] = round(time.perf_counter() - started, 3)
         result["peak_memory_bytes"] = peak_memory_bytes()
-        return json.dumps({"result": result}, allow_nan=False)
+        reply = json.dumps({"result": result}, allow_nan=False)
+        result["outbox"] = asdict(outbox.left(text(what, reply.encode())))
+        return json.dumps({"result": result})
     except FedAssetsError as error:
         known = error
     except Exception as error:
@@ -107,7 +126,18 @@ def answer(line: str, identity: Identity) -> str:
             where=str(store / "worker.log") if store else "",
             seen=type(error).__name__,
         )
-    return json.dumps({"error": known.as_record()})
+    return _refusal(known, outbox, what)
+
+
+def _refusal(error: FedAssetsError, outbox: OutboxLog | None, what: str) -> str:
+    """Returns an error as a reply; it too leaves, unless it is that nothing can be noted."""
+    reply = json.dumps({"error": error.as_record()})
+    try:
+        if outbox is not None:
+            outbox.left(text(f"error ({what})", reply.encode()))
+    except StorageError as unwritten:
+        reply = json.dumps({"error": unwritten.as_record()})
+    return reply
 
 
 def peak_memory_bytes() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fed_assets.errors import error_from_record
+from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault, sha256
 from fed_assets_tests.hospital.samples import write_dicom, write_folder, write_npz
 from fed_assets_tests.networks import SMALL_RESNET
 
@@ -55,6 +56,18 @@ def _request(task: str, hospital: str = "hospital_01", **arguments: Any) -> Requ
 def _prepare(folder: Path, **spec: Any) -> Request:
     source = {"kind": "medmnist", "path": str(write_npz(folder / "a.npz", **spec))}
     return _request("prepare_images", source=source, image_size=20)
+
+
+def _outbox(folder: Path, hospital: str = "hospital_01") -> list[Entry]:
+    content = (folder / hospital / OUTBOX_LOG).read_bytes()
+    assert first_fault(content, hospital=hospital) is None
+    return entries_of(content)
+
+
+def _files(store: Path) -> dict[Path, int]:
+    """Returns when each file was written, but for the log of what was asked."""
+    files = [path for path in store.rglob("*") if path.is_file() and path.name != OUTBOX_LOG]
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 def test_images_are_prepared_validated_and_shown_by_one_process(tmp_path: Path) -> None:
@@ -207,13 +220,12 @@ def test_a_full_disk_is_one_clear_error_and_nothing_half_written(tmp_path: Path)
     large["arguments"]["source"]["path"] = str(write_npz(tmp_path / "b.npz", train=500))
     replies, _ = _ask(small, identity=_identity(tmp_path))
     store = tmp_path / "hospital_01"
-    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    before = _files(store)
     (reply,), _ = _ask(large, identity=_identity(tmp_path), before=no_file_above_20_kilobytes)
     error = error_from_record(reply["error"])
     assert type(error).__name__ == "StorageError"
     assert "Free disk space" in str(error)
-    after = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
-    assert after == before
+    assert _files(store) == before
     assert not list((store / "datasets").glob(".partial-*"))
     assert replies[0]["result"]["digest"] in (store / "current.json").read_text()
 
@@ -246,3 +258,112 @@ def test_file_names_stay_inside_when_images_are_bad(tmp_path: Path) -> None:
     assert replies[0]["result"]["unreadable"] == 1
     assert replies[1]["result"]["passed"] is False
     assert "person77" not in json.dumps(replies) + err
+
+
+def _logged_as_left(reply: Request) -> tuple[int, str]:
+    """Returns the size and digest that the log must have of a reply: all but the log's own head."""
+    content = {name: dict(value) for name, value in reply.items()}
+    content.get("result", {}).pop("outbox", None)
+    body = json.dumps(content).encode()
+    return len(body), sha256(body)
+
+
+def test_what_was_asked_and_what_left_stand_in_the_outbox_log(tmp_path: Path) -> None:
+    weights = str(tmp_path / "initial.safetensors")
+    requests = [
+        _prepare(tmp_path, side=(20, 20)),
+        _request("contact_sheet", images=4),
+        _request("validate_images", required_classes=["0", "1"]),
+        _request(
+            "initial_weights", network=SMALL_RESNET, channels=1, classes=2, seed=0, path=weights
+        ),
+        _request("evaluate", weights=weights, network=SMALL_RESNET, split="test", resamples=20),
+        _request("evaluate", weights="/nowhere", network=SMALL_RESNET, split="test"),
+        _request("send_everything"),
+        _request("clear_away"),
+    ]
+    replies, _ = _ask(*requests, identity=_identity(tmp_path) | {"run": "1a2b3c4d"})
+    entries = _outbox(tmp_path)
+    asked, left = entries[::2], entries[1::2]
+    assert {entry.kind for entry in asked} == {"asked"}
+    assert {entry.kind for entry in left} == {"left"}
+    assert {entry.peer for entry in entries} == {"run 1a2b3c4d"}
+    assert [entry.what for entry in asked] == [
+        *("images", "preview", "validation", "initial weights", "evaluation", "evaluation"),
+        *("an unknown task", "clearing away"),
+    ]
+    assert [entry.what for entry in left] == [
+        *("images", "preview", "validation", "initial weights", "evaluation"),
+        *("error (evaluation)", "error (an unknown task)", "clearing away"),
+    ]
+    for entry, request in zip(asked, requests, strict=True):
+        sent = json.dumps(request).encode()
+        assert (entry.size_bytes, entry.digest) == (len(sent), sha256(sent))
+    for entry, reply in zip(left, replies, strict=True):
+        assert (entry.size_bytes, entry.digest) == _logged_as_left(reply)
+        if "result" in reply:
+            assert reply["result"]["outbox"] == {"entries": entry.number, "hash": entry.hash}
+
+
+def test_who_does_not_say_which_run_he_is_is_unknown(tmp_path: Path) -> None:
+    _ask(_request("clear_away"), identity=_identity(tmp_path))
+    assert {entry.peer for entry in _outbox(tmp_path)} == {"run unknown"}
+
+
+def test_a_refused_preview_leaves_as_an_error(tmp_path: Path) -> None:
+    replies, _ = _ask(
+        _prepare(tmp_path), _request("contact_sheet"), identity=_identity(tmp_path, previews=False)
+    )
+    asked, left = _outbox(tmp_path)[2:]
+    assert (asked.what, left.what) == ("preview", "error (preview)")
+    assert (left.size_bytes, left.digest) == _logged_as_left(replies[1])
+
+
+def test_a_shared_process_notes_each_hospitals_own_alone(tmp_path: Path) -> None:
+    _ask(
+        _request("clear_away"),
+        _request("clear_away", "hospital_02"),
+        _request("clear_away", "hospital_03"),
+        identity=_identity(tmp_path, "hospital_01", "hospital_02"),
+    )
+    for hospital in ("hospital_01", "hospital_02"):
+        assert [entry.kind for entry in _outbox(tmp_path, hospital)] == ["asked", "left"]
+    assert not (tmp_path / "hospital_03").exists()
+
+
+def test_the_outbox_log_holds_nothing_of_a_patient(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "images")
+    (root / "train" / "NORMAL" / "person77_secret.png").write_bytes(b"")
+    source = {"kind": "folder", "path": str(root), "patient_pattern": "^(?P<patient>person[0-9]+)"}
+    _ask(
+        _request("prepare_images", source=source, image_size=20),
+        _request("validate_images"),
+        _request("contact_sheet", images=4),
+        _request("person77"),
+        identity=_identity(tmp_path),
+    )
+    assert len(_outbox(tmp_path)) == 8
+    assert b"person" not in (tmp_path / "hospital_01" / OUTBOX_LOG).read_bytes()
+
+
+def test_nothing_leaves_that_cannot_be_noted(tmp_path: Path) -> None:
+    _ask(_prepare(tmp_path), identity=_identity(tmp_path))
+    log = tmp_path / "hospital_01" / OUTBOX_LOG
+    size = log.stat().st_size
+
+    def room_for_the_question_alone() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 600, size + 600))
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    request = _request("contact_sheet", images=4)
+    for limit, entries in ((room_for_the_question_alone, 3), (no_room, 3)):
+        (reply,), _ = _ask(request, identity=_identity(tmp_path), before=limit)
+        error = error_from_record(reply["error"])
+        assert type(error).__name__ == "StorageError"
+        assert "cannot be written, so nothing leaves the hospital" in str(error)
+        assert reply.keys() == {"error"}
+        assert len(_outbox(tmp_path)) == entries
+    (reply,), _ = _ask(request, identity=_identity(tmp_path))  # the positive control
+    assert reply["result"]["images"] == 4

@@ -23,6 +23,7 @@ from dagster import (
 )
 
 from fed_assets.errors import DisclosureRefused, IdentityRefused, WorkerFailed
+from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
@@ -41,6 +42,12 @@ def running(title: str) -> list[psutil.Process]:
     family = psutil.Process().children(recursive=True)
     alive = [each for each in family if each.status() != psutil.STATUS_ZOMBIE]
     return [each for each in alive if title in " ".join(each.cmdline())]
+
+
+def outbox(runner: LocalHospitalRunner, hospital: str, sandbox: Sandbox) -> list[Entry]:
+    content = (runner.store(hospital, sandbox) / OUTBOX_LOG).read_bytes()
+    assert first_fault(content, hospital=hospital) is None
+    return entries_of(content)
 
 
 @pytest.fixture
@@ -226,3 +233,24 @@ def test_hospitals_that_are_asked_at_once_all_answer(runner: LocalHospitalRunner
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(images, range(24))) == [48] * 24
+    for hospital in ("north", "south"):
+        assert len(outbox(runner, hospital, EYES_ON)) == 24
+
+
+@pytest.mark.parametrize("sandbox", [MINIMAL, EYES_ON], ids=lambda sandbox: sandbox.name)
+def test_a_hospital_notes_which_run_asked_and_tells_how_far_its_log_has_come(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    answers: list[dict[str, Any]] = []
+
+    @asset
+    def images(hospitals: LocalHospitalRunner) -> None:
+        answers.append(hospitals.ask(sandbox, "north", "prepare_images", QUICK))
+
+    runner = LocalHospitalRunner(home_folder=str(tmp_path), hospitals=["north"], network="")
+    with DagsterInstance.ephemeral() as instance:
+        result = materialize([images], resources={"hospitals": runner}, instance=instance)
+    asked, left = outbox(runner, "north", sandbox)
+    assert (asked.kind, left.kind) == ("asked", "left")
+    assert asked.peer == left.peer == f"run {result.run_id}"
+    assert answers[0]["outbox"] == {"entries": 2, "hash": left.hash}
