@@ -92,6 +92,8 @@ def _judge(
         "bytes_down": bytes_down,
         "update_digest": digest,
         "dataset_digest": _text(said.get("dataset_digest")),
+        "outbox_entries": _count(said.get("outbox_entries")) or None,
+        "outbox_head": _text(said.get("outbox_head")),
     }
     return Update(hospital=hospital, examples=examples, weights=weights, report=report)
 

@@ -18,15 +18,17 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, StorageError
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
+from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.places import place_to_learn
 from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
+from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.digests import weights_digest
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
     Which hospital this is, and where its store lies, comes from the site's own
     `local/hospital.json`, never from the job. A task that fails is answered with an error code;
     the log, which may leave the hospital, gets our own messages or an exception's type, and the
-    traceback goes to the hospital's own `worker.log`.
+    traceback goes to the hospital's own `worker.log`. Task and reply are noted in the hospital's
+    outbox log before anything leaves.
     """
 
     def __init__(self, train_task: str = "train") -> None:
@@ -52,22 +55,30 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Answers one task with full local weights and metrics, or with an error code."""
-        if task_name != self.train_task:
-            return make_reply(ReturnCode.TASK_UNKNOWN)
         store: Path | None = None
+        outbox: OutboxLog | None = None
+        round_number: int | None = None
+        code: str = ReturnCode.EXECUTION_EXCEPTION
         headers: dict[str, Any] = {}
         try:
             hospital, store = read_identity(fl_ctx)
+            outbox = OutboxLog(store, hospital, f"job {fl_ctx.get_job_id()}")
+            if task_name != self.train_task:
+                return _unknown(task_name, outbox)
             task = FLModelUtils.from_shareable(shareable)
-            log.info("Round %s begins", task.meta.get("round_number"))
+            round_number = _round_of(task)
+            outbox.asked(_received(task, round_number))
+            log.info("Round %s begins", round_number)
             limit = float(task.meta.get("limit_seconds", 0.0))
             with place_to_learn(limit, lambda: bool(abort_signal.triggered)):
                 update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
             examples, seconds = update.meta["examples"], update.meta["seconds"]
             log.info("It learned from %s images in %.1f s", examples, seconds)
+            head = outbox.left(*sent_with(update, round_number))
+            update.meta |= {"outbox_entries": head.entries, "outbox_head": head.hash}
             return FLModelUtils.to_shareable(update)
         except Stopped:
-            return make_reply(ReturnCode.TASK_ABORTED)
+            code = ReturnCode.TASK_ABORTED
         except FedAssetsError as error:
             log.error("%s: %s", type(error).__name__, error)
             headers[ERROR_HEADER] = error.as_record()
@@ -75,7 +86,38 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             log.error("The round failed with %s; see the hospital's own log", type(error).__name__)
             if store is not None:
                 keep_traceback(store)
-        return make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
+        try:
+            if outbox is not None:
+                outbox.left(text("error (update)", canonical([code, headers]), round_number))
+        except StorageError as unwritten:
+            code = ReturnCode.EXECUTION_EXCEPTION
+            headers = {ERROR_HEADER: unwritten.as_record()}
+        return make_reply(code, headers)
+
+
+def sent_with(update: FLModel, round_number: int | None) -> tuple[Thing, Thing]:
+    """Returns what leaves with an update: its weights, and the figures beside them."""
+    figures = canonical({"metrics": update.metrics, "meta": update.meta})
+    weights = arrays("update", update.params, update.meta["update_digest"], round_number)
+    return weights, text("figures of the update", figures, round_number)
+
+
+def _unknown(task_name: str, outbox: OutboxLog) -> Shareable:
+    what, code = "an unknown task", str(ReturnCode.TASK_UNKNOWN)
+    outbox.asked(text(what, task_name.encode()))
+    outbox.left(text(f"error ({what})", canonical([code, {}])))
+    return make_reply(code)
+
+
+def _received(task: FLModel, round_number: int | None) -> Thing:
+    """Returns what a task asks for, by the weights that came with it."""
+    weights = task.params or {}
+    return arrays("update", weights, weights_digest(weights), round_number)
+
+
+def _round_of(task: FLModel) -> int | None:
+    number = task.meta.get("round_number")
+    return number if isinstance(number, int) else None
 
 
 def read_identity(fl_ctx: FLContext) -> tuple[str, Path]:

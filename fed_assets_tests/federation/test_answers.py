@@ -44,6 +44,14 @@ def test_a_good_answer_becomes_an_update_with_its_report():
     assert update.report["update_digest"] == META["update_digest"]
 
 
+def test_the_head_of_the_hospitals_outbox_log_is_kept_where_it_has_one():
+    head = {"outbox_entries": 12, "outbox_head": "a" * 64}
+    assert head.items() <= answer(meta=head).report.items()
+    for odd in ({}, {"outbox_entries": "12", "outbox_head": 5}, {"outbox_entries": None}):
+        report = answer(meta=odd).report
+        assert report["outbox_entries"] is report["outbox_head"] is None
+
+
 def test_metrics_that_json_cannot_hold_are_left_out():
     update = answer(metrics={"loss": float("nan"), "auroc": "high", "accuracy": None})
     assert [update.report[name] for name in ("loss", "auroc", "accuracy")] == [None] * 3

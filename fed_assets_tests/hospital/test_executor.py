@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fed_assets.hospital.executor import ERROR_HEADER, HospitalExecutor
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.weights import weights_of
+from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
@@ -31,6 +33,7 @@ def a_site(folder: Path, store: Path, *, name: str = "hospital_01") -> FLContext
     (folder / "site" / "local" / "hospital.json").write_text(json.dumps(identity))
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, name)
+    context.set_prop(ReservedKey.RUN_NUM, "job-1")
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(str(folder / "site")))
     return context
 
@@ -58,6 +61,12 @@ def a_task(*, weights: dict[str, Any] | None = None, **meta: Any) -> Shareable:
     )
     # As it would arrive: through NVFlare's own serialisation.
     return Shareable.from_bytes(FLModelUtils.to_shareable(model).to_bytes())
+
+
+def noted(store: Path) -> list[Entry]:
+    content = (store / OUTBOX_LOG).read_bytes()
+    assert first_fault(content, hospital="hospital_01") is None
+    return entries_of(content)
 
 
 @pytest.fixture(autouse=True)
@@ -173,5 +182,80 @@ def test_an_aborted_task_says_so_and_leaves_no_update(tmp_path: Path) -> None:
 
 
 def test_another_task_is_unknown(tmp_path: Path) -> None:
-    reply = HospitalExecutor().execute("submit_model", a_task(), FLContext(), Signal())
+    store = a_store(tmp_path)
+    reply = HospitalExecutor().execute("submit_model", a_task(), a_site(tmp_path, store), Signal())
     assert reply.get_return_code() == ReturnCode.TASK_UNKNOWN
+    assert [entry.what for entry in noted(store)] == ["an unknown task", "error (an unknown task)"]
+
+
+def test_a_round_is_noted_as_it_came_and_as_it_left(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    task = a_task()
+    reply = HospitalExecutor().execute("train", task, a_site(tmp_path, store), Signal())
+    update = FLModelUtils.from_shareable(Shareable.from_bytes(reply.to_bytes()))
+    asked, weights, figures = noted(store)
+    assert [entry.kind for entry in (asked, weights, figures)] == ["asked", "left", "left"]
+    assert {entry.peer for entry in (asked, weights, figures)} == {"job job-1"}
+    assert {entry.round_number for entry in (asked, weights, figures)} == {2}
+
+    sent = global_weights()
+    assert (asked.what, asked.digest) == ("update", weights_digest(sent))
+    assert asked.size_bytes == sum(array.nbytes for array in sent.values())
+    assert (weights.what, weights.digest) == ("update", weights_digest(update.params))
+    assert weights.size_bytes == sum(array.nbytes for array in update.params.values())
+
+    names = ("examples", "seconds", "update_digest", "dataset_digest")
+    meta = {name: update.meta[name] for name in (*names, FLMetaKey.NUM_STEPS_CURRENT_ROUND)}
+    said = canonical({"metrics": update.metrics, "meta": meta})
+    assert (figures.size_bytes, figures.digest) == (len(said), sha256(said))
+    assert figures.what == "figures of the update"
+    head = (update.meta["outbox_entries"], update.meta["outbox_head"])
+    assert head == (figures.number, figures.hash) == (3, figures.hash)
+
+
+def test_a_refusal_and_an_abort_are_noted_as_they_left(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_site(tmp_path, store)
+    refused = HospitalExecutor().execute("train", a_task(classes=3), context, Signal())
+    stop = Signal()
+    stop.trigger(True)
+    aborted = HospitalExecutor().execute("train", a_task(), context, stop)
+    entries = noted(store)
+    assert [entry.kind for entry in entries] == ["asked", "left"] * 2
+    for entry, reply in zip(entries[1::2], (refused, aborted), strict=True):
+        error = reply.get_header(ERROR_HEADER)
+        said = canonical([reply.get_return_code(), {ERROR_HEADER: error} if error else {}])
+        assert (entry.what, entry.round_number) == ("error (update)", 2)
+        assert (entry.size_bytes, entry.digest) == (len(said), sha256(said))
+
+
+@pytest.mark.parametrize("room_bytes", [0, 600])
+def test_no_weights_leave_that_cannot_be_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, room_bytes: int
+) -> None:
+    caplog.set_level("INFO")
+    store = a_validated_store(tmp_path)
+    context, task = a_site(tmp_path, store), a_task()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
+    try:
+        reply = HospitalExecutor().execute("train", task, context, Signal())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(ERROR_HEADER)["kind"] == "StorageError"
+    assert "nothing leaves the hospital" in reply.get_header(ERROR_HEADER)["what"]
+    assert "DXO" not in reply
+    assert len(noted(store)) == (1 if room_bytes else 0)
+    assert ("It learned from" in caplog.text) == bool(room_bytes)
+
+
+def test_nothing_is_learned_where_the_outbox_log_was_changed(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_site(tmp_path, store)
+    HospitalExecutor().execute("train", a_task(), context, Signal())
+    log = store / OUTBOX_LOG
+    log.write_bytes(log.read_bytes().replace(b"figures", b"nothing"))
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "not as it was written" in reply.get_header(ERROR_HEADER)["what"]
