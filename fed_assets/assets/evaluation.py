@@ -22,6 +22,7 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
 from fed_assets.federation.admission import admission_from_record
@@ -96,6 +97,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 "degraded": report["degraded"],
                 "synthetic": report["data"]["synthetic"],
                 "mlflow_run": tracked,
+                **outbox_heads({name: records[name] for name in admission.participants}),
             },
             check_results=[_took_part(report)],
         )

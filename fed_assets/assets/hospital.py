@@ -26,6 +26,7 @@ from fed_assets.assets.expectation_checks import (
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.image_task import image_arguments
 from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.outbox_heads import outbox_head
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.errors import DataError, HospitalError
 from fed_assets.federation.roster import Hospital, Roster
@@ -69,7 +70,8 @@ def build_hospital_lane(
         The images and the list of them never leave the hospital. What you see here does: how many
         there are of each class in each split, and a digest, a fingerprint that changes with any
         image. `contact_sheet` shows a few of them ([Show Markdown]) where the sandbox allows
-        previews.
+        previews. `outbox_head` is the end of the hospital's own log of what left it, with which
+        `fed-assets outbox` later compares it.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -82,6 +84,7 @@ def build_hospital_lane(
                     sheet = hospitals.ask(
                         sandbox, hospital.id, "contact_sheet", {"images": CONTACT_SHEET_IMAGES}
                     )
+                    prepared["outbox"] = sheet["outbox"]
                     return _read(hospital, prepared, sheet["png_base64"])
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
@@ -149,6 +152,7 @@ def _read(hospital: Hospital, prepared: dict[str, Any], sheet: str | None) -> Ma
         metadata["patients"] = prepared["patients"]
     for name in ("unreadable", "synthetic", "digest", "seconds", "peak_memory_bytes"):
         metadata[name] = prepared[name]
+    metadata |= outbox_head(prepared["outbox"])
     return MaterializeResult(
         value={"usable": True, "reason": None, **prepared},
         data_version=DataVersion(prepared["digest"]),
@@ -193,6 +197,7 @@ def _validated(
             **({"why_not": reason} if reason else {}),
             "seconds": report["seconds"],
             "peak_memory_bytes": report["peak_memory_bytes"],
+            **outbox_head(report["outbox"]),
         },
         check_results=expectation_results(report, context.partition_key),
     )

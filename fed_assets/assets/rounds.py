@@ -22,6 +22,7 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import Earlier
 from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
+from fed_assets.resources.outbox_witness import ENTRIES, HEAD
 
 GLOBAL_MODEL = AssetKey("global_model")
 
@@ -84,6 +85,7 @@ def local_rounds(
             "examples": rounds[-1]["examples"],
             "bytes_up": sum(entry["bytes_up"] for entry in rounds),
             "bytes_down": sum(entry["bytes_down"] for entry in rounds),
+            **_given({name: rounds[-1].get(name) for name in (ENTRIES, HEAD)}),
         },
     )
 
@@ -159,5 +161,9 @@ def _row(entry: Mapping[str, Any]) -> TableRecord:
 
 
 def _observe(context: AssetExecutionContext, key: AssetKey, metadata: dict[str, Any]) -> None:
-    known = {name: value for name, value in metadata.items() if value is not None}
+    known = _given(metadata)
     context.log_event(AssetObservation(key, partition=context.partition_key, metadata=known))
+
+
+def _given(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if value is not None}
