@@ -27,6 +27,7 @@ from rich.table import Table
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.names import SandboxName
+from fed_assets.cli.outbox import outbox
 from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.roster import read_roster
@@ -124,6 +125,7 @@ def run(
 
 app.command()(report)
 app.command()(logs)
+app.command()(outbox)
 
 
 @app.command()

@@ -1,0 +1,196 @@
+"""`fed-assets outbox`: what was asked of a hospital and what left it, for its data officer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fed_assets.errors import RunConfigError
+from fed_assets.federation.roster import read_roster
+from fed_assets.privacy.chain import (
+    OUTBOX_LOG,
+    TORN,
+    Entry,
+    Fault,
+    Head,
+    entries_of,
+    first_fault,
+    unseen,
+)
+from fed_assets.resources.home import Home
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+
+EXIT_FAULTY = 1
+DIGITS = 12
+out = Console()
+
+
+@dataclass(frozen=True)
+class Log:
+    """A hospital's outbox log in a sandbox, as it stands in its store."""
+
+    hospital: str
+    sandbox: str
+    content: bytes
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Returns every entry that is whole."""
+        return entries_of(self.content)
+
+
+def outbox(
+    context: typer.Context,
+    hospital: Annotated[str, typer.Argument(help="The hospital's id.")],
+    sandbox: Annotated[str | None, typer.Option(help="Only this sandbox's log.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Look for a changed, removed or reordered entry.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what was asked of a hospital, by whom, and every thing that left it.
+
+    --verify ends with 1 where an entry of the log is not as it was written.
+    """
+    chosen: Settings = context.obj
+    if sandbox is not None:
+        find_sandbox(sandbox, configurable=chosen.configurable)
+    logs = _read_logs(chosen, hospital, [sandbox] if sandbox else SANDBOX_NAMES)
+    if verify:
+        _verify(logs, chosen.home, as_json=as_json)
+    elif as_json:
+        print(json.dumps([_as_record(log) for log in logs], indent=1))
+    else:
+        for log in logs:
+            out.print(_table(log))
+
+
+def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> list[Log]:
+    """Returns a hospital's logs, those of one that is no longer in the roster too.
+
+    Raises:
+        RunConfigError: There is no such hospital, no log of it, or it may not be read.
+    """
+    known = read_roster(chosen.roster).hospital_ids
+    folders = {path.name for path in (chosen.home.root / "hospitals").glob("*")}
+    if hospital not in known and hospital not in folders:
+        raise RunConfigError(
+            f"There is no hospital {hospital}", cure=f"Choose one of {', '.join(known)}"
+        )
+    logs = []
+    for sandbox in sandboxes:
+        path = chosen.home.store(hospital, sandbox) / OUTBOX_LOG
+        try:
+            logs.append(Log(hospital, sandbox, path.read_bytes()))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise RunConfigError(
+                f"The outbox log of {hospital} in {sandbox} cannot be read",
+                where=str(path),
+                seen=error.strerror or "",
+                cure="Run it as the user whom the hospital's processes run as",
+            ) from None
+    if not logs:
+        raise _no_log(chosen.home, hospital, sandboxes)
+    return logs
+
+
+def _no_log(home: Home, hospital: str, sandboxes: Sequence[str]) -> RunConfigError:
+    """Returns that there is no log, and whether there was one."""
+    from fed_assets.resources.outbox_witness import seen_heads
+
+    where = f" in {sandboxes[0]}" if len(sandboxes) == 1 else ""
+    had = [name for name in sandboxes if seen_heads(home, hospital, name)]
+    return RunConfigError(
+        f"{hospital} has no outbox log{where}",
+        where=str(home.root / "hospitals" / hospital),
+        seen=f"there was one in {', '.join(had)}: it was removed" if had else "",
+        cure=f"Run `fed-assets run {sandboxes[0]}`; the hospital writes it as it is asked",
+    )
+
+
+def _verify(logs: Sequence[Log], home: Home, *, as_json: bool) -> None:
+    from fed_assets.resources.outbox_witness import seen_heads
+
+    verdicts, lines = [], []
+    for log in logs:
+        seen = [Head(*each) for each in seen_heads(home, log.hospital, log.sandbox)]
+        fault = first_fault(log.content, hospital=log.hospital) or unseen(log.entries, seen)
+        last_seen = max((head.entries for head in seen), default=0)
+        verdicts.append({**_verdict(log, fault), "last_seen_entry": last_seen or None})
+        lines.append(_said(log, fault, last_seen))
+    if as_json:
+        print(json.dumps(verdicts, indent=1))
+    else:
+        for line in lines:
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if any(not verdict["whole"] for verdict in verdicts):
+        raise typer.Exit(EXIT_FAULTY)
+
+
+def _verdict(log: Log, fault: Fault | None) -> dict[str, Any]:
+    entries = log.entries
+    return {
+        "hospital": log.hospital,
+        "sandbox": log.sandbox,
+        "whole": fault is None,
+        "fault": asdict(fault) if fault else None,
+        "entries": len(entries),
+        "head": entries[-1].hash if entries else None,
+    }
+
+
+def _said(log: Log, fault: Fault | None, last_seen: int) -> str:
+    name = f"{log.hospital} in {log.sandbox}"
+    if fault:
+        return f"{name}: {fault.said}"
+    entries = len(log.entries)
+    torn = sum(entry.kind == TORN for entry in log.entries)
+    also = f"; {torn} of them tell of a line that was cut off" if torn else ""
+    if not last_seen:
+        return (
+            f"{name}: {entries} entries are whole and in order{also}; whether any is missing at "
+            "the end cannot be told, for Dagster has seen none of them"
+        )
+    later = entries - last_seen
+    also += f"; {later} of them came after the last one that it saw" if later else ""
+    return f"{name}: {entries} entries are whole, in order, and the ones that Dagster saw{also}"
+
+
+def _as_record(log: Log) -> dict[str, Any]:
+    entries = [{**asdict(entry), "hash": entry.hash} for entry in log.entries]
+    return {"hospital": log.hospital, "sandbox": log.sandbox, "entries": entries}
+
+
+def _table(log: Log) -> Table:
+    title = f"The outbox log of {log.hospital} in {log.sandbox}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("entry", justify="right")
+    for heading in ("time", "", "what", "by or to"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("round", "bytes"):
+        table.add_column(heading, justify="right")
+    table.add_column("digest")
+    for entry in log.entries:
+        local = datetime.fromisoformat(entry.at).astimezone()
+        table.add_row(
+            str(entry.number),
+            f"{local:%Y-%m-%d %H:%M:%S}",
+            entry.kind,
+            escape(entry.what),
+            escape(entry.peer),
+            "" if entry.round_number is None else str(entry.round_number),
+            f"{entry.size_bytes:,}",
+            entry.digest[:DIGITS],
+        )
+    return table
