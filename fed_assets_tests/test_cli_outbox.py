@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from fed_assets.federation.weights import LARGE_BYTES
 from fed_assets.hospital.outbox_log import OutboxLog, text
 from fed_assets.privacy.chain import EMPTY, OUTBOX_LOG, parse
 from fed_assets.resources.home import Home
 from fed_assets_tests.conftest import PROJECT, FinishedLifecycle
+from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.places import Place, make_place
 
 
@@ -42,7 +44,7 @@ def put_log(home: Home, hospital: str = "north", sandbox: str = "minimal") -> Pa
     """Leaves the log of a hospital that was asked for its images; returns where it lies."""
     store = home.store(hospital, sandbox)
     store.mkdir(parents=True)
-    log = OutboxLog(store, hospital, "run 1a2b3c4d")
+    log = OutboxLog(store, hospital, "run 1a2b3c4d-5e6f-7a8b")
     log.asked(text("images", b"asked"))
     log.left(text("images", b"a thousand" * 100))
     OutboxLog(store, hospital, "job 9").left(text("update", b"weights", 3))
@@ -273,3 +275,30 @@ def copied(finished: FinishedLifecycle, folder: Path) -> tuple[dict[str, str], P
         shutil.copytree(finished.home / part, home.root / part)
     changed = {"FED_ASSETS_HOME": str(home.root), "DAGSTER_HOME": str(home.instance)}
     return finished.environment | changed, home.store("north", "minimal") / OUTBOX_LOG
+
+
+@pytest.mark.slow
+def test_weights_that_travel_as_files_are_noted_as_they_arrived(tmp_path: Path) -> None:
+    place = make_place(
+        tmp_path / "place",
+        data={
+            "source": {"kind": "phantom", "images": 200, "test_images": 30, "size": 28},
+            "share": {"how": "iid"},
+        },
+        hospitals=[{"id": name, "name": name} for name in ("north", "south")],
+        network=SMALL_RESNET | {"block_inplanes": [44, 88, 176, 352]},
+        rounds=1,
+    )
+    place.run("fed_assets.cli", "run", "eyes_on")
+    rounds = json.loads(
+        (place.home.artifacts / "north" / "local_rounds" / "eyes_on.json").read_text()
+    )
+    code, told, _ = ask(place.environment, "north", "--json")
+    (log,) = json.loads(told)
+    assert (code, log["sandbox"]) == (0, "eyes_on")
+    (left,) = [
+        each for each in log["entries"] if (each["kind"], each["what"]) == ("left", "update")
+    ]
+    assert left["size_bytes"] > LARGE_BYTES
+    assert left["digest"] == rounds[0]["update_digest"]  # the server's, of what arrived
+    assert ask(place.environment, "north", "--verify")[0] == 0

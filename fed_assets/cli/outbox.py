@@ -31,6 +31,7 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 EXIT_FAULTY = 1
 DIGITS = 12
+ID_DIGITS = 8  # as runs are named elsewhere
 out = Console()
 
 
@@ -177,18 +178,19 @@ def _table(log: Log) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("entry", justify="right")
     for heading in ("time", "", "what", "by or to"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading == "time", overflow="fold")
     for heading in ("round", "bytes"):
         table.add_column(heading, justify="right")
-    table.add_column("digest")
+    table.add_column("digest", no_wrap=True)
     for entry in log.entries:
+        peer, _, its_id = entry.peer.partition(" ")
         local = datetime.fromisoformat(entry.at).astimezone()
         table.add_row(
             str(entry.number),
             f"{local:%Y-%m-%d %H:%M:%S}",
             entry.kind,
             escape(entry.what),
-            escape(entry.peer),
+            escape(f"{peer} {its_id[:ID_DIGITS]}"),
             "" if entry.round_number is None else str(entry.round_number),
             f"{entry.size_bytes:,}",
             entry.digest[:DIGITS],
