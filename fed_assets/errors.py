@@ -13,10 +13,12 @@ FedAssetsError
 │   ├── ChecksumMismatch        it is not the file it claims to be
 │   ├── DownloadFailed          it could not be fetched
 │   ├── NoImages                nothing to learn from
-│   └── NotValidated            training was asked for on images that no validation let through
+│   ├── NotValidated            training was asked for on images that no validation let through
+│   └── SealBroken              a sealed file is not the one that the hospital sealed there
 ├── HospitalError           a hospital's process
 │   ├── IdentityRefused         a process was asked to act for a hospital that it is not
 │   ├── DisclosureRefused       something was asked for that the sandbox keeps inside
+│   ├── KeyRefused              the key of its sealed store cannot be used
 │   └── WorkerFailed            it ended or answered badly
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
@@ -169,6 +171,14 @@ class NotValidated(DataError):
     cure = "Materialize the hospital's validated_images first."
 
 
+class SealBroken(DataError):
+    """A sealed file is not the one that the hospital sealed under that name."""
+
+    cure = (
+        "Put the file back from the hospital's backup, or materialize the hospital's images anew."
+    )
+
+
 class HospitalError(FedAssetsError):
     """A hospital's process refused or failed."""
 
@@ -185,6 +195,12 @@ class DisclosureRefused(HospitalError):
     """Something was asked for that the sandbox keeps inside the hospital."""
 
     cure = "Run a sandbox whose controls allow it, with the hospital's consent."
+
+
+class KeyRefused(HospitalError):
+    """The key of a hospital's sealed store cannot be used."""
+
+    cure = "Put the hospital's own key file back: of its own user, with mode 0600."
 
 
 class WorkerFailed(HospitalError):
