@@ -35,7 +35,9 @@ def measure(images: int, home: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="images-", dir=home) as folder:
         store = Path(folder) / HOSPITAL
         identity = {
-            "hospitals": {HOSPITAL: {"store": str(store)}},
+            "hospitals": {
+                HOSPITAL: {"store": str(store), "storage": "plain", "key_custody": "none"}
+            },
             "previews": False,
             "statistics": "full",
         }

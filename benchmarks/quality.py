@@ -28,7 +28,10 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fed_assets.hospital.files import Store
 
 PROJECT = Path(__file__).resolve().parent.parent
 TARGETS = {15: {"auroc": 0.965, "accuracy": 0.91}, 25: {"auroc": 0.973, "accuracy": 0.92}}
@@ -39,20 +42,21 @@ PUBLISHED = {  # centralised, on the same test set: Yang et al. 2023, Scientific
 }
 
 
-def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str, Path], Any]:
+def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str, Store], Any]:
     """Prepares every hospital's store and the common test set's; returns those admitted."""
     from fed_assets.assets.image_task import common_test_arguments, image_arguments
+    from fed_assets.hospital.files import Store
     from fed_assets.hospital.images import prepare_images
     from fed_assets.hospital.validation import validate_images
 
     share = roster.data.share.model_copy(update={"seed": seed})
     roster = roster.model_copy(update={"data": roster.data.model_copy(update={"share": share})})
     facts = prepare_images(
-        common_test_arguments(roster, data=data, cache=data), folder / "coordinator"
+        common_test_arguments(roster, data=data, cache=data), Store(folder / "coordinator")
     )
     stores = {}
     for hospital in roster.hospitals:
-        store = folder / hospital.id
+        store = Store(folder / hospital.id)
         prepare_images(image_arguments(roster, hospital, data=data, cache=data), store)
         limits = {"expectations": dict(roster.data.expectations)}
         if validate_images({**limits, "required_classes": facts["classes"]}, store)["passed"]:
@@ -61,7 +65,7 @@ def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str
 
 
 def learn(
-    stores: dict[str, Path], facts: Any, roster: Any, *, rounds: int, seed: int, folder: Path
+    stores: dict[str, Store], facts: Any, roster: Any, *, rounds: int, seed: int, folder: Path
 ) -> dict[str, Any]:
     """Runs the rounds with these hospitals and evaluates the result on the common test set."""
     from nvflare.apis.signal import Signal
@@ -70,12 +74,13 @@ def learn(
     from fed_assets.federation.aggregation import Update, fedavg
     from fed_assets.hospital.evaluation import evaluate
     from fed_assets.hospital.executor import run_round
+    from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
     from fed_assets.hospital.weights import read_weights, write_weights
 
     path = folder / "weights.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
-    initial_weights({"network": roster.network, **shape, "seed": seed, "path": path}, folder)
+    initial_weights({"network": roster.network, **shape, "seed": seed, "path": path}, Store(folder))
     weights = read_weights(path)
     started = time.process_time()
     examples = 0
@@ -101,7 +106,7 @@ def learn(
     cpu_seconds = time.process_time() - started
     write_weights(weights, path)
     asked = {"weights": path, "network": roster.network, "threshold": roster.threshold}
-    record = evaluate({**asked, "resamples": 0}, folder / "coordinator", validated=False)
+    record = evaluate({**asked, "resamples": 0}, Store(folder / "coordinator"), validated=False)
     metrics = {name: entry["value"] for name, entry in record["metrics"].items()}
     return {**metrics, "training_images": examples, "training_cpu_seconds": round(cpu_seconds, 1)}
 

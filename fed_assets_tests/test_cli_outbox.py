@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fed_assets.federation.weights import LARGE_BYTES
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, text
 from fed_assets.privacy.chain import EMPTY, OUTBOX_LOG, parse
 from fed_assets.resources.home import Home
@@ -44,10 +45,10 @@ def put_log(home: Home, hospital: str = "north", sandbox: str = "minimal") -> Pa
     """Leaves the log of a hospital that was asked for its images; returns where it lies."""
     store = home.store(hospital, sandbox)
     store.mkdir(parents=True)
-    log = OutboxLog(store, hospital, "run 1a2b3c4d-5e6f-7a8b")
+    log = OutboxLog(Store(store, hospital), "run 1a2b3c4d-5e6f-7a8b")
     log.asked(text("images", b"asked"))
     log.left(text("images", b"a thousand" * 100))
-    OutboxLog(store, hospital, "job 9").left(text("update", b"weights", 3))
+    OutboxLog(Store(store, hospital), "job 9").left(text("update", b"weights", 3))
     return store / OUTBOX_LOG
 
 
@@ -107,7 +108,7 @@ def test_a_line_that_was_cut_off_is_torn_and_told_of_after_the_next(place: Place
         1,
         "north in minimal: entry 3 is torn: it was cut off as it was written\n",
     )
-    OutboxLog(log.parent, "north", "job 9").left(text("update", b"weights", 3))
+    OutboxLog(Store(log.parent, "north"), "job 9").left(text("update", b"weights", 3))
     code, told, _ = ask(place.environment, "north", "--verify")
     assert code == 0
     assert "4 entries are whole and in order; 1 of them tell of a line that was cut off" in told

@@ -51,7 +51,8 @@ class StepExecutor(Executor):
 
     def identity(self, fl_ctx: FLContext) -> tuple[str, Path]:
         """Returns the hospital's id and store."""
-        return read_identity(fl_ctx)
+        hospital, store = read_identity(fl_ctx)
+        return hospital, store.folder
 
     def instructions(self, task: FLModel) -> dict[str, Any]:
         """Returns what to do in this round."""

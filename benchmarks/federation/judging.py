@@ -13,6 +13,7 @@ from benchmarks.federation.work import Work
 from fed_assets.federation.weights import Weights, read_weights
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.evaluation import predict
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.weights import load_weights
 
@@ -54,7 +55,7 @@ def _flat(weights: Weights) -> NDArray[np.float64]:
 
 
 def _auroc(work: Work, weights: Weights) -> float:
-    dataset = open_dataset(Path(work.test_store), validated=False)
+    dataset = open_dataset(Store(Path(work.test_store)), validated=False)
     network = build(work.network, channels=work.channels, classes=work.classes)
     load_weights(network, weights)
     rows = dataset.split("test")

@@ -45,7 +45,7 @@ def prepare(roster: Roster, data: Path, folder: Path) -> Work:
     if facts["synthetic"]:
         raise SystemExit("pneumoniamnist.npz was not found: name its folder with --data")
     work = Work(
-        stores={name: str(store) for name, store in stores.items()},
+        stores={name: str(store.folder) for name, store in stores.items()},
         test_store=str(folder / "coordinator"),
         initial_weights=str(folder / "initial.safetensors"),
         network=roster.network,

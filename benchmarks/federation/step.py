@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.federation.small_cnn import SmallCnn
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.recipe import Recipe
@@ -43,7 +44,7 @@ def take_step(
         instructions: What `Work.instructions` returns.
     """
     started = time.perf_counter()
-    dataset = open_dataset(store)
+    dataset = open_dataset(Store(store))
     classes, channels = instructions["classes"], instructions["channels"]
     network = build(instructions["network"], channels=channels, classes=classes)
     load_weights(network, weights)

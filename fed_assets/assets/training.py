@@ -189,7 +189,7 @@ def plan_training(
         transport=str(sandbox.transport),
         job_code=str(sandbox.job_code),
         hospitals=admission.participants,
-        stores={name: str(hospitals.store(name, sandbox)) for name in admission.participants},
+        **hospitals.kept_by_all(sandbox, admission.participants),
         folder=str(folder),
         outbox=str(folder / "outbox"),
         initial_weights=str(folder / "initial.safetensors"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
 TRANSPORTS = ("clear", "mtls")
 JOB_CODES = ("submitted", "preinstalled")
+KEPT = (("plain", "none"), ("sealed", "hospital"))  # storage and key_custody
 SERVER = "server"
 PLAN_FILE = "plan.json"
 
@@ -29,6 +30,10 @@ class FederationPlan:
         job_code: `preinstalled` refuses every job that brings code of its own; `submitted` runs it.
         hospitals: Ids of the hospitals that take part; NVFlare's sites bear them.
         stores: Absolute path of each hospital's store.
+        storage: How hospitals keep their files there: `plain` or `sealed`.
+        key_custody: Who holds the keys of what is sealed: `hospital`, or `none` where files are
+            plain.
+        key_files: Absolute path of each hospital's key file, for the custody `hospital`.
         folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
             state all lie under it.
         outbox: Absolute path of the folder into which finished rounds are published.
@@ -64,6 +69,9 @@ class FederationPlan:
     classes: int
     channels: int
     quorum: int
+    storage: str = "plain"
+    key_custody: str = "none"
+    key_files: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
@@ -76,6 +84,16 @@ class FederationPlan:
         object.__setattr__(self, "hospitals", tuple(self.hospitals))
         for fault in _faults(self):
             raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
+
+    def kept(self, hospital: str) -> dict[str, str]:
+        """Returns where a hospital keeps its files, and how, as its processes read it."""
+        kept = {
+            "store": self.stores[hospital],
+            "storage": self.storage,
+            "key_custody": self.key_custody,
+        }
+        key_file = self.key_files.get(hospital)
+        return kept if key_file is None else {**kept, "key_file": key_file}
 
     def write(self, path: Path) -> None:
         """Writes the plan as JSON, whole or not at all."""
@@ -105,7 +123,7 @@ class FederationPlan:
         Raises:
             RunConfigError: A field is unknown or missing, or a value cannot be carried out.
         """
-        unknown = set(content) - {field.name for field in fields(cls)}
+        unknown = set(content) - {each.name for each in fields(cls)}
         if unknown:
             raise RunConfigError(
                 "The federation's plan holds unknown fields", seen=", ".join(sorted(unknown))
@@ -126,6 +144,10 @@ def _faults(plan: FederationPlan) -> list[str]:
         if not HOSPITAL_NAME.fullmatch(name) or name in RESERVED_NAMES
     ]
     faults += [f"no store for {name}" for name in names if name not in plan.stores]
+    if (plan.storage, plan.key_custody) not in KEPT:
+        faults.append(f"storage {plan.storage!r} with key_custody {plan.key_custody!r}")
+    if plan.key_custody == "hospital":
+        faults += [f"no key file for {name}" for name in names if name not in plan.key_files]
     for name, path in [
         ("folder", plan.folder),
         ("outbox", plan.outbox),

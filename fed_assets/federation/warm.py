@@ -30,7 +30,10 @@ LOG_FILE = "warm.log"
 FEDERATION = "federation"
 ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 0.5
-_PROVISIONED = ("sandbox", "transport", "job_code", "hospitals", "stores", "executor", "port")
+_PROVISIONED = (
+    *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
+    *("stores", "storage", "key_custody", "key_files"),
+)
 
 
 class Refused(Exception):

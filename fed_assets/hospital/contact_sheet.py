@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from fed_assets.errors import DisclosureRefused, RunConfigError
 from fed_assets.hospital.dataset import Dataset, open_dataset
+from fed_assets.hospital.files import Store
 
 _TILE = 96
 _GAP = 4
@@ -20,7 +20,7 @@ _COLUMNS = 8
 _MOST = 64
 
 
-def contact_sheet(arguments: Mapping[str, Any], store: Path, *, previews: bool) -> dict[str, Any]:
+def contact_sheet(arguments: Mapping[str, Any], store: Store, *, previews: bool) -> dict[str, Any]:
     """Draws a contact sheet of the hospital's current images, as many of each class as it can.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import (
     BINS,
     Predictions,
@@ -24,13 +25,15 @@ from fed_assets.hospital.weights import load_weights, read_weights
 if TYPE_CHECKING:
     import torch
 
+    from fed_assets.hospital.tensor_file import Images
+
 BATCH_SIZE = 256
 ROC_POINTS = 100
 
 
 def predict(
     network: torch.nn.Module,
-    images: np.ndarray[Any, Any],
+    images: Images,
     rows: np.ndarray[Any, Any],
     *,
     classes: int,
@@ -39,7 +42,7 @@ def predict(
 
     Args:
         network: put into evaluation mode and onto the best device.
-        images: uint8 [all, channels, height, width]; a memory map is read batch by batch.
+        images: uint8 [all, channels, height, width], read batch by batch.
         rows: the images among them to predict.
         classes: how many the network scores.
     """
@@ -57,7 +60,7 @@ def predict(
 
 
 def evaluate(
-    arguments: Mapping[str, Any], store: Path, *, validated: bool = True
+    arguments: Mapping[str, Any], store: Store, *, validated: bool = True
 ) -> dict[str, Any]:
     """Evaluates weights on one split of the hospital's images; the worker's task of the same name.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
-import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,14 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, StorageError
+from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
+from fed_assets.hospital.own_log import keep_traceback
 from fed_assets.hospital.places import place_to_learn
 from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.training import Stopped, train_round
@@ -40,10 +41,10 @@ ERROR_HEADER = "fed_assets_error"  # of a refusing reply: the error's `as_record
 class HospitalExecutor(Executor):  # type: ignore[misc]
     """Trains one round on the hospital's own validated images.
 
-    Which hospital this is, and where its store lies, comes from the site's own
-    `local/hospital.json`, never from the job. A task that fails is answered with an error code;
-    the log, which may leave the hospital, gets our own messages or an exception's type, and the
-    traceback goes to the hospital's own `worker.log`. Task and reply are noted in the hospital's
+    Which hospital this is, where its store lies, and how files are kept there, comes from the
+    site's own `local/hospital.json`, never from the job. A task that fails is answered with an
+    error code; the log, which may leave the hospital, gets our own messages or an exception's type,
+    and the traceback goes to the hospital's own log. Task and reply are noted in the hospital's
     outbox log before anything leaves.
     """
 
@@ -55,14 +56,14 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Answers one task with full local weights and metrics, or with an error code."""
-        store: Path | None = None
+        store: Store | None = None
         outbox: OutboxLog | None = None
         round_number: int | None = None
         code: str = ReturnCode.EXECUTION_EXCEPTION
         headers: dict[str, Any] = {}
         try:
             hospital, store = read_identity(fl_ctx)
-            outbox = OutboxLog(store, hospital, f"job {fl_ctx.get_job_id()}")
+            outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
             task = FLModelUtils.from_shareable(shareable)
@@ -85,11 +86,12 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         except Exception as error:
             log.error("The round failed with %s; see the hospital's own log", type(error).__name__)
             if store is not None:
-                keep_traceback(store)
+                with suppress(FedAssetsError):  # the reply matters more
+                    keep_traceback(store)
         try:
             if outbox is not None:
                 outbox.left(text("error (update)", canonical([code, headers]), round_number))
-        except StorageError as unwritten:
+        except FedAssetsError as unwritten:
             code = ReturnCode.EXECUTION_EXCEPTION
             headers = {ERROR_HEADER: unwritten.as_record()}
         return make_reply(code, headers)
@@ -120,18 +122,19 @@ def _round_of(task: FLModel) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def read_identity(fl_ctx: FLContext) -> tuple[str, Path]:
+def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
     """Returns the hospital's id and store from the site's own configuration.
 
     Raises:
-        RunConfigError: the file is missing or cannot be used.
+        RunConfigError: the file is missing or cannot be used, or does not say how files are kept.
         IdentityRefused: it names another hospital than the site's certificate.
     """
     local = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_config_dir())
     try:
         identity = json.loads((local / HOSPITAL_FILE).read_text())
-        hospital, store = str(identity["hospital"]), Path(identity["store"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        hospital = str(identity["hospital"])
+        store = Store.of(hospital, identity)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunConfigError(
             "The site does not say which hospital it is",
             where=f"local/{HOSPITAL_FILE}",
@@ -148,7 +151,7 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Path]:
     return hospital, store
 
 
-def run_round(task: FLModel, *, hospital: str, store: Path, abort_signal: Signal) -> FLModel:
+def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signal) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
 
     Args:
@@ -226,10 +229,3 @@ def validation_metrics(network: Any, dataset: Dataset) -> dict[str, float]:
     values = point_values(Predictions(dataset.labels[rows], probabilities))
     named = {name: values[name] for name in ("auroc", "accuracy")}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def keep_traceback(store: Path) -> None:
-    """Appends the current exception's traceback to the hospital's own log, mode 0600."""
-    log_file = os.open(store / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(log_file, "a") as stream:
-        stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} executor\n{traceback.format_exc()}\n")

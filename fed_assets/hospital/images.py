@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from fed_assets.errors import NoImages, RosterError, SourceCorrupt
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import Measured, content_digest, write_manifest
 from fed_assets.hospital.share import share_out
 from fed_assets.hospital.sources.open import open_source
 from fed_assets.hospital.sources.protocol import SPLITS, UNKNOWN_LABEL, Record, Source
 from fed_assets.hospital.splits import check_fractions, cut_splits
 from fed_assets.hospital.store import (
+    FACTS,
+    IMAGES,
+    MANIFEST,
     keep_dataset,
     new_dataset,
     open_store,
@@ -40,7 +43,7 @@ class Selection:
     to_cut: tuple[str, ...]
 
 
-def prepare_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
+def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """Decodes and resizes a hospital's images once, into its store.
 
     The dataset is written aside and renamed: after an error the store is as it was.
@@ -59,6 +62,7 @@ def prepare_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
         RosterError: An argument cannot be used.
         DataError: The source cannot be used, or holds nothing for this hospital.
         StorageError: The disk is full, or the store may not be written to.
+        KeyRefused: The key of the store, which is sealed, cannot be used.
     """
     open_store(store)
     image_size = _image_size(arguments)
@@ -68,8 +72,8 @@ def prepare_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
     shape = (count, source.channels, image_size, image_size)
     require_room(store, int(np.prod(shape, dtype=object)) + count * _MANIFEST_BYTES_PER_ROW)
     with new_dataset(store) as folder:
-        with writing(store):
-            measured = write_tensor(folder / "images.npy", source, selection.records, shape)
+        with writing(store), store.create(folder / IMAGES) as file:
+            measured = write_tensor(file, source, selection.records, shape)
         splits = _splits(selection, measured, arguments)
         kind: dict[str, Any] = {
             "classes": list(source.classes),
@@ -79,8 +83,9 @@ def prepare_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
         digest = content_digest(selection.records, splits, measured, **kind)
         facts = {"digest": digest, **kind, "images": count, "synthetic": source.synthetic}
         with writing(store):
-            write_manifest(folder / "manifest.parquet", selection.records, splits, measured)
-            write_json(folder / "dataset.json", facts)
+            with store.create(folder / MANIFEST) as file:
+                write_manifest(file, selection.records, splits, measured)
+            write_json(store, folder / FACTS, facts)
         keep_dataset(store, folder, digest)
     patients = {record.patient for record in selection.records} - {None}
     return facts | {
@@ -117,7 +122,7 @@ def select(source: Source, arguments: Mapping[str, Any]) -> Selection:
 
 
 def write_tensor(
-    path: Path, source: Source, records: Sequence[Record], shape: tuple[int, int, int, int]
+    file: IO[bytes], source: Source, records: Sequence[Record], shape: tuple[int, int, int, int]
 ) -> Measured:
     """Writes uint8 [images, channels, size, size] as .npy, one image after the other.
 
@@ -132,15 +137,14 @@ def write_tensor(
     measured = Measured.for_images(count)
     blank = bytes(channels * size * size)
     row = -1
-    with path.open("xb", buffering=2**20) as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for row, decoded in enumerate(source.read(records)):
-            tensor = None
-            if decoded.pixels is not None:
-                tensor = to_tensor(decoded.pixels, channels=channels, size=size)
-            measured.note(row, decoded, tensor)
-            file.write(blank if tensor is None else tensor.data)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for row, decoded in enumerate(source.read(records)):
+        tensor = None
+        if decoded.pixels is not None:
+            tensor = to_tensor(decoded.pixels, channels=channels, size=size)
+        measured.note(row, decoded, tensor)
+        file.write(blank if tensor is None else tensor.data)
     if row + 1 != count:
         raise SourceCorrupt(
             "The source gives fewer images than it lists", seen=f"{row + 1} of {count}"
@@ -167,7 +171,7 @@ def to_tensor(pixels: NDArray[np.uint8], *, channels: int, size: int) -> NDArray
     return np.ascontiguousarray(planes)
 
 
-def _open(arguments: Mapping[str, Any], store: Path) -> Source:
+def _open(arguments: Mapping[str, Any], store: Store) -> Source:
     spec = arguments.get("source") or {}
     salt = pseudonym_salt(store) if spec.get("kind") == "dicom" else b""
     source = open_source(spec, classes=arguments.get("classes"), salt=salt)

@@ -6,8 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,14 +89,14 @@ def mean_and_sd(tensor: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def write_manifest(
-    path: Path, records: Sequence[Record], splits: Sequence[str], measured: Measured
+    file: IO[bytes], records: Sequence[Record], splits: Sequence[str], measured: Measured
 ) -> None:
     """Writes the manifest as Parquet, `BATCH_ROWS` rows at a time.
 
     Raises:
         OSError: The disk is full.
     """
-    with path.open("xb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for start in range(0, len(records), BATCH_ROWS):
             batch = slice(start, start + BATCH_ROWS)
             rows = measured.rows[batch]
@@ -113,9 +112,9 @@ def write_manifest(
             )
 
 
-def read_manifest(folder: Path, columns: Iterable[str] | None = None) -> pa.Table:
-    """Reads the manifest of a dataset's folder, or some of its columns."""
-    return pq.read_table(folder / "manifest.parquet", columns=list(columns) if columns else None)
+def read_manifest(file: IO[bytes], columns: Iterable[str] | None = None) -> pa.Table:
+    """Reads a manifest, or some of its columns."""
+    return pq.read_table(file, columns=list(columns) if columns else None)
 
 
 def content_digest(

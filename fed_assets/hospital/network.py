@@ -14,6 +14,8 @@ from fed_assets.privacy.digests import weights_digest
 if TYPE_CHECKING:
     import torch
 
+    from fed_assets.hospital.files import Store
+
 TARGET = re.compile(r"(monai\.networks\.nets|torch\.nn)\.[A-Za-z]\w*")
 
 
@@ -157,7 +159,7 @@ def scores(network: torch.nn.Module, pixels: torch.Tensor, *, classes: int) -> t
     return output.float()
 
 
-def initial_weights(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
+def initial_weights(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """Writes a seeded network's first weights; the worker's task of the same name.
 
     Args:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from fed_assets.errors import StorageError
+from fed_assets.hospital.files import Store
 from fed_assets.privacy.chain import (
     ASKED,
     LEFT,
@@ -72,12 +73,10 @@ class OutboxLog:
 
     Attributes:
         store: The hospital's store, which is there.
-        hospital: Its id.
         peer: Who asks, and is answered.
     """
 
-    store: Path
-    hospital: str
+    store: Store
     peer: str
 
     def asked(self, *things: Thing) -> Head:
@@ -112,11 +111,15 @@ class OutboxLog:
             _append(file, begin + b"".join(entry.line() + b"\n" for entry in entries), size)
             return entries[-1].head
 
+    @property
+    def _path(self) -> Path:
+        return self.store.folder / OUTBOX_LOG
+
     def _entry(self, kind: str, thing: Thing, before: Head) -> Entry:
         return Entry(
             number=before.entries + 1,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            hospital=self.hospital,
+            hospital=self.store.hospital,
             kind=kind,
             what=_plain(thing.what),
             peer=_plain(self.peer),
@@ -131,7 +134,7 @@ class OutboxLog:
         """Yields the log's descriptor while no other process has it."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         try:
-            file = os.open(self.store / OUTBOX_LOG, flags, 0o600)
+            file = os.open(self._path, flags, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield file
@@ -140,17 +143,17 @@ class OutboxLog:
         except OSError as error:
             raise StorageError(
                 "The outbox log cannot be written, so nothing leaves the hospital",
-                where=str(self.store / OUTBOX_LOG),
+                where=str(self._path),
                 seen=os.strerror(error.errno) if error.errno else type(error).__name__,
             ) from error
 
     def _damaged(self, head: Head) -> StorageError:
         return StorageError(
             "The outbox log is not as it was written, so nothing leaves the hospital",
-            where=str(self.store / OUTBOX_LOG),
+            where=str(self._path),
             seen=f"what follows entry {head.entries} is no entry",
             cure=f"Have the hospital's data officer look at it by `fed-assets outbox "
-            f"{self.hospital} --verify`, and put it aside",
+            f"{self.store.hospital} --verify`, and put it aside",
         )
 
 

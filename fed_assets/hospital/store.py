@@ -12,26 +12,75 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import NoImages, StorageError
+from fed_assets.errors import KeyRefused, NoImages, SealBroken, StorageError
+from fed_assets.hospital.envelope import is_sealed, rewrap
+from fed_assets.hospital.files import DATASETS, Store
 
 KEPT_DATASETS = 2
+CURRENT, VALIDATED, SALT = "current.json", "validated.json", "pseudonym.salt"
+LOGS = "logs"
+IMAGES, MANIFEST, FACTS = "images.npy", "manifest.parquet", "dataset.json"  # of a dataset
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def open_store(store: Path) -> Path:
-    """Makes the store if need be, for its owner alone, and returns it.
+def open_store(store: Store) -> Store:
+    """Makes the store if need be, for its owner alone, and its key if it is new; returns it.
 
     Raises:
         StorageError: It cannot be made.
+        SealBroken: It is a sealed one, and a file in it is not sealed.
+        KeyRefused: Its key cannot be made.
     """
     with writing(store):
-        (store / "datasets").mkdir(mode=0o700, parents=True, exist_ok=True)
-        store.chmod(0o700)
+        (store.folder / DATASETS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.folder.chmod(0o700)
+    if store.keys is not None:
+        files = kept_files(store)
+        for path in files:
+            if not is_sealed(path):
+                raise SealBroken(
+                    "A file of a sealed store is not sealed",
+                    where=store.binding(path).name,
+                    cure=f"Remove the folder {store.folder}, then materialize the hospital's "
+                    "images again",
+                )
+        if not files:
+            store.keys.provide()
     return store
 
 
+def kept_files(store: Store) -> list[Path]:
+    """Returns every file that the store keeps; what is half-written is none."""
+    patterns = (CURRENT, VALIDATED, SALT, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
+    return [path for pattern in patterns for path in sorted(store.folder.glob(pattern))]
+
+
+def rotate_key(store: Store) -> int:
+    """Gives a sealed store a new key: each file's own key is wrapped anew, no image is touched.
+
+    The old key is kept until no file needs it; after a crash, the next call goes on.
+
+    Returns:
+        How many files were wrapped anew.
+
+    Raises:
+        KeyRefused: A key cannot be used, or the store is plain.
+        SealBroken: A file's header was changed; the old key is kept then.
+    """
+    if store.keys is None:
+        raise KeyRefused(
+            "A plain store has no key", where=str(store.folder), cure="Run a sealed sandbox"
+        )
+    with store.turn(alone=True):
+        store.keys.renew()
+        keys = store.keys
+        done = sum(rewrap(path, store.binding(path).name, keys) for path in kept_files(store))
+        store.keys.forget_old()
+    return done
+
+
 @contextmanager
-def writing(store: Path) -> Iterator[None]:
+def writing(store: Store) -> Iterator[None]:
     """Turns a failed write into one message that says what to do about it.
 
     Raises:
@@ -43,67 +92,72 @@ def writing(store: Path) -> Iterator[None]:
         full = error.errno in _FULL
         raise StorageError(
             "There is no room for the hospital's images" if full else "The store cannot be written",
-            where=str(store),
+            where=str(store.folder),
             # Not str(error): that would name a file.
             seen=os.strerror(error.errno) if error.errno else type(error).__name__,
         ) from error
 
 
-def require_room(store: Path, needed_bytes: int) -> None:
+def require_room(store: Store, needed_bytes: int) -> None:
     """Refuses a write that cannot end well before it begins.
 
     Raises:
         StorageError: Fewer than `needed_bytes` are free on the store's disk.
     """
-    free = shutil.disk_usage(store).free
+    free = shutil.disk_usage(store.folder).free
     if needed_bytes > free:
         raise StorageError(
             "There is no room for the hospital's images",
-            where=str(store),
+            where=str(store.folder),
             seen=f"{needed_bytes / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free",
         )
 
 
 @contextmanager
-def new_dataset(store: Path) -> Iterator[Path]:
+def new_dataset(store: Store) -> Iterator[Path]:
     """Yields an empty folder to write a dataset into; it is removed unless `keep_dataset` took it.
 
     What earlier processes left there when they were killed is removed too.
     """
-    datasets = store / "datasets"
     remove_abandoned(store)
-    partial = datasets / f".partial-{os.getpid()}-{secrets.token_hex(4)}"
-    with writing(store):
-        partial.mkdir(mode=0o700)
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    partial = _aside(store)
+    with store.turn():
+        with writing(store):
+            partial.mkdir(mode=0o700)
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def remove_abandoned(store: Path) -> None:
+def remove_abandoned(store: Store) -> None:
     """Removes what processes that were killed left half-written."""
-    for left in (store / "datasets").glob(".partial-*"):
+    for left in (store.folder / DATASETS).glob(".partial-*"):
         if not _is_running(int(left.name.split("-")[1])):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def keep_dataset(store: Path, partial: Path, digest: str) -> None:
-    """Makes a written dataset the current one; one that is there already is used again.
+def keep_dataset(store: Store, partial: Path, digest: str) -> None:
+    """Makes a written dataset the current one; a plain one that is there already is used again.
 
+    A sealed one that is there already is replaced: it may be here that a broken one is mended.
     All but the newest `KEPT_DATASETS` are removed afterwards.
     """
-    folder = dataset_folder(store, digest)
+    folder, replaced = dataset_folder(store, digest), _aside(store)
     with writing(store):
+        store.move_into(folder, partial)
+        if store.keys is not None and folder.exists():
+            folder.rename(replaced)
         try:
             partial.rename(folder)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             os.utime(folder)
-        write_json(store / "current.json", {"digest": digest})
+        write_json(store, store.folder / CURRENT, {"digest": digest})
+    shutil.rmtree(replaced, ignore_errors=True)
     others = sorted(
-        (other for other in (store / "datasets").iterdir() if not other.name.startswith(".")),
+        (other for other in (store.folder / DATASETS).iterdir() if not other.name.startswith(".")),
         key=lambda other: (other == folder, other.stat().st_mtime_ns),
         reverse=True,
     )
@@ -111,73 +165,60 @@ def keep_dataset(store: Path, partial: Path, digest: str) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def dataset_folder(store: Path, digest: str) -> Path:
+def dataset_folder(store: Store, digest: str) -> Path:
     """Returns where the dataset of this digest lies."""
-    return store / "datasets" / digest[:16]
+    return store.folder / DATASETS / digest[:16]
 
 
-def current_digest(store: Path) -> str:
+def current_digest(store: Store) -> str:
     """Returns the digest of the current dataset.
 
     Raises:
         NoImages: The hospital's images were never prepared.
     """
-    digest = _read_digest(store / "current.json")
+    digest = _read_digest(store, CURRENT)
     if digest is None or not dataset_folder(store, digest).is_dir():
         raise NoImages(
             "The hospital has no prepared images",
-            where=str(store),
+            where=str(store.folder),
             cure="Materialize the hospital's images first",
         )
     return digest
 
 
-def validated_digest(store: Path) -> str | None:
+def validated_digest(store: Store) -> str | None:
     """Returns the digest of the dataset that validation last let through; None where none was."""
-    return _read_digest(store / "validated.json")
+    return _read_digest(store, VALIDATED)
 
 
-def set_validated(store: Path, digest: str | None) -> None:
+def set_validated(store: Store, digest: str | None) -> None:
     """Notes which dataset validation let through; None notes that it did not."""
     with writing(store):
         if digest is None:
-            (store / "validated.json").unlink(missing_ok=True)
+            (store.folder / VALIDATED).unlink(missing_ok=True)
         else:
-            write_json(store / "validated.json", {"digest": digest})
+            write_json(store, store.folder / VALIDATED, {"digest": digest})
 
 
-def pseudonym_salt(store: Path) -> bytes:
+def pseudonym_salt(store: Store) -> bytes:
     """Returns the hospital's secret for pseudonyms, 32 bytes, drawn when first asked for."""
-    path = store / "pseudonym.salt"
+    path = store.folder / SALT
     with writing(store):
-        try:
-            # O_EXCL through a link: of two processes that draw at once, both use the first one's.
-            drawn = path.with_name(f".salt-{secrets.token_hex(4)}")
-            if not path.exists():
-                drawn.touch(mode=0o600)
-                drawn.write_bytes(secrets.token_bytes(32))
-                os.link(drawn, path)
-        except FileExistsError:
-            pass
-        finally:
-            drawn.unlink(missing_ok=True)
-        return path.read_bytes()
+        if not path.exists():
+            # Of two processes that draw at once, both use the first one's.
+            store.write(path, secrets.token_bytes(32), once=True)
+        return store.read(path)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes a small file in one step: a reader sees the old one or the new one."""
-    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+def write_json(store: Store, path: Path, value: Any) -> None:
+    """Writes a small file of the store in one step."""
+    store.write(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def _read_digest(store: Store, name: str) -> str | None:
+    path = store.folder / name
     try:
-        fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps(value, indent=1) + "\n")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _read_digest(path: Path) -> str | None:
-    try:
-        return str(json.loads(path.read_text())["digest"])
+        return str(json.loads(store.read(path))["digest"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -186,6 +227,10 @@ def _read_digest(path: Path) -> str | None:
             where=str(path),
             cure="Materialize the hospital's images and validated_images again",
         ) from error
+
+
+def _aside(store: Store) -> Path:
+    return store.folder / DATASETS / f".partial-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _is_running(pid: int) -> bool:

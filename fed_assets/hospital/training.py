@@ -19,6 +19,8 @@ from fed_assets.hospital.recipe import Recipe
 if TYPE_CHECKING:
     import torch
 
+    from fed_assets.hospital.tensor_file import Images
+
 
 @dataclass(frozen=True)
 class RoundMetrics:
@@ -64,7 +66,7 @@ def round_seed(seed: int, hospital: str, round_number: int) -> int:
 
 def train_round(
     network: torch.nn.Module,
-    images: np.ndarray[Any, Any],
+    images: Images,
     labels: np.ndarray[Any, Any],
     rows: np.ndarray[Any, Any],
     recipe: Recipe,
@@ -86,7 +88,7 @@ def train_round(
 
     Args:
         network: with the global weights in it.
-        images: uint8 [all, channels, height, width]; a memory map is read batch by batch.
+        images: uint8 [all, channels, height, width], read batch by batch.
         labels: int64 [all], indices into the classes.
         rows: the training images among them.
         recipe: how to learn.

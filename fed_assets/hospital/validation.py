@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fed_assets.errors import RosterError
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.expectations import Finding, run_suite
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import read_manifest
-from fed_assets.hospital.store import dataset_folder, set_validated
+from fed_assets.hospital.store import MANIFEST, dataset_folder, set_validated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ LIMITS: dict[str, float] = {
 }
 
 
-def validate_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]:
+def validate_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """Validates the hospital's current images and notes in the store whether they may be used.
 
     Args:
@@ -48,7 +48,8 @@ def validate_images(arguments: Mapping[str, Any], store: Path) -> dict[str, Any]
     # Until the suite is through, nothing is: a crash in it must not leave an older yes standing.
     set_validated(store, None)
     required = list(arguments.get("required_classes") or dataset.classes)
-    frame = read_manifest(dataset_folder(store, dataset.digest)).to_pandas()
+    with store.open(dataset_folder(store, dataset.digest) / MANIFEST) as file:
+        frame = read_manifest(file).to_pandas()
     _note_unreadable(frame)
     findings = find(frame, classes=dataset.classes, required=required, limits=limits)
     passed = all(finding.passed for finding in findings if finding.severity == "error")

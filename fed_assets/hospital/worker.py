@@ -12,17 +12,17 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any
 
-from fed_assets.errors import FedAssetsError, IdentityRefused, StorageError, WorkerFailed
+from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, WorkerFailed
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, text
-from fed_assets.hospital.store import open_store, remove_abandoned, writing
+from fed_assets.hospital.own_log import log_place, logged
+from fed_assets.hospital.store import open_store, remove_abandoned, rotate_key
 
-Task = Callable[[Mapping[str, Any], Path], dict[str, Any]]
+Task = Callable[[Mapping[str, Any], Store], dict[str, Any]]
 # What the outbox log calls the tasks and their answers.
 WHAT = {
     "prepare_images": "images",
@@ -31,6 +31,7 @@ WHAT = {
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
     "clear_away": "clearing away",
+    "rotate_key": "key rotation",
 }
 
 
@@ -39,12 +40,12 @@ class Identity:
     """Whom this process may act for, and what it may show.
 
     Attributes:
-        stores: Where each of its hospitals has its store.
+        stores: Where each of its hospitals has its store, and how files are kept there.
         previews: Whether pictures may leave it.
         run: The orchestrator's run that asks, as it says.
     """
 
-    stores: Mapping[str, Path]
+    stores: Mapping[str, Store]
     previews: bool
     run: str = "unknown"
 
@@ -56,16 +57,17 @@ class Identity:
             IdentityRefused: It names no hospital, or no store, or leaves open what may be shown.
         """
         try:
-            stores = {name: Path(each["store"]) for name, each in record["hospitals"].items()}
+            stores = {name: Store.of(name, each) for name, each in record["hospitals"].items()}
             previews, run = record["previews"], str(record.get("run", cls.run))
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, RunConfigError):
             stores, previews, run = {}, None, ""
-        absolute = all(store.is_absolute() for store in stores.values())
-        if not stores or not absolute or not isinstance(previews, bool):
+        if not stores or not isinstance(previews, bool):
             raise IdentityRefused(
                 "The process was not told which hospital it is",
-                seen="the first line names no hospital with an absolute store and no previews",
-                cure='Send {"hospitals": {"<id>": {"store": "<folder>"}}, "previews": false}',
+                seen="the first line names no hospital, or not where its absolute store is and how "
+                "files are kept there, or no previews",
+                cure='Send {"hospitals": {"<id>": {"store": "<folder>", "storage": "plain", '
+                '"key_custody": "none"}}, "previews": false}',
             )
         return cls(stores, previews, run)
 
@@ -75,7 +77,7 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
 
     A request is `{"task", "hospital", "arguments"}`, its reply `{"result"}` or `{"error"}`, the
     latter as `FedAssetsError.as_record` gives it. An error that nobody foresaw is answered by its
-    type alone: its text may name a file or a patient, and goes into the hospital's `worker.log`.
+    type alone: its text may name a file or a patient, and goes into the hospital's own log.
     Request and reply are noted in the hospital's outbox log before anything leaves; what the log's
     digest is of is the reply without `outbox`, which is put into the result last: the log's head.
     """
@@ -105,25 +107,24 @@ def answer(line: str, identity: Identity) -> str:
                 where=f"hospital {name}",
                 seen=f"this process is {', '.join(sorted(identity.stores))}",
             )
-        _log_into(open_store(store))
-        what = WHAT.get(str(request.get("task")), "an unknown task")
-        outbox = OutboxLog(store, str(name), f"run {identity.run}")
-        outbox.asked(text(what, line.strip().encode()))
-        task = _task(request.get("task"), identity)
-        started = time.perf_counter()
-        result = task(request.get("arguments") or {}, store)
-        result["seconds"] = round(time.perf_counter() - started, 3)
-        result["peak_memory_bytes"] = peak_memory_bytes()
-        reply = json.dumps({"result": result}, allow_nan=False)
-        result["outbox"] = asdict(outbox.left(text(what, reply.encode())))
-        return json.dumps({"result": result})
+        with logged(open_store(store)):
+            what = WHAT.get(str(request.get("task")), "an unknown task")
+            outbox = OutboxLog(store, f"run {identity.run}")
+            outbox.asked(text(what, line.strip().encode()))
+            task = _task(request.get("task"), identity)
+            started = time.perf_counter()
+            result = task(request.get("arguments") or {}, store)
+            result["seconds"] = round(time.perf_counter() - started, 3)
+            result["peak_memory_bytes"] = peak_memory_bytes()
+            reply = json.dumps({"result": result}, allow_nan=False)
+            result["outbox"] = asdict(outbox.left(text(what, reply.encode())))
+            return json.dumps({"result": result})
     except FedAssetsError as error:
         known = error
     except Exception as error:
-        traceback.print_exc()  # no task runs before stderr is the hospital's own log
         known = WorkerFailed(
             "A hospital's process came upon an error that nobody foresaw",
-            where=str(store / "worker.log") if store else "",
+            where=log_place(store) if store else "",
             seen=type(error).__name__,
         )
     return _refusal(known, outbox, what)
@@ -135,7 +136,7 @@ def _refusal(error: FedAssetsError, outbox: OutboxLog | None, what: str) -> str:
     try:
         if outbox is not None:
             outbox.left(text(f"error ({what})", reply.encode()))
-    except StorageError as unwritten:
+    except FedAssetsError as unwritten:
         reply = json.dumps({"error": unwritten.as_record()})
     return reply
 
@@ -186,6 +187,8 @@ def _task(name: object, identity: Identity) -> Task:
             return evaluate
         case "clear_away":
             return _clear_away
+        case "rotate_key":
+            return lambda _, store: {"files": rotate_key(store)}
     raise WorkerFailed(
         "A hospital's process was asked for a task that it does not know",
         seen=str(name)[:40],
@@ -193,7 +196,7 @@ def _task(name: object, identity: Identity) -> Task:
     )
 
 
-def _clear_away(_: Any, store: Path) -> dict[str, Any]:
+def _clear_away(_: Any, store: Store) -> dict[str, Any]:
     remove_abandoned(store)
     return {}
 
@@ -215,17 +218,6 @@ def _parse(line: str) -> Any:
 def _send(replies: IO[str], reply: str) -> None:
     replies.write(reply + "\n")
     replies.flush()
-
-
-def _log_into(store: Path) -> None:
-    """Sends all that libraries print, and every traceback, into the hospital's own log."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with writing(store):
-        log = os.open(store / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
 
 
 def main() -> None:

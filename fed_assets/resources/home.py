@@ -48,6 +48,13 @@ class Home:
         """Returns the one folder that a hospital's images and files never leave."""
         return self.root / "hospitals" / hospital / sandbox
 
+    def key_file(self, hospital: str, sandbox: str) -> Path:
+        """Returns the file of the key of a hospital's sealed store: the hospital's, and outside it.
+
+        A machine of the hospital's own would hold it elsewhere still, out of the store's backups.
+        """
+        return self.root / "hospitals" / hospital / "keys" / f"{sandbox}.json"
+
     def federation(self, sandbox: str, run: str) -> Path:
         """Returns the folder of one run's federation: its rounds, kits and logs."""
         return self.root / "federations" / sandbox / run[:8]

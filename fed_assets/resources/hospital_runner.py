@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +14,7 @@ from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
 from fed_assets.federation.origin import Origin
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import Home
+from fed_assets.resources.kept import kept, kept_by_all
 from fed_assets.resources.templates import Templates
 from fed_assets.resources.turns import take_turn
 from fed_assets.resources.wanted import is_over, require_wanted
@@ -92,6 +93,10 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         """Returns a hospital's store in a sandbox."""
         return Home(Path(self.home_folder)).store(hospital, sandbox.name)
 
+    def kept_by_all(self, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[str, Any]:
+        """Returns what a federation's plan says of how these hospitals keep their files."""
+        return kept_by_all(Home(Path(self.home_folder)), sandbox, hospitals)
+
     def ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -135,8 +140,9 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             site, names = COORDINATOR, [*self.hospitals, COORDINATOR]
         else:
             site, names = hospital, [hospital]
+        home = Home(Path(self.home_folder))
         identity = {
-            "hospitals": {name: {"store": str(self.store(name, sandbox))} for name in names},
+            "hospitals": {name: kept(home, sandbox, name) for name in names},
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
             "run": self._run_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
+from fed_assets.resources.kept import kept_by_all
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -16,7 +17,7 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
         transport=str(sandbox.transport),
         job_code=str(sandbox.job_code),
         hospitals=names,
-        stores={name: str(home.store(name, sandbox.name)) for name in names},
+        **kept_by_all(home, sandbox, names),
         folder=str(folder),
         outbox=str(folder / "outbox"),
         initial_weights=str(folder / "initial.safetensors"),

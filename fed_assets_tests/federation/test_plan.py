@@ -28,6 +28,8 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
         ({"rounds": 0}, "rounds 1 to 0"),
         ({"start_round": 3}, "rounds 3 to 2"),
         ({"transport": "plain"}, "transport 'plain'; it is one of clear, mtls"),
+        ({"storage": "sealed"}, "storage 'sealed' with key_custody 'none'"),
+        ({"storage": "sealed", "key_custody": "hospital"}, "no key file for hospital_01"),
         ({"job_code": "any"}, "job_code 'any'"),
         ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
         ({"folder": "/a b"}, "white space"),
@@ -42,6 +44,17 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(tmp_path, write_plan, chan
     with pytest.raises(RunConfigError) as caught:
         FederationPlan.from_json({**good, **changes})
     assert said in str(caught.value)
+
+
+def test_a_hospital_is_told_where_its_own_key_is_and_nobody_elses(tmp_path, write_plan):
+    key_files = {"hospital_01": "/keys/one.json", "hospital_02": "/keys/two.json"}
+    sealed = {"storage": "sealed", "key_custody": "hospital"}
+    plan = write_plan(tmp_path, key_files=key_files, **sealed)
+    assert plan.kept("hospital_01") == {
+        "store": plan.stores["hospital_01"],
+        "key_file": "/keys/one.json",
+        **sealed,
+    }
 
 
 def test_an_incomplete_plan_is_refused(tmp_path):

@@ -47,7 +47,8 @@ def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
         )
         (common_name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         assert common_name.value == name
-        assert local(workspace, "hospital") == {"hospital": name, "store": plan.stores[name]}
+        kept = {"store": plan.stores[name], "storage": "plain", "key_custody": "none"}
+        assert local(workspace, "hospital") == {"hospital": name, **kept}
 
 
 def test_no_site_keeps_state_in_a_shared_folder(provisioned):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fed_assets.errors import DisclosureRefused, NoImages, RunConfigError
 from fed_assets.hospital.contact_sheet import contact_sheet
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets_tests.hospital.samples import write_npz
 
@@ -19,10 +20,11 @@ def _picture(result: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(result["png_base64"])))
 
 
-def _prepare(tmp_path: Path, **spec: Any) -> Path:
+def _prepare(tmp_path: Path, **spec: Any) -> Store:
     source = {"kind": "medmnist", "path": str(write_npz(tmp_path / "a.npz", **spec))}
-    prepare_images({"source": source, "image_size": 12}, tmp_path / "s")
-    return tmp_path / "s"
+    store = Store(tmp_path / "s")
+    prepare_images({"source": source, "image_size": 12}, store)
+    return store
 
 
 @pytest.mark.parametrize("side", [(12, 12), (12, 12, 3)])
@@ -42,8 +44,8 @@ def test_a_hospital_with_few_images_shows_those(tmp_path: Path) -> None:
 
 def test_synthetic_images_bear_a_banner(tmp_path: Path) -> None:
     source = {"kind": "phantom", "images": 30, "test_images": 0}
-    prepare_images({"source": source, "image_size": 28}, tmp_path)
-    result = contact_sheet({"images": 8}, tmp_path, previews=True)
+    prepare_images({"source": source, "image_size": 28}, Store(tmp_path))
+    result = contact_sheet({"images": 8}, Store(tmp_path), previews=True)
     assert result["synthetic"] is True
     banner = np.asarray(_picture(result))[:18].astype(int)
     assert ((banner[..., 0] - banner[..., 1]) > 100).sum() > 100  # red letters
@@ -57,9 +59,9 @@ def test_no_picture_leaves_where_previews_are_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("images", [0, 65])
 def test_a_sheet_of_no_image_or_of_all_is_refused(tmp_path: Path, images: int) -> None:
     with pytest.raises(RunConfigError, match="1 to 64"):
-        contact_sheet({"images": images}, tmp_path, previews=True)
+        contact_sheet({"images": images}, Store(tmp_path), previews=True)
 
 
 def test_without_images_there_is_no_sheet(tmp_path: Path) -> None:
     with pytest.raises(NoImages):
-        contact_sheet({}, tmp_path, previews=True)
+        contact_sheet({}, Store(tmp_path), previews=True)

@@ -7,6 +7,7 @@ import pytest
 
 from fed_assets.errors import NoImages, NotValidated
 from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.store import set_validated
 from fed_assets_tests.hospital.samples import write_npz
@@ -14,33 +15,33 @@ from fed_assets_tests.hospital.samples import write_npz
 
 def _prepare(path: Path, store: Path, **spec: object) -> str:
     source = {"kind": "medmnist", "path": str(write_npz(path, **spec))}
-    return str(prepare_images({"source": source, "image_size": 12}, store)["digest"])
+    return str(prepare_images({"source": source, "image_size": 12}, Store(store))["digest"])
 
 
 def test_images_that_nothing_validated_are_not_opened_for_learning(tmp_path: Path) -> None:
     digest = _prepare(tmp_path / "a.npz", tmp_path / "s")
     with pytest.raises(NotValidated, match="validated_images"):
-        open_dataset(tmp_path / "s")
-    set_validated(tmp_path / "s", digest)
-    assert open_dataset(tmp_path / "s").digest == digest
+        open_dataset(Store(tmp_path / "s"))
+    set_validated(Store(tmp_path / "s"), digest)
+    assert open_dataset(Store(tmp_path / "s")).digest == digest
 
 
 def test_images_that_changed_after_validation_are_not_opened(tmp_path: Path) -> None:
     digest = _prepare(tmp_path / "a.npz", tmp_path / "s")
-    set_validated(tmp_path / "s", digest)
+    set_validated(Store(tmp_path / "s"), digest)
     _prepare(tmp_path / "b.npz", tmp_path / "s", train=61)
     with pytest.raises(NotValidated):
-        open_dataset(tmp_path / "s")
+        open_dataset(Store(tmp_path / "s"))
 
 
 def test_a_hospital_whose_images_were_never_prepared_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoImages):
-        open_dataset(tmp_path)
+        open_dataset(Store(tmp_path))
 
 
 def test_the_tensor_file_is_mapped_and_the_splits_are_its_rows(tmp_path: Path) -> None:
     _prepare(tmp_path / "a.npz", tmp_path / "s")
-    dataset = open_dataset(tmp_path / "s", validated=False)
+    dataset = open_dataset(Store(tmp_path / "s"), validated=False)
     assert isinstance(dataset.images, np.memmap)
     assert dataset.images.shape == (92, 1, 12, 12)
     rows = [dataset.split(name) for name in ("train", "validation", "test")]
@@ -51,4 +52,4 @@ def test_the_tensor_file_is_mapped_and_the_splits_are_its_rows(tmp_path: Path) -
 
 def test_its_repr_shows_no_pixel_and_no_label(tmp_path: Path) -> None:
     _prepare(tmp_path / "a.npz", tmp_path / "s")
-    assert "array" not in repr(open_dataset(tmp_path / "s", validated=False))
+    assert "array" not in repr(open_dataset(Store(tmp_path / "s"), validated=False))

@@ -9,16 +9,17 @@ import pytest
 
 from fed_assets.errors import NoImages, NotValidated, RunConfigError
 from fed_assets.hospital.evaluation import calibration, evaluate, predict, record, roc_curve
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.metrics import Predictions
 from fed_assets.hospital.network import build_network
-from fed_assets.hospital.store import set_validated
+from fed_assets.hospital.store import current_digest, set_validated
 from fed_assets.hospital.weights import weights_of, write_weights
 from fed_assets_tests.hospital.test_training import bright_and_dark
 from fed_assets_tests.networks import SMALL_RESNET
 
 
-def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **arguments: Any) -> Path:
+def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **arguments: Any) -> Store:
     """A hospital's store with bright and dark images of its own, not validated."""
     arrays: dict[str, Any] = {}
     for split, images in (("train", 48), ("val", 12), ("test", test_images)):
@@ -26,13 +27,14 @@ def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **argument
         arrays |= {f"{split}_images": pixels[:, 0], f"{split}_labels": labels[:, None]}
     np.savez(folder / "own.npz", **arrays)
     source = {"kind": "medmnist", "path": str(folder / "own.npz")}
-    prepare_images({"source": source, "image_size": 28, **arguments}, folder / "store")
-    return folder / "store"
+    store = Store(folder / "store")
+    prepare_images({"source": source, "image_size": 28, **arguments}, store)
+    return store
 
 
-def a_validated_store(folder: Path, **arguments: Any) -> Path:
+def a_validated_store(folder: Path, **arguments: Any) -> Store:
     store = a_store(folder, **arguments)
-    set_validated(store, json.loads((store / "current.json").read_text())["digest"])
+    set_validated(store, current_digest(store))
     return store
 
 
@@ -98,7 +100,7 @@ def test_weights_of_other_classes_are_refused(tmp_path: Path) -> None:
 
 def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunConfigError, match="threshold"):
-        evaluate({"weights": "", "network": SMALL_RESNET, "threshold": 50}, tmp_path)
+        evaluate({"weights": "", "network": SMALL_RESNET, "threshold": 50}, Store(tmp_path))
 
 
 def test_a_hospital_with_one_class_gets_nulls_where_nothing_is_defined() -> None:

@@ -16,8 +16,13 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from fed_assets.hospital.custody import HospitalKey
+from fed_assets.hospital.envelope import HEADER_BYTES
 from fed_assets.hospital.executor import ERROR_HEADER, HospitalExecutor
+from fed_assets.hospital.files import Store
+from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.network import build_network
+from fed_assets.hospital.store import IMAGES, current_digest, dataset_folder, set_validated
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
 from fed_assets.privacy.digests import weights_digest
@@ -25,11 +30,16 @@ from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
 
 
-def a_site(folder: Path, store: Path, *, name: str = "hospital_01") -> FLContext:
+def a_site(
+    folder: Path, store: Store, *, name: str = "hospital_01", key_file: Path | None = None
+) -> FLContext:
     """The context of a client whose own configuration says which hospital it is."""
     for part in ("local", "startup"):
         (folder / "site" / part).mkdir(parents=True, exist_ok=True)
-    identity = {"hospital": "hospital_01", "store": str(store)}
+    place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    if key_file is not None:
+        place |= {"storage": "sealed", "key_custody": "hospital", "key_file": str(key_file)}
+    identity = {"hospital": "hospital_01", **place}
     (folder / "site" / "local" / "hospital.json").write_text(json.dumps(identity))
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, name)
@@ -63,8 +73,8 @@ def a_task(*, weights: dict[str, Any] | None = None, **meta: Any) -> Shareable:
     return Shareable.from_bytes(FLModelUtils.to_shareable(model).to_bytes())
 
 
-def noted(store: Path) -> list[Entry]:
-    content = (store / OUTBOX_LOG).read_bytes()
+def noted(store: Store) -> list[Entry]:
+    content = (store.folder / OUTBOX_LOG).read_bytes()
     assert first_fault(content, hospital="hospital_01") is None
     return entries_of(content)
 
@@ -91,11 +101,53 @@ def test_a_round_gives_whole_weights_metrics_and_what_was_learned_from(tmp_path:
     assert set(update.metrics) == {"loss", "auroc", "accuracy"}
     assert update.meta["examples"] == update.meta[FLMetaKey.NUM_STEPS_CURRENT_ROUND] == 48
     assert update.meta["update_digest"] == weights_digest(update.params)
-    current = json.loads((store / "current.json").read_text())["digest"]
-    assert update.meta["dataset_digest"] == current
+    assert update.meta["dataset_digest"] == current_digest(store)
     assert update.meta["seconds"] > 0
     again = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert FLModelUtils.from_shareable(again).meta["update_digest"] == update.meta["update_digest"]
+
+
+def test_a_round_from_a_sealed_store_gives_the_same_bits(tmp_path: Path) -> None:
+    plain = a_validated_store(tmp_path)
+    key_file = tmp_path / "hospital_01.json"
+    sealed = Store(tmp_path / "sealed", "hospital_01", HospitalKey(key_file, "hospital_01"))
+    source = {"kind": "medmnist", "path": str(tmp_path / "own.npz")}
+    prepare_images({"source": source, "image_size": 28}, sealed)
+    set_validated(sealed, current_digest(sealed))
+    answers = []
+    for store, key in ((plain, None), (sealed, key_file)):
+        context = a_site(tmp_path, store, key_file=key)
+        reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+        assert reply.get_return_code() == ReturnCode.OK
+        answers.append(FLModelUtils.from_shareable(reply))
+    one, other = answers
+    assert one.meta["update_digest"] == other.meta["update_digest"]
+    assert one.meta["dataset_digest"] == other.meta["dataset_digest"]
+    assert one.metrics == other.metrics
+
+
+def test_a_round_from_a_sealed_store_is_refused_where_a_pixel_was_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_store(tmp_path)  # for its images
+    key_file = tmp_path / "hospital_01.json"
+    sealed = Store(tmp_path / "sealed", "hospital_01", HospitalKey(key_file, "hospital_01"))
+    source = {"kind": "medmnist", "path": str(tmp_path / "own.npz")}
+    prepare_images({"source": source, "image_size": 28}, sealed)
+    set_validated(sealed, current_digest(sealed))
+    images = dataset_folder(sealed, current_digest(sealed)) / IMAGES
+    raw = bytearray(images.read_bytes())
+    raw[HEADER_BYTES + 5000] ^= 1
+    images.write_bytes(raw)
+    context = a_site(tmp_path, sealed, key_file=key_file)
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(ERROR_HEADER)["kind"] == "SealBroken"
+    assert reply.get_header(ERROR_HEADER)["where"].endswith("/images.npy")
+    key_file.chmod(0o644)
+    refused = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert refused.get_header(ERROR_HEADER)["kind"] == "KeyRefused"
+    assert "KeyRefused" in caplog.text
 
 
 def spoiled_weights() -> dict[str, Any]:
@@ -143,7 +195,7 @@ def test_images_that_no_validation_let_through_are_not_trained_on(
 
 
 def test_a_site_that_does_not_say_which_hospital_it_is_trains_nothing(tmp_path: Path) -> None:
-    context = a_site(tmp_path, tmp_path)
+    context = a_site(tmp_path, Store(tmp_path))
     (tmp_path / "site" / "local" / "hospital.json").unlink()
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
@@ -161,16 +213,15 @@ def test_an_unexpected_error_is_told_to_the_hospital_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = a_validated_store(tmp_path)
-    digest = json.loads((store / "current.json").read_text())["digest"]
-    (store / "datasets" / digest[:16] / "images.npy").write_bytes(b"patient 4711")
+    (dataset_folder(store, current_digest(store)) / IMAGES).write_bytes(b"patient 4711")
     context = a_site(tmp_path, store)
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert reply.get_header(ERROR_HEADER) is None
     assert "Traceback" not in caplog.text
     assert "images.npy" not in caplog.text
-    assert "Traceback" in (store / "worker.log").read_text()
-    assert (store / "worker.log").stat().st_mode & 0o777 == 0o600
+    assert "Traceback" in (store.folder / "worker.log").read_text()
+    assert (store.folder / "worker.log").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_aborted_task_says_so_and_leaves_no_update(tmp_path: Path) -> None:
@@ -254,7 +305,7 @@ def test_nothing_is_learned_where_the_outbox_log_was_changed(tmp_path: Path) -> 
     store = a_validated_store(tmp_path)
     context = a_site(tmp_path, store)
     HospitalExecutor().execute("train", a_task(), context, Signal())
-    log = store / OUTBOX_LOG
+    log = store.folder / OUTBOX_LOG
     log.write_bytes(log.read_bytes().replace(b"figures", b"nothing"))
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION

@@ -9,9 +9,10 @@ import pytest
 
 from fed_assets.errors import FedAssetsError, NoImages, SourceCorrupt
 from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images, to_tensor
 from fed_assets.hospital.manifest import read_manifest
-from fed_assets.hospital.store import current_digest, dataset_folder
+from fed_assets.hospital.store import MANIFEST, current_digest, dataset_folder
 from fed_assets_tests.hospital.samples import noise, write_folder, write_npz, write_picture
 
 PERSON = "^(?P<patient>person[A-Za-z]+[0-9]+)_"
@@ -21,9 +22,10 @@ def _npz(path: Path, **spec: Any) -> dict[str, Any]:
     return {"kind": "medmnist", "path": str(write_npz(path, **spec))}
 
 
-def _column(store: Path, name: str) -> list[Any]:
-    folder = dataset_folder(store, current_digest(store))
-    return list(read_manifest(folder, [name])[name].to_pylist())
+def _column(folder: Path, name: str) -> list[Any]:
+    store = Store(folder)
+    with store.open(dataset_folder(store, current_digest(store)) / MANIFEST) as file:
+        return list(read_manifest(file, [name])[name].to_pylist())
 
 
 def test_real_images_of_the_size_asked_for_are_stored_bit_for_bit(
@@ -32,11 +34,11 @@ def test_real_images_of_the_size_asked_for_are_stored_bit_for_bit(
     source = {"kind": "medmnist", "path": str(real_data / "pneumoniamnist.npz")}
     result = prepare_images(
         {"source": source, "only_split": "test", "image_size": 28, "classes": ["normal", "sick"]},
-        tmp_path,
+        Store(tmp_path),
     )
     with np.load(real_data / "pneumoniamnist.npz") as npz:
         assert np.array_equal(
-            open_dataset(tmp_path, validated=False).images[:, 0], npz["test_images"]
+            open_dataset(Store(tmp_path), validated=False).images[:, 0], npz["test_images"]
         )
     assert result["counts"]["test"] == {"normal": 234, "sick": 390}
     assert result["images"] == 624
@@ -52,7 +54,7 @@ def test_ten_hospitals_share_out_the_real_pool_without_rest(
     for index in range(10):
         share = {"index": index, "of": 10, "how": "dirichlet", "alpha": 0.5, "seed": 0}
         store = tmp_path / str(index)
-        result = prepare_images({"source": source, "share": share, "image_size": 28}, store)
+        result = prepare_images({"source": source, "share": share, "image_size": 28}, Store(store))
         ids += _column(store, "image_id")
         assert result["images"] >= 40
         for split in ("train", "validation", "test"):
@@ -69,23 +71,25 @@ def test_ten_hospitals_share_out_the_real_pool_without_rest(
 def test_the_same_bytes_have_the_same_digest_and_one_changed_image_another(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "images")
     arguments = {"source": {"kind": "folder", "path": str(root)}, "image_size": 20}
-    one = prepare_images(arguments, tmp_path / "one")
-    again = prepare_images(arguments, tmp_path / "again")
+    one = prepare_images(arguments, Store(tmp_path / "one"))
+    again = prepare_images(arguments, Store(tmp_path / "again"))
     assert one["digest"] == again["digest"]
     write_picture(next((root / "train" / "NORMAL").iterdir()), noise((20, 20), seed=999))
-    assert prepare_images(arguments, tmp_path / "one")["digest"] != one["digest"]
+    assert prepare_images(arguments, Store(tmp_path / "one"))["digest"] != one["digest"]
     assert len(list((tmp_path / "one" / "datasets").iterdir())) == 2
 
 
 def test_a_hospitals_own_splits_are_kept(tmp_path: Path) -> None:
-    result = prepare_images({"source": _npz(tmp_path / "a.npz"), "image_size": 12}, tmp_path / "s")
+    result = prepare_images(
+        {"source": _npz(tmp_path / "a.npz"), "image_size": 12}, Store(tmp_path / "s")
+    )
     sums = {split: sum(counts.values()) for split, counts in result["counts"].items()}
     assert sums == {"train": 60, "validation": 12, "test": 20}
 
 
 def test_a_missing_split_is_cut_from_train_alone(tmp_path: Path) -> None:
     source = _npz(tmp_path / "a.npz", train=200, val_images=None, val_labels=None)
-    result = prepare_images({"source": source, "image_size": 12}, tmp_path / "s")
+    result = prepare_images({"source": source, "image_size": 12}, Store(tmp_path / "s"))
     sums = {split: sum(counts.values()) for split, counts in result["counts"].items()}
     assert sums == {"train": 190, "validation": 10, "test": 20}
 
@@ -93,7 +97,7 @@ def test_a_missing_split_is_cut_from_train_alone(tmp_path: Path) -> None:
 def test_patients_are_counted_and_stay_on_one_side(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "images", splits=(), images=40)
     source = {"kind": "folder", "path": str(root), "patient_pattern": PERSON}
-    result = prepare_images({"source": source, "image_size": 20}, tmp_path / "s")
+    result = prepare_images({"source": source, "image_size": 20}, Store(tmp_path / "s"))
     assert result["patients"] == 40
     sides: dict[str, set[str]] = {}
     patients, splits = _column(tmp_path / "s", "patient"), _column(tmp_path / "s", "split")
@@ -107,8 +111,8 @@ def test_an_unreadable_image_is_a_row_of_zeros_that_nobody_learns_from(tmp_path:
     root = write_folder(tmp_path / "images")
     (root / "train" / "NORMAL" / "person0_0.png").write_bytes(b"no picture")
     source = {"kind": "folder", "path": str(root)}
-    result = prepare_images({"source": source, "image_size": 20}, tmp_path / "s")
-    dataset = open_dataset(tmp_path / "s", validated=False)
+    result = prepare_images({"source": source, "image_size": 20}, Store(tmp_path / "s"))
+    dataset = open_dataset(Store(tmp_path / "s"), validated=False)
     assert result["unreadable"] == 1
     (row,) = np.flatnonzero(~dataset.readable)
     assert not dataset.images[row].any()
@@ -119,8 +123,8 @@ def test_an_unreadable_image_is_a_row_of_zeros_that_nobody_learns_from(tmp_path:
 def test_a_label_outside_the_classes_is_counted_and_nobody_learns_it(tmp_path: Path) -> None:
     source = _npz(tmp_path / "a.npz", classes=3)
     arguments = {"source": source, "image_size": 12, "classes": ["zero", "one"]}
-    result = prepare_images(arguments, tmp_path / "s")
-    dataset = open_dataset(tmp_path / "s", validated=False)
+    result = prepare_images(arguments, Store(tmp_path / "s"))
+    dataset = open_dataset(Store(tmp_path / "s"), validated=False)
     assert result["unknown_labels"] == int((dataset.labels == -1).sum()) == 20 + 4 + 6
     assert len(dataset.split("train")) == 40
 
@@ -132,14 +136,21 @@ def test_colour_and_size_are_what_the_source_and_the_roster_say(
 ) -> None:
     side = (12, 16) if channels == 1 else (12, 16, 3)
     arguments = {"source": _npz(tmp_path / "a.npz", side=side), "image_size": size}
-    assert prepare_images(arguments, tmp_path / "s")["channels"] == channels
-    assert open_dataset(tmp_path / "s", validated=False).images.shape == (92, channels, size, size)
+    assert prepare_images(arguments, Store(tmp_path / "s"))["channels"] == channels
+    assert open_dataset(Store(tmp_path / "s"), validated=False).images.shape == (
+        92,
+        channels,
+        size,
+        size,
+    )
 
 
 def test_synthetic_images_say_so_in_the_result_and_in_the_store(tmp_path: Path) -> None:
     source = {"kind": "phantom", "images": 30, "test_images": 10}
-    assert prepare_images({"source": source, "image_size": 28}, tmp_path)["synthetic"] is True
-    assert open_dataset(tmp_path, validated=False).synthetic is True
+    assert (
+        prepare_images({"source": source, "image_size": 28}, Store(tmp_path))["synthetic"] is True
+    )
+    assert open_dataset(Store(tmp_path), validated=False).synthetic is True
 
 
 def test_a_tensor_of_the_right_size_is_left_as_it_is() -> None:
@@ -180,33 +191,37 @@ def test_an_error_leaves_the_store_as_it_was(
     tmp_path: Path, changed: dict[str, Any], error: str
 ) -> None:
     arguments = {"source": _npz(tmp_path / "a.npz"), "image_size": 12}
-    prepare_images(arguments, tmp_path / "s")
+    prepare_images(arguments, Store(tmp_path / "s"))
     before = _content(tmp_path / "s")
     with pytest.raises(FedAssetsError) as raised:
-        prepare_images(arguments | changed, tmp_path / "s")
+        prepare_images(arguments | changed, Store(tmp_path / "s"))
     assert type(raised.value).__name__ == error
     assert _content(tmp_path / "s") == before
 
 
 def test_a_source_that_breaks_off_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     arguments = {"source": _npz(tmp_path / "a.npz", train=2000), "image_size": 12}
-    prepare_images(arguments, tmp_path / "s")
+    prepare_images(arguments, Store(tmp_path / "s"))
     before = _content(tmp_path / "s")
     raw = bytearray((tmp_path / "a.npz").read_bytes())
     raw[5000] ^= 0xFF
     (tmp_path / "a.npz").write_bytes(raw)
     with pytest.raises(SourceCorrupt):
-        prepare_images(arguments, tmp_path / "s")
+        prepare_images(arguments, Store(tmp_path / "s"))
     assert _content(tmp_path / "s") == before
 
 
 def test_a_set_without_a_test_split_has_no_common_test_set(tmp_path: Path) -> None:
     source = _npz(tmp_path / "a.npz", test_images=None, test_labels=None)
     with pytest.raises(NoImages, match="0 images in its test"):
-        prepare_images({"source": source, "only_split": "test", "image_size": 12}, tmp_path / "s")
+        prepare_images(
+            {"source": source, "only_split": "test", "image_size": 12}, Store(tmp_path / "s")
+        )
 
 
 def test_a_hospital_with_test_images_alone_cannot_train(tmp_path: Path) -> None:
     absent = {f"{each}_{what}": None for each in ("train", "val") for what in ("images", "labels")}
     with pytest.raises(NoImages, match="no image to train on"):
-        prepare_images({"source": _npz(tmp_path / "a.npz", **absent), "image_size": 12}, tmp_path)
+        prepare_images(
+            {"source": _npz(tmp_path / "a.npz", **absent), "image_size": 12}, Store(tmp_path)
+        )

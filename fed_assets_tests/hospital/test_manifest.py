@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -32,11 +33,17 @@ def _rows(count: int) -> tuple[list[Record], list[str], Measured]:
     return records, ["train"] * count, measured
 
 
+def _file(folder: Path, mode: str) -> IO[bytes]:
+    return (folder / "manifest.parquet").open(mode)
+
+
 def test_a_manifest_comes_back_with_every_column_as_declared(tmp_path: Path) -> None:
     records, splits, measured = _rows(7)
     measured.note(3, Decoded(None, 12_000, 4, 8, "f" * 64), None)
-    write_manifest(tmp_path / "manifest.parquet", records, splits, measured)
-    table = read_manifest(tmp_path)
+    with _file(tmp_path, "xb") as file:
+        write_manifest(file, records, splits, measured)
+    with _file(tmp_path, "rb") as file:
+        table = read_manifest(file)
     assert table.schema.equals(SCHEMA)
     row = table.slice(3, 1).to_pylist()[0]
     assert row == {
@@ -58,9 +65,12 @@ def test_a_manifest_comes_back_with_every_column_as_declared(tmp_path: Path) -> 
 def test_a_manifest_is_written_in_batches(tmp_path: Path) -> None:
     count = 2 * BATCH_ROWS + 1
     records, splits, measured = _rows(count)
-    write_manifest(tmp_path / "manifest.parquet", records, splits, measured)
+    with _file(tmp_path, "xb") as file:
+        write_manifest(file, records, splits, measured)
     assert pq.ParquetFile(tmp_path / "manifest.parquet").num_row_groups == 3
-    assert read_manifest(tmp_path, ["image_id"])["image_id"].to_pylist()[-1] == f"i{count - 1}"
+    with _file(tmp_path, "rb") as file:
+        ids = read_manifest(file, ["image_id"])["image_id"].to_pylist()
+    assert ids[-1] == f"i{count - 1}"
 
 
 def test_mean_and_sd_are_those_of_numpy() -> None:

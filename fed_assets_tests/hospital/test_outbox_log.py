@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fed_assets.errors import StorageError
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, arrays, text
 from fed_assets.privacy.chain import (
     EMPTY,
@@ -29,9 +30,10 @@ WRITER = textwrap.dedent(
     """
     import sys
     from pathlib import Path
+    from fed_assets.hospital.files import Store
     from fed_assets.hospital.outbox_log import OutboxLog, text
 
-    log = OutboxLog(Path(sys.argv[1]), "north", f"run {sys.argv[2]}")
+    log = OutboxLog(Store(Path(sys.argv[1]), "north"), f"run {sys.argv[2]}")
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(int(sys.argv[3])):
@@ -42,7 +44,7 @@ WRITER = textwrap.dedent(
 
 
 def a_log(store: Path, peer: str = "run 1") -> OutboxLog:
-    return OutboxLog(store, "north", peer)
+    return OutboxLog(Store(store, "north"), peer)
 
 
 def content(store: Path) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from fed_assets.errors import NoImages, RosterError
 from fed_assets.hospital.expectations import Finding
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.store import set_validated, validated_digest
 from fed_assets.hospital.validation import LIMITS, find, validate_images
@@ -169,9 +170,10 @@ def test_an_expectation_that_breaks_counts_as_failed(capfd: pytest.CaptureFixtur
     assert "SECRET" not in repr(finding) + "".join(capfd.readouterr())
 
 
-def _store(tmp_path: Path, source: dict[str, Any], size: int = 20) -> Path:
-    prepare_images({"source": source, "image_size": size}, tmp_path / "store")
-    return tmp_path / "store"
+def _store(tmp_path: Path, source: dict[str, Any], size: int = 20) -> Store:
+    store = Store(tmp_path / "store")
+    prepare_images({"source": source, "image_size": size}, store)
+    return store
 
 
 def test_sound_images_are_let_through(tmp_path: Path) -> None:
@@ -229,4 +231,4 @@ def test_limits_come_from_the_roster_and_an_unknown_one_is_refused(tmp_path: Pat
 
 def test_images_that_were_never_prepared_cannot_be_validated(tmp_path: Path) -> None:
     with pytest.raises(NoImages):
-        validate_images({}, tmp_path)
+        validate_images({}, Store(tmp_path))

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from fed_assets.errors import error_from_record
+from fed_assets.hospital.files import Store
+from fed_assets.hospital.own_log import read_log
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault, sha256
 from fed_assets_tests.hospital.samples import write_dicom, write_folder, write_npz
 from fed_assets_tests.networks import SMALL_RESNET
@@ -45,8 +47,18 @@ def _ask(
 
 
 def _identity(folder: Path, *hospitals: str, previews: bool = True) -> Request:
-    stores = {name: {"store": str(folder / name)} for name in hospitals or ("hospital_01",)}
+    stores = {name: _plain(folder / name) for name in hospitals or ("hospital_01",)}
     return {"hospitals": stores, "previews": previews, "statistics": "full"}
+
+
+def _plain(store: Path | str) -> Request:
+    return {"store": str(store), "storage": "plain", "key_custody": "none"}
+
+
+def _sealed(folder: Path, hospital: str = "hospital_01") -> Request:
+    place = {"store": str(folder / hospital), "storage": "sealed", "key_custody": "hospital"}
+    kept = {**place, "key_file": str(folder / "keys" / f"{hospital}.json")}
+    return {"hospitals": {hospital: kept}, "previews": True, "statistics": "full"}
 
 
 def _request(task: str, hospital: str = "hospital_01", **arguments: Any) -> Request:
@@ -137,9 +149,11 @@ def test_a_shared_process_acts_for_each_hospital_in_its_own_store(tmp_path: Path
         "no json",
         {},
         {"hospitals": {}, "previews": True},
-        {"hospitals": {"hospital_01": {"store": "relative"}}, "previews": True},
-        {"hospitals": {"hospital_01": {"store": "/tmp/x"}}},
-        {"hospitals": {"hospital_01": {"store": "/tmp/x"}}, "previews": "yes"},
+        {"hospitals": {"hospital_01": _plain("relative")}, "previews": True},
+        {"hospitals": {"hospital_01": {"store": "/tmp/x"}}, "previews": True},
+        {"hospitals": {"hospital_01": _plain("/tmp/x") | {"storage": "sealed"}}, "previews": True},
+        {"hospitals": {"hospital_01": _plain("/tmp/x")}},
+        {"hospitals": {"hospital_01": _plain("/tmp/x")}, "previews": "yes"},
     ],
 )
 def test_without_an_identity_nothing_is_done(tmp_path: Path, identity: Any) -> None:
@@ -367,3 +381,112 @@ def test_nothing_leaves_that_cannot_be_noted(tmp_path: Path) -> None:
         assert len(_outbox(tmp_path)) == entries
     (reply,), _ = _ask(request, identity=_identity(tmp_path))  # the positive control
     assert reply["result"]["images"] == 4
+
+
+def _content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_sealed_store_shows_no_pixel_and_no_patient_and_gives_the_same_answers(
+    tmp_path: Path,
+) -> None:
+    root = write_folder(tmp_path / "images", images=24)
+    (root / "train" / "NORMAL" / "persontrain0_CANARY.png").write_bytes(b"no picture")
+    source = {"kind": "folder", "path": str(root), "patient_pattern": "^(?P<patient>person[^_]+)"}
+    weights = str(tmp_path / "initial.safetensors")
+    evaluated = {"weights": weights, "network": SMALL_RESNET, "split": "test", "resamples": 20}
+    requests = [
+        _request("prepare_images", source=source, image_size=20),
+        _request(
+            "initial_weights", network=SMALL_RESNET, channels=1, classes=2, seed=0, path=weights
+        ),
+        _request("validate_images"),
+        _request("evaluate", **evaluated),
+        _request("contact_sheet", images=4),
+    ]
+    broken, _ = _ask(*requests[:3], identity=_identity(tmp_path / "plain"))
+    sealed_broken, err = _ask(*requests[:3], identity=_sealed(tmp_path / "sealed"))
+    (root / "train" / "NORMAL" / "persontrain0_CANARY.png").unlink()
+    plain, _ = _ask(*requests, identity=_identity(tmp_path / "plain"))
+    sealed, more = _ask(*requests, identity=_sealed(tmp_path / "sealed"))
+    for one, other in zip(broken + plain, sealed_broken + sealed, strict=True):
+        for result in (one["result"], other["result"]):
+            del result["seconds"], result["peak_memory_bytes"], result["outbox"]
+        assert one == other
+    assert err + more == ""
+    digest = plain[0]["result"]["digest"]
+    pixels = np.load(tmp_path / "plain/hospital_01/datasets" / digest[:16] / "images.npy")
+    canaries = [b"persontrain", b"CANARY", b"NORMAL", digest.encode()]
+    canaries += [image.tobytes()[100:132] for image in pixels]
+    open_files, sealed_files = _content(tmp_path / "plain"), _content(tmp_path / "sealed")
+    assert all(canary in open_files for canary in canaries)  # the search finds what is there
+    assert not [canary for canary in canaries if canary in sealed_files]
+    kept = _sealed(tmp_path / "sealed")["hospitals"]["hospital_01"]
+    assert "persontrain0_CANARY" in read_log(Store.of("hospital_01", kept))
+
+
+def test_a_sealed_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    _ask(_prepare(tmp_path), identity=_sealed(tmp_path / "sealed"))
+    for path in (tmp_path / "sealed").rglob("*"):
+        if path.name != "sealed":
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert mode == (0o700 if path.is_dir() else 0o600), path.name
+
+
+@pytest.mark.parametrize("file", ["current.json", "images.npy", "manifest.parquet", "dataset.json"])
+def test_a_sealed_file_that_was_changed_is_named_and_mended_by_making_it_again(
+    tmp_path: Path, file: str
+) -> None:
+    identity = _sealed(tmp_path)
+    _ask(_prepare(tmp_path), identity=identity)
+    (path,) = (tmp_path / "hospital_01").rglob(file)
+    raw = bytearray(path.read_bytes())
+    raw[2048] ^= 1
+    path.write_bytes(raw)
+    replies, _ = _ask(
+        _request("contact_sheet"),
+        _request("contact_sheet"),
+        _prepare(tmp_path),
+        _request("contact_sheet"),
+        identity=identity,
+    )
+    for reply in replies[:2]:
+        assert reply["error"]["kind"] == "SealBroken"
+        assert reply["error"]["where"].endswith(file)
+    assert replies[3]["result"]["images"] == 24
+
+
+def test_without_its_own_key_a_sealed_store_stays_shut(tmp_path: Path) -> None:
+    _ask(_prepare(tmp_path), identity=_sealed(tmp_path))
+    key_file = tmp_path / "keys" / "hospital_01.json"
+    before = key_file.read_bytes()
+    another = _prepare(tmp_path) | {"hospital": "hospital_02"}
+    _ask(another, identity=_sealed(tmp_path, "hospital_02"))
+    for spoil in (
+        lambda: key_file.write_bytes((tmp_path / "keys" / "hospital_02.json").read_bytes()),
+        lambda: (key_file.write_bytes(before), key_file.chmod(0o640)),
+        key_file.unlink,
+    ):
+        spoil()
+        replies, _ = _ask(_request("contact_sheet"), _prepare(tmp_path), identity=_sealed(tmp_path))
+        assert [reply["error"]["kind"] for reply in replies] == ["KeyRefused"] * 2
+    assert not key_file.exists()
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(before)
+    (reply,), _ = _ask(_request("contact_sheet"), identity=_sealed(tmp_path))
+    assert reply["result"]["images"] == 24
+
+
+def test_a_key_is_rotated_by_the_hospitals_own_process(tmp_path: Path) -> None:
+    identity = _sealed(tmp_path)
+    replies, _ = _ask(
+        _prepare(tmp_path),
+        _request("contact_sheet"),
+        _request("rotate_key"),
+        _request("contact_sheet"),
+        identity=identity,
+    )
+    assert replies[2]["result"]["files"] == 4
+    assert replies[1]["result"]["png_base64"] == replies[3]["result"]["png_base64"]
+    (reply,), _ = _ask(_request("rotate_key"), identity=_identity(tmp_path / "plain"))
+    assert reply["error"]["kind"] == "KeyRefused"

@@ -101,3 +101,12 @@ def test_each_hospital_has_a_store_of_its_own_in_each_sandbox(tmp_path: Path) ->
     stores = {home.store(h, s) for h in ("north", "south") for s in ("minimal", "eyes_on")}
     assert len(stores) == 4
     assert not any(a != b and a.is_relative_to(b) for a in stores for b in stores)
+
+
+def test_a_key_lies_in_no_store(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    sandboxes = ("eyes_off", "configurable")
+    keys = {home.key_file(h, s) for h in ("north", "south") for s in sandboxes}
+    assert len(keys) == 4
+    stores = [home.store(h, s) for h in ("north", "south") for s in sandboxes]
+    assert not any(key.is_relative_to(store) for key in keys for store in stores)

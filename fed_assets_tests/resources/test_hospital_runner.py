@@ -1,6 +1,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,10 +23,11 @@ from dagster import (
     reconstructable,
 )
 
-from fed_assets.errors import DisclosureRefused, IdentityRefused, WorkerFailed
+from fed_assets.errors import DisclosureRefused, IdentityRefused, KeyRefused, WorkerFailed
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.worker_process import WORKER
+from fed_assets.sandboxes.controls import KeyCustody, Storage
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -139,6 +141,30 @@ def test_previews_follow_the_sandbox(runner: LocalHospitalRunner, sandbox: Sandb
     assert runner.ask(sandbox, "north", "contact_sheet", {"images": 4})["images"] == 4
     with pytest.raises(DisclosureRefused):
         runner.ask(hidden, "north", "contact_sheet", {"images": 4})
+
+
+def test_storage_and_custody_follow_the_sandbox(
+    runner: LocalHospitalRunner, tmp_path: Path
+) -> None:
+    sealed = EYES_ON.model_copy(
+        update={"name": "sealed", "storage": Storage.SEALED, "key_custody": KeyCustody.HOSPITAL}
+    )
+    for sandbox in (EYES_ON, sealed):
+        for hospital in ("north", "south"):
+            assert runner.ask(sandbox, hospital, "prepare_images", QUICK)["images"] == 48
+    magic = {
+        path.read_bytes()[:8] == b"FEDSEAL1": path.parent.parent.parent.name
+        for path in tmp_path.rglob("images.npy")
+    }
+    assert magic == {True: "sealed", False: "eyes_on"}
+    keys = [tmp_path / "hospitals" / name / "keys" / "sealed.json" for name in ("north", "south")]
+    assert [stat.S_IMODE(key.stat().st_mode) for key in keys] == [0o600, 0o600]
+    keys[1].replace(keys[0])
+    with pytest.raises(KeyRefused, match="another hospital's"):
+        runner.ask(sealed, "north", "contact_sheet", {"images": 4})
+    places = runner.kept_by_all(sealed, ["north"])
+    assert places["key_files"] == {"north": str(keys[0])}
+    assert runner.kept_by_all(EYES_ON, ["north"])["key_files"] == {}
 
 
 def test_a_process_that_passed_the_time_limit_is_followed_by_a_new_one(

@@ -81,7 +81,8 @@ def start(tmp_path: Path, origin: Origin) -> Iterator[Start]:
     started: list[WorkerProcess] = []
 
     def start(*hospitals: str, previews: bool = True) -> WorkerProcess:
-        stores = {name: {"store": str(tmp_path / name)} for name in hospitals}
+        kept = {"storage": "plain", "key_custody": "none"}
+        stores = {name: {"store": str(tmp_path / name), **kept} for name in hospitals}
         identity = {"hospitals": stores, "previews": previews, "statistics": "full"}
         first = hospitals[0]
         started.append(WorkerProcess(origin, first, identity, store=tmp_path / first))

@@ -8,6 +8,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from fed_assets.errors import NoImages
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.sources.dicom import decode_dicom, open_dicom
 from fed_assets_tests.hospital.samples import noise, write_dicom
@@ -160,7 +161,7 @@ def test_patients_have_pseudonyms_that_only_the_salt_explains(tmp_path: Path) ->
 def test_nothing_that_identifies_a_patient_is_in_the_store(tmp_path: Path) -> None:
     store = tmp_path / "store"
     source = {"kind": "dicom", "path": str(_hospital(tmp_path / "images"))}
-    result = prepare_images({"source": source, "image_size": 16}, store)
+    result = prepare_images({"source": source, "image_size": 16}, Store(store))
     assert (result["patients"], result["images"], result["unreadable"]) == (8, 16, 0)
     written = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
     for identifying in (b"MRN-", b"Lovelace", b"Ada"):
@@ -171,7 +172,7 @@ def test_nothing_that_identifies_a_patient_is_in_the_store(tmp_path: Path) -> No
 def test_two_stores_with_other_salts_have_the_same_digest(tmp_path: Path) -> None:
     source = {"kind": "dicom", "path": str(_hospital(tmp_path / "images"))}
     arguments = {"source": source, "image_size": 16}
-    digests = {prepare_images(arguments, tmp_path / name)["digest"] for name in ("a", "b")}
+    digests = {prepare_images(arguments, Store(tmp_path / name))["digest"] for name in ("a", "b")}
     assert len(digests) == 1
 
 

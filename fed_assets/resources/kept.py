@@ -1,0 +1,35 @@
+"""How hospitals keep their files in a sandbox, and where: what each of their processes is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fed_assets.resources.home import Home
+from fed_assets.sandboxes.controls import KeyCustody
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, str]:
+    """Returns one hospital's store and how files are kept there, as its processes read it."""
+    place = {
+        "store": str(home.store(hospital, sandbox.name)),
+        "storage": str(sandbox.storage),
+        "key_custody": str(sandbox.key_custody),
+    }
+    if sandbox.key_custody is KeyCustody.HOSPITAL:
+        place["key_file"] = str(home.key_file(hospital, sandbox.name))
+    return place
+
+
+def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[str, Any]:
+    """Returns the fields of a federation's plan that say it of all its hospitals."""
+    places = {name: kept(home, sandbox, name) for name in hospitals}
+    return {
+        "stores": {name: place["store"] for name, place in places.items()},
+        "storage": str(sandbox.storage),
+        "key_custody": str(sandbox.key_custody),
+        "key_files": {
+            name: place["key_file"] for name, place in places.items() if "key_file" in place
+        },
+    }
