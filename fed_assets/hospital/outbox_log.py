@@ -2,7 +2,7 @@
 
 A line is on the disk before the thing leaves, so the log may name one that then did not, as after
 a crash, and never misses one. Who asked is as he named himself. What NVFlare itself says of the
-site, such as that it is there, is not in it.
+site, such as that it is there, is not in it. In a sealed store each line is sealed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from fed_assets.errors import StorageError
 from fed_assets.hospital.files import Store
+from fed_assets.hospital.sealed_lines import Lines, lines_of
 from fed_assets.privacy.chain import (
     ASKED,
     LEFT,
@@ -33,7 +34,7 @@ from fed_assets.privacy.chain import (
     sha256,
 )
 
-# Several lines, of some 450 bytes each.
+# Several lines, of some 450 bytes each, or 650 where they are sealed.
 TAIL_BYTES = 1 << 16
 LONGEST_NAME = 80
 
@@ -84,6 +85,8 @@ class OutboxLog:
 
         Raises:
             StorageError: It could not be noted; nothing may leave then.
+            SealBroken: The log is not what the hospital sealed; nothing may leave then.
+            KeyRefused: The hospital's key cannot be used; nothing may leave then.
         """
         return self._note(ASKED, things)
 
@@ -91,15 +94,15 @@ class OutboxLog:
         """Notes what leaves, before it does.
 
         Raises:
-            StorageError: It could not be noted, and must not leave.
+            StorageError, SealBroken, KeyRefused: It could not be noted, and must not leave.
         """
         return self._note(LEFT, things)
 
     def _note(self, kind: str, things: tuple[Thing, ...]) -> Head:
-        with self._opened() as file:
+        with self._opened() as (file, lines):
             size = os.fstat(file).st_size
-            tail = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES))
-            head, torn = end_of(tail)
+            tail = os.pread(file, TAIL_BYTES, max(lines.start, size - TAIL_BYTES))
+            head, torn = end_of(lines.opened(tail))
             entries: list[Entry] = []
             if torn:
                 if not may_be_torn(torn):
@@ -108,7 +111,8 @@ class OutboxLog:
             for thing in things:
                 entries.append(self._entry(kind, thing, entries[-1].head if entries else head))
             begin = b"\n" if torn or (tail and not tail.endswith(b"\n")) else b""
-            _append(file, begin + b"".join(entry.line() + b"\n" for entry in entries), size)
+            written = [lines.sealed(entry.line()) + b"\n" for entry in entries]
+            _append(file, begin + b"".join(written), size)
             return entries[-1].head
 
     @property
@@ -130,16 +134,18 @@ class OutboxLog:
         )
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        """Yields the log's descriptor while no other process has it."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    def _opened(self) -> Iterator[tuple[int, Lines]]:
+        """Yields the log's descriptor while no other process has it, and how lines stand in it."""
         try:
-            file = os.open(self._path, flags, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield file
-            finally:
-                os.close(file)
+            with self.store.turn():
+                if not self._path.exists():
+                    self.store.write(self._path, b"", once=True)
+                file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    yield file, lines_of(self.store, self._path, file)
+                finally:
+                    os.close(file)
         except OSError as error:
             raise StorageError(
                 "The outbox log cannot be written, so nothing leaves the hospital",
@@ -155,6 +161,32 @@ class OutboxLog:
             cure=f"Have the hospital's data officer look at it by `fed-assets outbox "
             f"{self.store.hospital} --verify`, and put it aside",
         )
+
+
+def read_outbox(store: Store) -> bytes:
+    """Returns all of a hospital's outbox log, its lines as they were before they were sealed.
+
+    What is no line of it any more is in it too.
+
+    Raises:
+        StorageError: It is not there, or cannot be read.
+        SealBroken: It is not what the hospital sealed.
+        KeyRefused: The hospital's key cannot be used, or does not open it.
+    """
+    path = store.folder / OUTBOX_LOG
+    try:
+        with store.turn(), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            lines = lines_of(store, path, file.fileno())
+            file.seek(lines.start)
+            return lines.opened(file.read())
+    except OSError as error:
+        raise StorageError(
+            "The outbox log cannot be read",
+            where=str(path),
+            seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            cure="Ask as the user whom the hospital's processes run as",
+        ) from error
 
 
 def _append(file: int, lines: bytes, size: int) -> None:

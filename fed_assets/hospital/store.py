@@ -15,6 +15,7 @@ from typing import Any
 from fed_assets.errors import KeyRefused, NoImages, SealBroken, StorageError
 from fed_assets.hospital.envelope import is_sealed, rewrap
 from fed_assets.hospital.files import DATASETS, Store
+from fed_assets.privacy.chain import OUTBOX_LOG
 
 KEPT_DATASETS = 2
 CURRENT, VALIDATED, SALT = "current.json", "validated.json", "pseudonym.salt"
@@ -51,7 +52,7 @@ def open_store(store: Store) -> Store:
 
 def kept_files(store: Store) -> list[Path]:
     """Returns every file that the store keeps; what is half-written is none."""
-    patterns = (CURRENT, VALIDATED, SALT, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
+    patterns = (CURRENT, VALIDATED, SALT, OUTBOX_LOG, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
     return [path for pattern in patterns for path in sorted(store.folder.glob(pattern))]
 
 

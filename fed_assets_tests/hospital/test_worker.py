@@ -416,7 +416,7 @@ def test_a_sealed_store_shows_no_pixel_and_no_patient_and_gives_the_same_answers
     assert err + more == ""
     digest = plain[0]["result"]["digest"]
     pixels = np.load(tmp_path / "plain/hospital_01/datasets" / digest[:16] / "images.npy")
-    canaries = [b"persontrain", b"CANARY", b"NORMAL", digest.encode()]
+    canaries = [b"persontrain", b"CANARY", b"NORMAL", digest.encode(), b'"peer"']
     canaries += [image.tobytes()[100:132] for image in pixels]
     open_files, sealed_files = _content(tmp_path / "plain"), _content(tmp_path / "sealed")
     assert all(canary in open_files for canary in canaries)  # the search finds what is there
@@ -486,7 +486,7 @@ def test_a_key_is_rotated_by_the_hospitals_own_process(tmp_path: Path) -> None:
         _request("contact_sheet"),
         identity=identity,
     )
-    assert replies[2]["result"]["files"] == 4
+    assert replies[2]["result"]["files"] == 5
     assert replies[1]["result"]["png_base64"] == replies[3]["result"]["png_base64"]
     (reply,), _ = _ask(_request("rotate_key"), identity=_identity(tmp_path / "plain"))
     assert reply["error"]["kind"] == "KeyRefused"
