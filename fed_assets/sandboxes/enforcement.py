@@ -18,8 +18,8 @@ from fed_assets.sandboxes.sandbox import Sandbox
 # A value stands here only if a test tries to break it and fails to.
 ENFORCED: dict[str, frozenset[str]] = {
     "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
-    "storage": frozenset({Storage.PLAIN}),
-    "key_custody": frozenset({KeyCustody.NONE}),
+    "storage": frozenset({Storage.PLAIN, Storage.SEALED}),
+    "key_custody": frozenset({KeyCustody.NONE, KeyCustody.HOSPITAL}),
     "process": frozenset({Process.SHARED, Process.OWN}),
     "previews": frozenset({"yes", "no"}),
     "statistics": frozenset({Statistics.FULL}),

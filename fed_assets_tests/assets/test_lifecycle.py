@@ -107,7 +107,8 @@ def test_a_sandbox_that_is_not_enforced_is_refused_once_and_nothing_is_written(
     result = run(sandbox=sandbox)
     assert not result.success
     (refusal,) = failures(result)
-    assert refusal.startswith(f"Sandbox {sandbox} is refused: it declares storage=sealed")
+    assert refusal.startswith(f"Sandbox {sandbox} is refused: it declares ")
+    assert "process=confined" in refusal
     # The empty file is what runs of the sandbox take turns by.
     assert files_below(tmp_path / "home") == {"dagster/dagster.yaml", f"turns/{sandbox}"}
 
@@ -315,3 +316,29 @@ def test_a_run_that_goes_on_without_a_hospital_says_degraded(
     assert run_record is not None
     assert run_record.tags["fed_assets/outcome"] == "degraded"
     assert run_record.tags["fed_assets/missing"] == "east: left out before training"
+
+
+@pytest.mark.slow
+def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
+    run: Run, tmp_path: Path
+) -> None:
+    sealed = {**TRAINS_OPENLY, "storage": "sealed", "key_custody": "hospital"}
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(sealed))
+    models = []
+    for sandbox in ("configurable", "eyes_on"):
+        result = run(sandbox=sandbox)
+        assert result.success, failures(result)
+        models.append(result.output_for_node("federated_training", "global_model"))
+    assert models[0]["rounds"][-1]["digest"] == models[1]["rounds"][-1]["digest"]
+    hospitals = tmp_path / "home" / "hospitals"
+    kept = [
+        path
+        for path in hospitals.glob("*/configurable/**/*")
+        if path.is_file() and path.name != "worker.log"
+    ]
+    assert len({path.name for path in kept}) >= 5
+    assert [path for path in kept if path.read_bytes()[:8] != b"FEDSEAL1"] == []
+    (pixels,) = (hospitals / "north" / "eyes_on").rglob("images.npy")
+    canary = pixels.read_bytes()[5000:5064]
+    written = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert {path for path in written if canary in path.read_bytes()} == {pixels}
