@@ -169,7 +169,7 @@ class SealedReader(io.RawIOBase):
             done = 0
             while done < wanted:
                 number, start = divmod(self._at, CHUNK_BYTES)
-                piece = self._chunk(number)[start : start + wanted - done]
+                piece = memoryview(self._chunk(number))[start : start + wanted - done]
                 plain[done : done + len(piece)] = piece
                 done += len(piece)
                 self._at += len(piece)

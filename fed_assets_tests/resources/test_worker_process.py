@@ -36,7 +36,8 @@ from pathlib import Path
 from fed_assets.federation.{module} import {origin}
 from fed_assets.resources.worker_process import WorkerProcess
 store = Path(sys.argv[1])
-identity = {{"hospitals": {{"north": {{"store": str(store)}}}}, "previews": False}}
+kept = {{"store": str(store), "storage": "plain", "key_custody": "none"}}
+identity = {{"hospitals": {{"north": kept}}, "previews": False}}
 origin = {start}
 worker = WorkerProcess(origin, "north", identity, store=store)
 {busy}
