@@ -11,7 +11,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-sealed bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ pictures: install ## make the README's pictures again, from a finished run of mi
 
 bench-lifecycle: install ## measure seconds and memory of the main job in each sandbox that can run
 	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/python -m benchmarks.lifecycle --sandbox $$sandbox || exit $$?; done
+
+bench-sealed: install ## measure what sealing a store costs against a plain one
+	$(BIN)/python -m benchmarks.sealed
 
 bench-soak: install ## run 20 small lifecycles in a row, with random kills in half of them, and look for leaks
 	$(BIN)/python -m benchmarks.soak
