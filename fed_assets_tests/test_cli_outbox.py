@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fed_assets.federation.weights import LARGE_BYTES
+from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.outbox_log import OutboxLog, text
+from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
+from fed_assets.hospital.store import open_store
 from fed_assets.privacy.chain import EMPTY, OUTBOX_LOG, parse
 from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import MINIMAL
 from fed_assets_tests.conftest import PROJECT, FinishedLifecycle
 from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.places import Place, make_place
@@ -148,12 +153,57 @@ def test_a_log_that_cannot_be_read_ends_in_one_line(place: Place) -> None:
     log.mkdir()
     code, told, errors = ask(place.environment, "north")
     assert (code, told) == (1, "")
-    assert errors.startswith("Error: The outbox log of north in minimal cannot be read.")
+    assert errors.startswith("Error: The outbox log cannot be read.")
 
 
 def test_the_log_of_a_hospital_that_left_the_roster_can_still_be_read(place: Place) -> None:
     put_log(place.home, "west")
     assert ask(place.environment, "west", "--verify")[0] == 0
+
+
+@pytest.fixture
+def sealed(place: Place, tmp_path: Path) -> Place:
+    """A place whose configurable sandbox is sealed."""
+    controls = {str(name): str(MINIMAL.value(name)) for name in MINIMAL.controls()}
+    changed = controls | {"process": "own", "storage": "sealed", "key_custody": "hospital"}
+    file = tmp_path / "sealed.yaml"
+    file.write_text(yaml.safe_dump(changed))
+    return replace(place, environment=place.environment | {"FED_ASSETS_SANDBOX": str(file)})
+
+
+def put_sealed_log(home: Home) -> Store:
+    """Leaves a sealed log of north, and its key."""
+    key = HospitalKey(home.key_file("north", "configurable"), "north")
+    store = open_store(Store(home.store("north", "configurable"), "north", key))
+    OutboxLog(store, "run 1a2b3c4d").left(text("images", b"a thousand"))
+    return store
+
+
+def test_a_sealed_log_is_read_by_the_hospitals_own_process(sealed: Place) -> None:
+    store = put_sealed_log(sealed.home)
+    assert b"images" not in (store.folder / OUTBOX_LOG).read_bytes()
+    code, told, errors = ask(sealed.environment, "north", "--json")
+    assert (code, errors) == (0, "")
+    (log,) = json.loads(told)
+    assert [entry["what"] for entry in log["entries"]] == ["images"]
+    code, told, _ = ask(sealed.environment, "north", "--verify")
+    assert code == 0
+    assert told.startswith("north in configurable: 1 entries are whole")
+    assert b"1a2b3c4d" in read_outbox(store)
+    with (store.folder / OUTBOX_LOG).open("r+b") as file:
+        file.seek(-9, os.SEEK_END)
+        file.write(b"?")
+    code, told, _ = ask(sealed.environment, "north", "--verify")
+    assert (code, told) == (1, "north in configurable: entry 1 was changed\n")
+
+
+def test_without_its_key_a_sealed_log_stays_shut(sealed: Place) -> None:
+    put_sealed_log(sealed.home)
+    sealed.home.key_file("north", "configurable").unlink()
+    code, told, errors = ask(sealed.environment, "north")
+    assert (code, told) == (1, "")
+    assert errors.startswith("Error: A sealed file cannot be opened. Where: outbox.jsonl.")
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,6 +31,9 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
+if TYPE_CHECKING:
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+
 EXIT_FAULTY = 1
 DIGITS = 12
 ID_DIGITS = 8  # as runs are named elsewhere
@@ -37,7 +42,7 @@ out = Console()
 
 @dataclass(frozen=True)
 class Log:
-    """A hospital's outbox log in a sandbox, as it stands in its store."""
+    """A hospital's outbox log in a sandbox, as the hospital's own process read it."""
 
     hospital: str
     sandbox: str
@@ -79,31 +84,31 @@ def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> lis
     """Returns a hospital's logs, those of one that is no longer in the roster too.
 
     Raises:
-        RunConfigError: There is no such hospital, no log of it, or it may not be read.
+        RunConfigError: There is no such hospital, or no log of it.
+        FedAssetsError: What the hospital's process answered where it could not read a log.
     """
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+
     known = read_roster(chosen.roster).hospital_ids
     folders = {path.name for path in (chosen.home.root / "hospitals").glob("*")}
     if hospital not in known and hospital not in folders:
         raise RunConfigError(
             f"There is no hospital {hospital}", cure=f"Choose one of {', '.join(known)}"
         )
-    logs = []
-    for sandbox in sandboxes:
-        path = chosen.home.store(hospital, sandbox) / OUTBOX_LOG
-        try:
-            logs.append(Log(hospital, sandbox, path.read_bytes()))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise RunConfigError(
-                f"The outbox log of {hospital} in {sandbox} cannot be read",
-                where=str(path),
-                seen=error.strerror or "",
-                cure="Run it as the user whom the hospital's processes run as",
-            ) from None
-    if not logs:
+    kept = [name for name in sandboxes if (chosen.home.store(hospital, name) / OUTBOX_LOG).exists()]
+    if not kept:
         raise _no_log(chosen.home, hospital, sandboxes)
-    return logs
+    runner = LocalHospitalRunner(
+        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
+    )
+    with contextlib.closing(runner):
+        return [_read_log(runner, chosen, hospital, name) for name in kept]
+
+
+def _read_log(runner: LocalHospitalRunner, chosen: Settings, hospital: str, name: str) -> Log:
+    sandbox = find_sandbox(name, configurable=chosen.configurable)
+    answer = runner.ask(sandbox, hospital, "show_outbox", {})
+    return Log(hospital, name, base64.b64decode(answer["log"]))
 
 
 def _no_log(home: Home, hospital: str, sandboxes: Sequence[str]) -> RunConfigError:

@@ -6,6 +6,7 @@ The first line says which hospitals this process is, every further one asks for 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
@@ -18,7 +19,7 @@ from typing import IO, Any
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, WorkerFailed
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.outbox_log import OutboxLog, text
+from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
 from fed_assets.hospital.store import open_store, remove_abandoned, rotate_key
 
@@ -80,6 +81,7 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
     type alone: its text may name a file or a patient, and goes into the hospital's own log.
     Request and reply are noted in the hospital's outbox log before anything leaves; what the log's
     digest is of is the reply without `outbox`, which is put into the result last: the log's head.
+    That the log itself was read is not noted: it can be read even where nothing can be noted.
     """
     first = requests.readline()
     try:
@@ -107,6 +109,8 @@ def answer(line: str, identity: Identity) -> str:
                 where=f"hospital {name}",
                 seen=f"this process is {', '.join(sorted(identity.stores))}",
             )
+        if request.get("task") == "show_outbox":
+            return json.dumps({"result": _shown_outbox(store)})
         with logged(open_store(store)):
             what = WHAT.get(str(request.get("task")), "an unknown task")
             outbox = OutboxLog(store, f"run {identity.run}")
@@ -194,6 +198,10 @@ def _task(name: object, identity: Identity) -> Task:
         seen=str(name)[:40],
         cure="Use the same version of fed_assets on both sides",
     )
+
+
+def _shown_outbox(store: Store) -> dict[str, Any]:
+    return {"log": base64.b64encode(read_outbox(store)).decode()}
 
 
 def _clear_away(_: Any, store: Store) -> dict[str, Any]:

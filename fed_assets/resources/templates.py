@@ -1,4 +1,4 @@
-"""What a run's processes are forked from: a template for data, and one for learning."""
+"""What processes are forked from: a template for data, one for learning, a small one for stores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from fed_assets.resources.worker_process import WORKER
 
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away"}
+# Of the store alone: what a command asks for, beside any run.
+STORE_TASKS = {"show_outbox", "rotate_key"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",
@@ -42,7 +44,8 @@ class Templates:
 
     def __init__(self, temporary: Path, network: str) -> None:
         self._temporary = temporary
-        self._modules = {
+        self._modules: dict[str, tuple[str, ...]] = {
+            "store": (WORKER,),
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
@@ -50,12 +53,14 @@ class Templates:
         self._opening = threading.Lock()
 
     def open(self) -> None:
-        """Has both load their modules, while other work goes on."""
-        for name in self._modules:
+        """Has those that a run needs load their modules, while other work goes on."""
+        for name in ("data", "learning"):
             self._origin(name)
 
     def for_task(self, task: str) -> Origin:
         """Returns what starts the process of a worker's task."""
+        if task in STORE_TASKS:
+            return self._origin("store")
         return self._origin("data" if task in DATA_TASKS else "learning")
 
     def for_federation(self) -> Origin:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import resource
 import signal
@@ -358,6 +359,30 @@ def test_the_outbox_log_holds_nothing_of_a_patient(tmp_path: Path) -> None:
     )
     assert len(_outbox(tmp_path)) == 8
     assert b"person" not in (tmp_path / "hospital_01" / OUTBOX_LOG).read_bytes()
+
+
+def test_the_outbox_log_can_be_read_where_nothing_can_be_noted(tmp_path: Path) -> None:
+    identity = _sealed(tmp_path)
+    _ask(_request("clear_away"), identity=identity)
+    log = tmp_path / "hospital_01" / OUTBOX_LOG
+    before = log.read_bytes()
+    shown, _ = _ask(_request("show_outbox"), identity=identity)
+    content = base64.b64decode(shown[0]["result"]["log"])
+    assert [entry.what for entry in entries_of(content)] == ["clearing away", "clearing away"]
+    assert log.read_bytes() == before
+    log.write_bytes(before[:-9] + b"?" + before[-8:])
+    replies, _ = _ask(_request("clear_away"), _request("show_outbox"), identity=identity)
+    assert replies[0]["error"]["kind"] == "StorageError"
+    content = base64.b64decode(replies[1]["result"]["log"])
+    fault = first_fault(content, hospital="hospital_01")
+    assert fault is not None
+    assert fault.said == "entry 2 was changed"
+
+
+def test_a_log_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    (reply,), _ = _ask(_request("show_outbox"), identity=_sealed(tmp_path))
+    assert reply["error"]["what"] == "The outbox log cannot be read"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_leaves_that_cannot_be_noted(tmp_path: Path) -> None:
