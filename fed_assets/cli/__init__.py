@@ -26,6 +26,7 @@ from rich.table import Table
 
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
+from fed_assets.cli.keys import rotate_key
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
 from fed_assets.cli.reports import read_report, report, show_report
@@ -126,6 +127,7 @@ def run(
 app.command()(report)
 app.command()(logs)
 app.command()(outbox)
+app.command("rotate-key")(rotate_key)
 
 
 @app.command()

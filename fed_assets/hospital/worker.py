@@ -43,12 +43,12 @@ class Identity:
     Attributes:
         stores: Where each of its hospitals has its store, and how files are kept there.
         previews: Whether pictures may leave it.
-        run: The orchestrator's run that asks, as it says.
+        peer: Who asks, as he says: a run of the orchestrator, or its command line.
     """
 
     stores: Mapping[str, Store]
     previews: bool
-    run: str = "unknown"
+    peer: str = "unknown"
 
     @classmethod
     def from_record(cls, record: Any) -> Identity:
@@ -59,9 +59,9 @@ class Identity:
         """
         try:
             stores = {name: Store.of(name, each) for name, each in record["hospitals"].items()}
-            previews, run = record["previews"], str(record.get("run", cls.run))
+            previews, peer = record["previews"], str(record.get("peer", cls.peer))
         except (TypeError, KeyError, AttributeError, RunConfigError):
-            stores, previews, run = {}, None, ""
+            stores, previews, peer = {}, None, ""
         if not stores or not isinstance(previews, bool):
             raise IdentityRefused(
                 "The process was not told which hospital it is",
@@ -70,7 +70,7 @@ class Identity:
                 cure='Send {"hospitals": {"<id>": {"store": "<folder>", "storage": "plain", '
                 '"key_custody": "none"}}, "previews": false}',
             )
-        return cls(stores, previews, run)
+        return cls(stores, previews, peer)
 
 
 def serve(requests: IO[str], replies: IO[str]) -> None:
@@ -113,7 +113,7 @@ def answer(line: str, identity: Identity) -> str:
             return json.dumps({"result": _shown_outbox(store)})
         with logged(open_store(store)):
             what = WHAT.get(str(request.get("task")), "an unknown task")
-            outbox = OutboxLog(store, f"run {identity.run}")
+            outbox = OutboxLog(store, identity.peer)
             outbox.asked(text(what, line.strip().encode()))
             task = _task(request.get("task"), identity)
             started = time.perf_counter()

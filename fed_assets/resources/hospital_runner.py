@@ -41,7 +41,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
     _templates: Templates = PrivateAttr()
     _turns: list[IO[str]] = PrivateAttr(default_factory=list)
-    _run_id: str = PrivateAttr("unknown")
+    _peer: str = PrivateAttr("fed-assets")
 
     def model_post_init(self, context: Any) -> None:
         """Knows its templates; none is opened yet."""
@@ -53,7 +53,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         if context.run is not None and context.instance is not None:
             if is_over(context.instance, context.run.run_id):
                 return
-            self._run_id = context.run.run_id
+            self._peer = f"run {context.run.run_id}"
             self._take_turn(context, context.run, context.instance)
         self._templates.open()
 
@@ -145,7 +145,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             "hospitals": {name: kept(home, sandbox, name) for name in names},
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
-            "run": self._run_id,
+            "peer": self._peer,
         }
         origin = self._templates.for_task(task)
         return WorkerProcess(origin, site, identity, store=self.store(site, sandbox))

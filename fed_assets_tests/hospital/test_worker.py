@@ -297,7 +297,7 @@ def test_what_was_asked_and_what_left_stand_in_the_outbox_log(tmp_path: Path) ->
         _request("send_everything"),
         _request("clear_away"),
     ]
-    replies, _ = _ask(*requests, identity=_identity(tmp_path) | {"run": "1a2b3c4d"})
+    replies, _ = _ask(*requests, identity=_identity(tmp_path) | {"peer": "run 1a2b3c4d"})
     entries = _outbox(tmp_path)
     asked, left = entries[::2], entries[1::2]
     assert {entry.kind for entry in asked} == {"asked"}
@@ -320,9 +320,9 @@ def test_what_was_asked_and_what_left_stand_in_the_outbox_log(tmp_path: Path) ->
             assert reply["result"]["outbox"] == {"entries": entry.number, "hash": entry.hash}
 
 
-def test_who_does_not_say_which_run_he_is_is_unknown(tmp_path: Path) -> None:
+def test_who_does_not_say_who_he_is_is_unknown(tmp_path: Path) -> None:
     _ask(_request("clear_away"), identity=_identity(tmp_path))
-    assert {entry.peer for entry in _outbox(tmp_path)} == {"run unknown"}
+    assert {entry.peer for entry in _outbox(tmp_path)} == {"unknown"}
 
 
 def test_a_refused_preview_leaves_as_an_error(tmp_path: Path) -> None:

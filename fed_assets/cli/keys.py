@@ -1,0 +1,45 @@
+"""`fed-assets rotate-key`: a sealed store gets a new key, from the hospital's own process."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fed_assets.cli.names import SandboxName
+from fed_assets.errors import RunConfigError
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import find_sandbox
+
+out = Console()
+
+
+def rotate_key(
+    context: typer.Context,
+    sandbox: SandboxName,
+    hospital: Annotated[str, typer.Argument(help="The hospital's id.")],
+) -> None:
+    """Give a hospital's sealed store a new key; no image is encrypted again."""
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+
+    chosen: Settings = context.obj
+    found = find_sandbox(sandbox, configurable=chosen.configurable)
+    store = chosen.home.store(hospital, sandbox)
+    if not store.is_dir():
+        raise RunConfigError(
+            f"{hospital} keeps nothing in {sandbox}",
+            where=str(store),
+            cure=f"Correct the hospital's id, or run `fed-assets run {sandbox}` first",
+        )
+    runner = LocalHospitalRunner(
+        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
+    )
+    with contextlib.closing(runner):
+        done = runner.ask(found, hospital, "rotate_key", {})
+    said = (
+        f"{hospital} in {sandbox}: {done['files']} files are under a new key, and the old one is "
+        f"gone; back up {chosen.home.key_file(hospital, sandbox)}."
+    )
+    out.print(said, markup=False, highlight=False, soft_wrap=True)
