@@ -329,6 +329,28 @@ def copied(finished: FinishedLifecycle, folder: Path) -> tuple[dict[str, str], P
 
 
 @pytest.mark.slow
+def test_after_a_sealed_lifecycle_dagster_has_seen_a_sealed_log_to_its_end(
+    sealed: Place,
+) -> None:
+    sealed.run("fed_assets.cli", "run", "configurable", "--rounds", "2")
+    log = sealed.home.store("north", "configurable") / OUTBOX_LOG
+    assert b"update" not in log.read_bytes()
+    code, told, errors = ask(sealed.environment, "north", "--verify")
+    assert (code, errors) == (0, "")
+    whole = "entries are whole, in order, and the ones that Dagster saw"
+    assert told == f"north in configurable: 14 {whole}\n"
+    before = log.read_bytes()
+    *lines, _, _ = before.split(b"\n")
+    log.write_bytes(b"\n".join([*lines, b""]))
+    code, told, _ = ask(sealed.environment, "north", "--verify")
+    assert (code, "entry 14 was removed" in told) == (1, True)
+    log.write_bytes(before)
+    sealed.run("fed_assets.cli", "rotate-key", "configurable", "north")
+    code, told, _ = ask(sealed.environment, "north", "--verify")
+    assert (code, told.split(";")[0]) == (0, f"north in configurable: 16 {whole}")
+
+
+@pytest.mark.slow
 def test_weights_that_travel_as_files_are_noted_as_they_arrived(tmp_path: Path) -> None:
     place = make_place(
         tmp_path / "place",
