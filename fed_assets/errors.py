@@ -33,6 +33,7 @@ FedAssetsError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -44,6 +45,8 @@ class FedAssetsError(Exception):
     """
 
     cure = "Run `fed-assets doctor`; it names what is missing on this machine."
+    # Where a hospital answered with it: the end of its outbox log, `entries` and `hash`.
+    outbox: Mapping[str, Any] | None = None
 
     def __init__(self, what: str, *, where: str = "", seen: str = "", cure: str = "") -> None:
         self.what = _one_line(what).rstrip(".")

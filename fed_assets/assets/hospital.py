@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from collections.abc import Mapping
 from typing import Any
 
 from dagster import (
@@ -125,7 +126,7 @@ def build_hospital_lane(
                 )
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
-                return _not_validated(str(error))
+                return _not_validated(str(error), error.outbox)
             return _validated(context, hospital, images, report)
 
     return [images, validated_images]
@@ -166,7 +167,7 @@ def _unread(error: DataError | HospitalError) -> Materialized:
     reason = str(error)
     return MaterializeResult(
         value={"usable": False, "reason": reason},
-        metadata={"error": reason},
+        metadata={"error": reason, **outbox_head(error.outbox)},
         check_results=[
             AssetCheckResult(check_name="images_read", passed=False, metadata={"error": reason})
         ],
@@ -203,9 +204,9 @@ def _validated(
     )
 
 
-def _not_validated(reason: str) -> Materialized:
+def _not_validated(reason: str, outbox: Mapping[str, Any] | None = None) -> Materialized:
     return MaterializeResult(
         value={"admitted": False, "reason": reason},
-        metadata={"admitted": False, "why_not": reason},
+        metadata={"admitted": False, "why_not": reason, **outbox_head(outbox)},
         check_results=results_without_images(),
     )

@@ -10,8 +10,10 @@ from dagster import MetadataValue
 from fed_assets.resources.outbox_witness import ENTRIES, HEAD, HEADS
 
 
-def outbox_head(head: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns metadata of an asset that one hospital answered for."""
+def outbox_head(head: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns metadata of an asset that one hospital answered for; None where it did not answer."""
+    if head is None:
+        return {}
     return {ENTRIES: head["entries"], HEAD: head["hash"]}
 
 

@@ -80,8 +80,9 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
     latter as `FedAssetsError.as_record` gives it. An error that nobody foresaw is answered by its
     type alone: its text may name a file or a patient, and goes into the hospital's own log.
     Request and reply are noted in the hospital's outbox log before anything leaves; what the log's
-    digest is of is the reply without `outbox`, which is put into the result last: the log's head.
-    That the log itself was read is not noted: it can be read even where nothing can be noted.
+    digest is of is the reply without `outbox`, which is put in last: the log's head, in the result
+    or beside the error. That the log itself was read is not noted: it can be read even where
+    nothing can be noted.
     """
     first = requests.readline()
     try:
@@ -136,13 +137,14 @@ def answer(line: str, identity: Identity) -> str:
 
 def _refusal(error: FedAssetsError, outbox: OutboxLog | None, what: str) -> str:
     """Returns an error as a reply; it too leaves, unless it is that nothing can be noted."""
-    reply = json.dumps({"error": error.as_record()})
+    reply: dict[str, Any] = {"error": error.as_record()}
     try:
         if outbox is not None:
-            outbox.left(text(f"error ({what})", reply.encode()))
+            noted = outbox.left(text(f"error ({what})", json.dumps(reply).encode()))
+            reply["outbox"] = asdict(noted)
     except FedAssetsError as unwritten:
-        reply = json.dumps({"error": unwritten.as_record()})
-    return reply
+        reply = {"error": unwritten.as_record()}
+    return json.dumps(reply)
 
 
 def peak_memory_bytes() -> int:

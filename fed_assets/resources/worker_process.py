@@ -109,7 +109,9 @@ class WorkerProcess:
                 self._kill()
                 raise
         if "error" in answer:
-            raise error_from_record(answer["error"])
+            error = error_from_record(answer["error"])
+            error.outbox = answer.get("outbox")
+            raise error
         return dict(answer["result"])
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
+from fed_assets.privacy.chain import OUTBOX_LOG, entries_of
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets_tests.networks import SMALL_RESNET
@@ -228,6 +229,20 @@ def test_bad_images_exclude_their_hospital_and_stop_the_run_before_training(
     assert "federated_training" not in ran
     assert not (tmp_path / "home" / "federations").exists()
     assert not list((tmp_path / "home").rglob(".partial*"))
+
+
+def test_an_error_that_a_hospital_answers_with_witnesses_its_outbox_log_too(
+    run: Run, entries: dict[str, Any], tmp_path: Path
+) -> None:
+    entries["hospitals"][1]["source"] = truncated_file(tmp_path)
+    result = run("sandbox_controls", "north/images", "east/images")
+    for hospital, last in (("north", "preview"), ("east", "error (images)")):
+        (materialized,) = result.asset_materializations_for_node(f"{hospital}__images")
+        log = Home(tmp_path / "home").store(hospital, "minimal") / OUTBOX_LOG
+        entry = entries_of(log.read_bytes())[-1]
+        assert entry.what == last
+        assert materialized.metadata["outbox_entries"].value == entry.number
+        assert materialized.metadata["outbox_head"].value == entry.hash
 
 
 def test_a_hospital_left_out_on_purpose_is_not_missed_by_the_quorum(

@@ -139,8 +139,11 @@ def test_previews_follow_the_sandbox(runner: LocalHospitalRunner, sandbox: Sandb
     for each in (sandbox, hidden):
         runner.ask(each, "north", "prepare_images", QUICK)
     assert runner.ask(sandbox, "north", "contact_sheet", {"images": 4})["images"] == 4
-    with pytest.raises(DisclosureRefused):
+    with pytest.raises(DisclosureRefused) as refused:
         runner.ask(hidden, "north", "contact_sheet", {"images": 4})
+    last = outbox(runner, "north", hidden)[-1]
+    assert last.what == "error (preview)"
+    assert refused.value.outbox == {"entries": last.number, "hash": last.hash}
 
 
 def test_storage_and_custody_follow_the_sandbox(
