@@ -178,7 +178,8 @@ class SealBroken(DataError):
     """A sealed file is not the one that the hospital sealed under that name."""
 
     cure = (
-        "Put the file back from the hospital's backup, or materialize the hospital's images anew."
+        "Put the file back from the hospital's backup; a dataset's can also be made anew by "
+        "materializing the hospital's images, and its data officer may put the outbox log aside."
     )
 
 

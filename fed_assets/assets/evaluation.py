@@ -25,6 +25,7 @@ from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation.admission import admission_from_record
 from fed_assets.federation.roster import Roster
 from fed_assets.reporting.shortfalls import missing_tag
@@ -127,7 +128,11 @@ def evaluate_everywhere(
     }
 
     def evaluate(name: str) -> dict[str, Any]:
-        return hospitals.ask(sandbox, name, "evaluate", arguments)
+        try:
+            return hospitals.ask(sandbox, name, "evaluate", arguments)
+        except FedAssetsError as error:
+            error.where = ", ".join(filter(None, [name, error.where]))
+            raise
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         return dict(zip(places, pool.map(evaluate, places), strict=True))

@@ -31,7 +31,7 @@ from fed_assets.assets.rounds import (
     observe_failure,
     observe_round,
 )
-from fed_assets.errors import FedAssetsError, JobFailed
+from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
 from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
@@ -179,8 +179,16 @@ def plan_training(
     """Returns the federation's plan: the roster, with what the run's config changes.
 
     Raises:
+        QuorumNotMet: the last lifecycle admitted too few hospitals.
         RunConfigError: the plan cannot be carried out.
     """
+    if len(admission.participants) < admission.quorum:
+        raise QuorumNotMet(
+            f"The last lifecycle admitted {len(admission.participants)} hospitals, and the quorum "
+            f"is {admission.quorum}",
+            where="federation_roster",
+            cure="Run the whole lifecycle: a retraining takes those that the last one admitted",
+        )
     changes = config.model_dump(include={"local_epochs", "learning_rate"}, exclude_none=True)
     recipe = Recipe.model_validate(roster.recipe.model_dump() | changes)
     limits = roster.federation

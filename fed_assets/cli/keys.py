@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fed_assets.cli.names import SandboxName
+from fed_assets.cli.names import SandboxName, require_hospital
 from fed_assets.errors import RunConfigError
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import find_sandbox
@@ -26,6 +26,7 @@ def rotate_key(
 
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
+    require_hospital(chosen, hospital)
     store = chosen.home.store(hospital, sandbox)
     if not store.is_dir():
         raise RunConfigError(

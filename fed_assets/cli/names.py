@@ -6,6 +6,24 @@ from typing import Annotated
 
 import typer
 
+from fed_assets.errors import RunConfigError
+from fed_assets.federation.roster import read_roster
+from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 SandboxName = Annotated[str, typer.Argument(help=f"One of {', '.join(SANDBOX_NAMES)}.")]
+
+
+def require_hospital(chosen: Settings, hospital: str) -> None:
+    """Refuses an id that is neither in the roster nor that of a hospital with a store.
+
+    Raises:
+        RunConfigError: It is one.
+        RosterError: The roster cannot be used.
+    """
+    known = read_roster(chosen.roster).hospital_ids
+    folders = {path.name for path in (chosen.home.root / "hospitals").glob("*")}
+    if hospital not in known and hospital not in folders:
+        raise RunConfigError(
+            f"There is no hospital {hospital}", cure=f"Choose one of {', '.join(known)}"
+        )

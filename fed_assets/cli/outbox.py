@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fed_assets.cli.names import require_hospital
 from fed_assets.errors import RunConfigError
-from fed_assets.federation.roster import read_roster
 from fed_assets.privacy.chain import (
     OUTBOX_LOG,
     TORN,
@@ -89,12 +89,7 @@ def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> lis
     """
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
 
-    known = read_roster(chosen.roster).hospital_ids
-    folders = {path.name for path in (chosen.home.root / "hospitals").glob("*")}
-    if hospital not in known and hospital not in folders:
-        raise RunConfigError(
-            f"There is no hospital {hospital}", cure=f"Choose one of {', '.join(known)}"
-        )
+    require_hospital(chosen, hospital)
     kept = [name for name in sandboxes if (chosen.home.store(hospital, name) / OUTBOX_LOG).exists()]
     if not kept:
         raise _no_log(chosen.home, hospital, sandboxes)
@@ -185,8 +180,8 @@ def _table(log: Log) -> Table:
     for heading in ("time", "", "what", "by or to"):
         table.add_column(heading, no_wrap=heading == "time", overflow="fold")
     for heading in ("round", "bytes"):
-        table.add_column(heading, justify="right")
-    table.add_column("digest", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("digest", overflow="fold")
     for entry in log.entries:
         peer, _, its_id = entry.peer.partition(" ")
         local = datetime.fromisoformat(entry.at).astimezone()

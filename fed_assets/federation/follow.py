@@ -142,7 +142,11 @@ def _too_few_left(plan: FederationPlan, losses: Mapping[str, Loss]) -> QuorumNot
 
 def _fail_without_server(federation: Federation, ended: Mapping[str, int]) -> None:
     if reason := federation.origin.broken():
-        raise JobFailed("The process that all others are forked from ended", seen=reason)
+        raise JobFailed(
+            "The process that all others are forked from ended",
+            where=str(federation.kits.server.parent),
+            seen=reason,
+        )
     if SERVER in ended:
         raise JobFailed(
             "The server's process ended",

@@ -60,6 +60,7 @@ def status(folder: Path) -> dict[str, Any] | None:
             return dict(next(heard(connection)))
     except ConnectionRefusedError:
         (folder / CONTROL_SOCKET).unlink(missing_ok=True)  # it was killed, and left it
+        _clear_dead(folder)
         return None
     except (OSError, StopIteration):
         return None
@@ -145,6 +146,7 @@ def take_down(folder: Path) -> bool:
             f"The warm federation did not end within {END_SECONDS:g} s", where=str(folder)
         ) from None
     except OSError:
+        _clear_dead(folder)
         return False
     return True
 
@@ -171,6 +173,7 @@ def run(
     try:
         connection = connect(folder)
     except OSError:
+        _clear_dead(folder)
         raise Refused("it is not up") from None
     try:
         ask(connection, {"ask": "run", "plan": asdict(plan)})
@@ -195,6 +198,21 @@ def run(
         )
     finally:
         hang_up(connection)
+
+
+def _clear_dead(folder: Path) -> None:
+    """Removes the private keys of a federation that was killed, and what it left half done."""
+    if not (folder / FEDERATION).is_dir():
+        return
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another one is being brought up there
+        try:
+            connect(folder).close()
+        except OSError:
+            clear_half_done(folder / FEDERATION)
 
 
 @contextmanager

@@ -138,13 +138,18 @@ class WarmProcess:
             return  # nobody is there to be told
         except Interrupted:
             if not hung_up.is_set():
-                down = JobFailed("The warm federation was taken down in the middle of the job")
+                down = JobFailed(
+                    "The warm federation was taken down in the middle of the job", where=plan.folder
+                )
                 _say(connection, {"event": "failed", "error": down.as_record()})
         except FedAssetsError as error:
             _say(connection, {"event": "failed", "error": error.as_record()})
         except Exception as error:
             traceback.print_exc()
-            broken = JobFailed(f"The warm federation's job broke off with {type(error).__name__}")
+            broken = JobFailed(
+                f"The warm federation's job broke off with {type(error).__name__}",
+                where=plan.folder,
+            )
             _say(connection, {"event": "failed", "error": broken.as_record()})
         finally:
             self._jobs += 1

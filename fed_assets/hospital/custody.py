@@ -112,8 +112,13 @@ class HospitalKey:
             raise self._refused("Its key was changed, or is of another hospital") from None
 
     def renew(self) -> None:
-        """Adds a key, which wraps from now on; one that an unfinished rotation added stays it."""
+        """Adds a key, which wraps from now on; one that an unfinished rotation added stays it.
+
+        Copies of the file that a process left when it was killed are removed.
+        """
         keys = self._keys()
+        for left in self.path.parent.glob(f".{self.path.name}-*"):
+            left.unlink(missing_ok=True)
         if len(keys) == 1:
             self._write({**keys, **_drawn()})
 
@@ -150,7 +155,7 @@ class HospitalKey:
             raise self._refused(
                 "The hospital's key file is missing",
                 cure="Put it back from the hospital's own backup; without it nothing sealed opens. "
-                "To go on without what was sealed, remove the hospital's store",
+                "To go on without what was sealed, its outbox log too, move the store aside",
             ) from None
         except OSError as error:
             raise self._refused(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,7 @@ def open_dataset(store: Store, *, validated: bool = True) -> Dataset:
 
     Raises:
         NoImages: The hospital's images were never prepared.
-        StorageError: The dataset's facts are another one's.
+        StorageError: The dataset's facts are another one's, or a file of it cannot be read.
         NotValidated: Validation did not let the current images through.
         SealBroken: A file of a sealed store is not what was sealed there.
         KeyRefused: The store's key cannot be used, or does not open it.
@@ -75,6 +77,18 @@ def open_dataset(store: Store, *, validated: bool = True) -> Dataset:
             "Validation has not let the hospital's current images through", where=str(store.folder)
         )
     folder = dataset_folder(store, digest)
+    try:
+        return _opened(store, folder, digest)
+    except OSError as error:
+        raise StorageError(
+            "A file of the hospital's dataset cannot be read",
+            where=str(folder),
+            seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            cure="Materialize the hospital's images again",
+        ) from error
+
+
+def _opened(store: Store, folder: Path, digest: str) -> Dataset:
     facts: dict[str, Any] = json.loads(store.read(folder / FACTS))
     if facts["digest"] != digest:
         raise StorageError(

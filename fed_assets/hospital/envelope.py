@@ -87,7 +87,9 @@ def unlock(header: bytes, binding: Binding, keys: KeyProvider) -> tuple[bytes, i
 
 
 def is_sealed(path: Path) -> bool:
-    """Returns whether a file is one that was sealed, by whomever."""
+    """Returns whether it is a file, and one that was sealed, by whomever."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 

@@ -18,6 +18,7 @@ from fed_assets.hospital.vault import SealedReader, SealingWriter
 from fed_assets.sandboxes.controls import KeyCustody, Storage
 
 DATASETS = "datasets"
+HALF_WRITTEN = ".partial-"  # and the id of the process that writes it
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Store:
             KeyRefused: The hospital's key cannot be used.
             OSError: The file cannot be written.
         """
-        fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        fresh = path.with_name(f"{HALF_WRITTEN}{os.getpid()}-{secrets.token_hex(4)}")
         with self.turn():
             try:
                 if self.keys is None:

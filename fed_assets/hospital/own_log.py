@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fed_assets.errors import FedAssetsError
+from fed_assets.errors import FedAssetsError, StorageError
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.store import LOGS, writing
@@ -78,10 +78,17 @@ def read_log(store: Store) -> str:
     Raises:
         SealBroken: A part of it is not what was sealed.
         KeyRefused: The store's key cannot be used.
+        StorageError: There is none.
     """
     if store.keys is None:
         return (store.folder / PLAIN_LOG).read_text(errors="replace")
     parts = sorted((store.folder / LOGS).glob("[!.]*"))
+    if not parts:
+        raise StorageError(
+            "There is no log of the hospital's own",
+            where=str(store.folder / LOGS),
+            cure="Name the folder of one hospital's sealed store",
+        )
     return "".join(store.read(part).decode(errors="replace") for part in parts)
 
 

@@ -7,14 +7,14 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import KeyRefused, NoImages, SealBroken, StorageError
 from fed_assets.hospital.envelope import is_sealed, rewrap
-from fed_assets.hospital.files import DATASETS, Store
+from fed_assets.hospital.files import DATASETS, HALF_WRITTEN, Store
 from fed_assets.privacy.chain import OUTBOX_LOG
 
 KEPT_DATASETS = 2
@@ -29,25 +29,33 @@ def open_store(store: Store) -> Store:
 
     Raises:
         StorageError: It cannot be made.
-        SealBroken: It is a sealed one, and a file in it is not sealed.
+        SealBroken: A file in it is sealed where it must be plain, or plain where it must be sealed.
         KeyRefused: Its key cannot be made.
     """
     with writing(store):
         (store.folder / DATASETS).mkdir(mode=0o700, parents=True, exist_ok=True)
         store.folder.chmod(0o700)
-    if store.keys is not None:
-        files = kept_files(store)
-        for path in files:
-            if not is_sealed(path):
-                raise SealBroken(
-                    "A file of a sealed store is not sealed",
-                    where=store.binding(path).name,
-                    cure=f"Remove the folder {store.folder}, then materialize the hospital's "
-                    "images again",
-                )
-        if not files:
-            store.keys.provide()
+    files = kept_files(store)
+    _require_as_it_was_written(store, files)
+    if store.keys is not None and not files:
+        store.keys.provide()
     return store
+
+
+def _require_as_it_was_written(store: Store, files: Sequence[Path]) -> None:
+    sealed, plain = "sealed", "plain"
+    wanted, other = (plain, sealed) if store.keys is None else (sealed, plain)
+    strange = [path for path in files if is_sealed(path) == (store.keys is None)]
+    if not strange:
+        return
+    if len(strange) == len(files):
+        raise SealBroken(
+            f"The store was written {other}, and the sandbox now says `storage: {wanted}`",
+            where=str(store.folder),
+            cure=f"Say `storage: {other}` again, or move the folder aside: it holds the outbox "
+            "log, which the hospital's data officer keeps",
+        )
+    raise SealBroken(f"A file of a {wanted} store is {other}", where=store.binding(strange[0]).name)
 
 
 def kept_files(store: Store) -> list[Path]:
@@ -133,13 +141,19 @@ def new_dataset(store: Store) -> Iterator[Path]:
 
 def remove_abandoned(store: Store) -> None:
     """Removes what processes that were killed left half-written."""
-    for left in (store.folder / DATASETS).glob(".partial-*"):
-        if not _is_running(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
+    for folder in (store.folder, store.folder / LOGS, store.folder / DATASETS):
+        for left in folder.glob(f"{HALF_WRITTEN}*"):
+            process = left.name.split("-")[1]
+            if process.isdecimal() and _is_running(int(process)):
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def keep_dataset(store: Store, partial: Path, digest: str) -> None:
-    """Makes a written dataset the current one; a plain one that is there already is used again.
+    """Makes a written dataset the current one; a plain one that is there whole is used again.
 
     A sealed one that is there already is replaced: it may be here that a broken one is mended.
     All but the newest `KEPT_DATASETS` are removed afterwards.
@@ -147,7 +161,8 @@ def keep_dataset(store: Store, partial: Path, digest: str) -> None:
     folder, replaced = dataset_folder(store, digest), _aside(store)
     with writing(store):
         store.move_into(folder, partial)
-        if store.keys is not None and folder.exists():
+        whole = all((folder / path.name).is_file() for path in partial.iterdir())
+        if folder.exists() and not (whole and store.keys is None):
             folder.rename(replaced)
         try:
             partial.rename(folder)
@@ -231,7 +246,7 @@ def _read_digest(store: Store, name: str) -> str | None:
 
 
 def _aside(store: Store) -> Path:
-    return store.folder / DATASETS / f".partial-{os.getpid()}-{secrets.token_hex(4)}"
+    return store.folder / DATASETS / f"{HALF_WRITTEN}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _is_running(pid: int) -> bool:

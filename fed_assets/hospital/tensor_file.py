@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fed_assets.errors import SealBroken
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.vault import SealedReader
+from fed_assets.hospital.vault import CHUNK_BYTES, SealedReader
 
 
 class Images(Protocol):
@@ -73,3 +73,16 @@ def open_images(store: Store, path: Path) -> Images:
         mapped: Images = np.load(path, mmap_mode="r")
         return mapped
     return SealedImages(store.sealed(path), store.binding(path).name)
+
+
+def check_images(store: Store, path: Path) -> None:
+    """Reads a sealed tensor file through, so that one that was changed is refused before its use.
+
+    Raises:
+        SealBroken: It is not what was sealed there.
+        KeyRefused: The hospital's key cannot be used, or does not open it.
+    """
+    if store.keys is not None:
+        with store.sealed(path) as file:
+            while file.read(CHUNK_BYTES):
+                pass

@@ -12,7 +12,8 @@ from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.expectations import Finding, run_suite
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import read_manifest
-from fed_assets.hospital.store import MANIFEST, dataset_folder, set_validated
+from fed_assets.hospital.store import IMAGES, MANIFEST, dataset_folder, set_validated
+from fed_assets.hospital.tensor_file import check_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +43,16 @@ def validate_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
         NoImages: The hospital's images were never prepared.
         RosterError: A limit is unknown.
         StorageError: The outcome cannot be written.
+        SealBroken: A file of a sealed store is not what was sealed there.
     """
     limits = _limits(arguments.get("expectations") or {})
-    dataset = open_dataset(store, validated=False)
     # Until the suite is through, nothing is: a crash in it must not leave an older yes standing.
     set_validated(store, None)
+    dataset = open_dataset(store, validated=False)
+    folder = dataset_folder(store, dataset.digest)
+    check_images(store, folder / IMAGES)
     required = list(arguments.get("required_classes") or dataset.classes)
-    with store.open(dataset_folder(store, dataset.digest) / MANIFEST) as file:
+    with store.open(folder / MANIFEST) as file:
         frame = read_manifest(file).to_pandas()
     _note_unreadable(frame)
     findings = find(frame, classes=dataset.classes, required=required, limits=limits)

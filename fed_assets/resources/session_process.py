@@ -76,7 +76,9 @@ def run_session(
             on_event(event)
         how = told(process.ended())
     if reason := origin.broken():  # the session is forked from it too, and could not say so
-        raise JobFailed("The process that all others are forked from ended", seen=reason)
+        raise JobFailed(
+            "The process that all others are forked from ended", where=str(log.parent), seen=reason
+        )
     raise JobFailed(f"The federation's session ended ({how})", where=str(log))
 
 

@@ -247,10 +247,12 @@ def test_without_server_or_template_it_ends_and_leaves_nothing(folder, up_again,
 
 def test_killed_itself_it_takes_everything_with_it(folder, up_again):
     processes = family(folder)
+    assert list(folder.rglob("*.key")) != []
     processes[0].kill()
     wait_until(lambda: alive(processes) == [])
     assert warm.status(folder) is None
     assert not (folder / "control.sock").exists()
+    assert list(folder.rglob("*.key")) == []
     with pytest.raises(warm.Refused, match="not up"):
         warm.run(folder, warm_plan(folder), lambda _: None)
 

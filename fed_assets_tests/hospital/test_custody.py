@@ -82,7 +82,7 @@ def test_a_missing_key_file_is_refused_with_its_cure(tmp_path: Path) -> None:
     key.path.unlink()
     with pytest.raises(KeyRefused, match=r"is missing.*north\.json.*backup") as caught:
         key.unwrap(wrapped)
-    assert "remove the hospital's store" in caught.value.cure
+    assert "move the store aside" in caught.value.cure
 
 
 def test_a_link_is_no_key_file(tmp_path: Path) -> None:
@@ -171,3 +171,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     key = HospitalKey(tmp_path / "file" / "north.json", "north")
     with pytest.raises(KeyRefused, match="cannot be written"):
         key.provide()
+
+
+def test_a_copy_of_the_key_that_a_killed_rotation_left_is_removed_by_the_next(
+    tmp_path: Path,
+) -> None:
+    die = (
+        "import os, sys; from pathlib import Path;"
+        "from fed_assets.hospital.custody import HospitalKey;"
+        "Path.replace = lambda *_: os.kill(os.getpid(), 9);"
+        "HospitalKey(Path(sys.argv[1]), 'north').renew()"
+    )
+    key = a_key(tmp_path)
+    assert subprocess.run([sys.executable, "-c", die, str(key.path)]).returncode == -9
+    assert len(list(key.path.parent.iterdir())) == 2
+    key.renew()
+    key.forget_old()
+    assert list(key.path.parent.iterdir()) == [key.path]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fed_assets.errors import NoImages, NotValidated
+from fed_assets.errors import NoImages, NotValidated, StorageError
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
-from fed_assets.hospital.store import set_validated
+from fed_assets.hospital.store import dataset_folder, set_validated
 from fed_assets_tests.hospital.samples import write_npz
 
 
@@ -53,3 +53,16 @@ def test_the_tensor_file_is_mapped_and_the_splits_are_its_rows(tmp_path: Path) -
 def test_its_repr_shows_no_pixel_and_no_label(tmp_path: Path) -> None:
     _prepare(tmp_path / "a.npz", tmp_path / "s")
     assert "array" not in repr(open_dataset(Store(tmp_path / "s"), validated=False))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.parquet", "dataset.json"])
+def test_a_file_that_is_missing_is_told_of_with_its_cure(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "a.npz"
+    digest = _prepare(source, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    open_dataset(store, validated=False)  # the positive control
+    (dataset_folder(store, digest) / name).unlink()
+    with pytest.raises(StorageError, match=r"cannot be read.*No such file.*again"):
+        open_dataset(store, validated=False)
+    _prepare(source, tmp_path / "store")
+    open_dataset(store, validated=False)

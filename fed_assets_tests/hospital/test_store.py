@@ -87,9 +87,38 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     in_use = store.folder / "datasets" / f".partial-{os.getppid()}-00"
     left.mkdir()
     in_use.mkdir()
+    of_a_file = store.folder / f".partial-{ended.pid}-00"
+    nameless = store.folder / "datasets" / ".partial-x"
+    for file in (of_a_file, nameless):
+        file.touch()
     _keep(store, "a" * 64)
     assert not left.exists()
     assert in_use.exists()
+    assert not of_a_file.exists()
+    assert not nameless.exists()
+
+
+def test_a_file_that_is_killed_as_it_is_written_is_removed_by_the_next(tmp_path: Path) -> None:
+    die = (
+        "import os, sys; from pathlib import Path; from fed_assets.hospital.files import Store;"
+        "Path.replace = lambda *_: os.kill(os.getpid(), 9);"
+        "Store(Path(sys.argv[1])).write(Path(sys.argv[1]) / 'validated.json', b'secret')"
+    )
+    store = open_store(Store(tmp_path))
+    assert subprocess.run([sys.executable, "-c", die, str(tmp_path)]).returncode == -9
+    assert b"secret" in b"".join(path.read_bytes() for path in tmp_path.glob(".partial-*"))
+    _keep(store, "a" * 64)
+    assert list(tmp_path.glob(".partial-*")) == []
+
+
+def test_a_plain_dataset_that_lacks_a_file_is_replaced(tmp_path: Path) -> None:
+    store = open_store(Store(tmp_path))
+    _keep(store, "a" * 64, "first")
+    images = dataset_folder(store, "a" * 64) / "images.npy"
+    images.unlink()
+    _keep(store, "a" * 64, "second")
+    assert images.read_text() == "second"
+    assert _datasets(store) == {"a" * 16}
 
 
 def test_a_store_without_images_says_so(tmp_path: Path) -> None:
@@ -180,7 +209,30 @@ def test_a_sealed_dataset_that_was_changed_is_mended_by_making_it_again(tmp_path
 def test_a_store_that_was_plain_is_not_taken_for_a_sealed_one(tmp_path: Path) -> None:
     sealed = a_sealed_store(tmp_path)
     set_validated(Store(sealed.folder), "a" * 64)
-    with pytest.raises(SealBroken, match=r"not sealed. Where: validated\.json.*Remove the folder"):
+    with pytest.raises(SealBroken, match=r"was written plain, .* says `storage: sealed`.*aside"):
+        open_store(sealed)
+
+
+def test_a_store_that_was_sealed_is_not_taken_for_a_plain_one(tmp_path: Path) -> None:
+    sealed = a_sealed_store(tmp_path)
+    set_validated(sealed, "a" * 64)
+    with pytest.raises(SealBroken, match=r"was written sealed, .* says `storage: plain`.*aside"):
+        open_store(Store(sealed.folder, sealed.hospital))
+
+
+def test_one_plain_file_in_a_sealed_store_is_named(tmp_path: Path) -> None:
+    sealed = a_sealed_store(tmp_path)
+    set_validated(sealed, "a" * 64)
+    (sealed.folder / "current.json").write_text('{"digest": "b"}')
+    with pytest.raises(SealBroken, match=r"sealed store is plain. Where: current\.json"):
+        open_store(sealed)
+
+
+def test_what_is_no_file_in_a_sealed_store_is_named(tmp_path: Path) -> None:
+    sealed = a_sealed_store(tmp_path)
+    set_validated(sealed, "a" * 64)
+    (sealed.folder / "outbox.jsonl").mkdir()
+    with pytest.raises(SealBroken, match=r"Where: outbox\.jsonl"):
         open_store(sealed)
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fed_assets.errors import NoImages, RosterError
+from fed_assets.errors import NoImages, RosterError, SealBroken
 from fed_assets.hospital.expectations import Finding
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
-from fed_assets.hospital.store import set_validated, validated_digest
+from fed_assets.hospital.store import dataset_folder, set_validated, validated_digest
 from fed_assets.hospital.validation import LIMITS, find, validate_images
+from fed_assets_tests.hospital.keys import a_sealed_store
 from fed_assets_tests.hospital.samples import noise, png_of_declared_size, write_folder, write_npz
 
 CLASSES = ("normal", "pneumonia")
@@ -232,3 +233,19 @@ def test_limits_come_from_the_roster_and_an_unknown_one_is_refused(tmp_path: Pat
 def test_images_that_were_never_prepared_cannot_be_validated(tmp_path: Path) -> None:
     with pytest.raises(NoImages):
         validate_images({}, Store(tmp_path))
+
+
+def test_a_sealed_image_that_was_changed_is_found_by_validation_and_not_by_training(
+    tmp_path: Path,
+) -> None:
+    store = a_sealed_store(tmp_path)
+    source = {"kind": "phantom", "images": 60, "test_images": 20, "size": 20}
+    prepared = prepare_images({"source": source, "image_size": 20}, store)
+    assert validate_images({}, store)["passed"]  # the positive control
+    images = dataset_folder(store, prepared["digest"]) / "images.npy"
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 1
+    images.write_bytes(content)
+    with pytest.raises(SealBroken, match=r"images\.npy"):
+        validate_images({}, store)
+    assert validated_digest(store) is None
