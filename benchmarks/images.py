@@ -11,16 +11,12 @@ Python and libraries included.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record import write_record
 from fed_assets.federation.spawned import Spawned
 from fed_assets.resources.worker_process import WorkerProcess
 
@@ -100,15 +96,8 @@ def main() -> None:
         "peak_memory_bytes": peak,
         "peak_memory_target_bytes": PEAK_MEMORY_TARGET_BYTES,
         "reached": peak <= PEAK_MEMORY_TARGET_BYTES,
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "pyarrow", "great-expectations")},
-        },
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    write_record(options.output, record, ("numpy", "pyarrow", "great-expectations"))
     print(f"\n{table(rows)}\n\n{options.output}")
     sys.exit(0 if record["reached"] else 1)
 

@@ -17,22 +17,18 @@ What was read is compared with what was written, outside of what is timed.
 from __future__ import annotations
 
 import argparse
-import datetime
 import gc
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.record import write_record
 from fed_assets.hospital.custody import SETTLED_NS, HospitalKey
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.store import open_store
@@ -147,15 +143,8 @@ def main() -> None:
         **measured,
         "most_allowed_for_files": MOST,
         "reached": measured["ratios"]["files"]["median"] <= MOST,
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("cryptography", "numpy")},
-        },
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    write_record(options.output, record, ("cryptography", "numpy"))
     for what, ratio in measured["ratios"].items():
         least, most = ratio["least"], ratio["most"]
         print(f"{what}: {ratio['median']:.2f} times plain ({least:.2f} to {most:.2f})")

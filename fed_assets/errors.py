@@ -33,6 +33,7 @@ FedAssetsError
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,11 @@ class FedAssetsError(Exception):
 
 def _one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def system_reason(error: OSError) -> str:
+    """Returns what the system says of a call that failed; `str(error)` would name a file."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def error_from_record(record: dict[str, str]) -> FedAssetsError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fed_assets.errors import NotValidated, StorageError
+from fed_assets.errors import NotValidated, StorageError, system_reason
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import read_manifest
 from fed_assets.hospital.store import (
@@ -83,7 +82,7 @@ def open_dataset(store: Store, *, validated: bool = True) -> Dataset:
         raise StorageError(
             "A file of the hospital's dataset cannot be read",
             where=str(folder),
-            seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            seen=system_reason(error),
             cure="Materialize the hospital's images again",
         ) from error
 

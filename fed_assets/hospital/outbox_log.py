@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fed_assets.errors import StorageError
+from fed_assets.errors import StorageError, system_reason
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.sealed_lines import Lines, lines_of
 from fed_assets.privacy.chain import (
@@ -150,7 +150,7 @@ class OutboxLog:
             raise StorageError(
                 "The outbox log cannot be written, so nothing leaves the hospital",
                 where=str(self._path),
-                seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+                seen=system_reason(error),
             ) from error
 
     def _damaged(self, head: Head) -> StorageError:
@@ -184,7 +184,7 @@ def read_outbox(store: Store) -> bytes:
         raise StorageError(
             "The outbox log cannot be read",
             where=str(path),
-            seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            seen=system_reason(error),
             cure="Ask as the user whom the hospital's processes run as",
         ) from error
 

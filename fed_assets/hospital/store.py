@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import KeyRefused, NoImages, SealBroken, StorageError
+from fed_assets.errors import KeyRefused, NoImages, SealBroken, StorageError, system_reason
 from fed_assets.hospital.envelope import is_sealed, rewrap
 from fed_assets.hospital.files import DATASETS, HALF_WRITTEN, Store
 from fed_assets.privacy.chain import OUTBOX_LOG
@@ -102,8 +102,7 @@ def writing(store: Store) -> Iterator[None]:
         raise StorageError(
             "There is no room for the hospital's images" if full else "The store cannot be written",
             where=str(store.folder),
-            # Not str(error): that would name a file.
-            seen=os.strerror(error.errno) if error.errno else type(error).__name__,
+            seen=system_reason(error),
         ) from error
 
 

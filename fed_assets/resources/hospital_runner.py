@@ -46,7 +46,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def model_post_init(self, context: Any) -> None:
         """Knows its templates; none is opened yet."""
         super().model_post_init(context)
-        self._templates = Templates(Home(Path(self.home_folder)).temporary, self.network)
+        self._templates = Templates(self._home.temporary, self.network)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Waits for the run's turn, then has templates load while the first steps start."""
@@ -67,6 +67,10 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         """Ends the templates, and all that was forked from them."""
         self._templates.close()
 
+    @property
+    def _home(self) -> Home:
+        return Home(Path(self.home_folder))
+
     def _take_turn(
         self, context: InitResourceContext, run: DagsterRun, instance: DagsterInstance
     ) -> None:
@@ -83,7 +87,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 context.log.info(f"Waits for its turn: another run of {sandbox} is under way.")
             told = True
 
-        self._turns.append(take_turn(Home(Path(self.home_folder)), sandbox, on_wait))
+        self._turns.append(take_turn(self._home, sandbox, on_wait))
 
     def origin(self) -> Origin:
         """Returns what starts the processes of this run's federation."""
@@ -91,11 +95,11 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
     def store(self, hospital: str, sandbox: Sandbox) -> Path:
         """Returns a hospital's store in a sandbox."""
-        return Home(Path(self.home_folder)).store(hospital, sandbox.name)
+        return self._home.store(hospital, sandbox.name)
 
     def kept_by_all(self, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[str, Any]:
         """Returns what a federation's plan says of how these hospitals keep their files."""
-        return kept_by_all(Home(Path(self.home_folder)), sandbox, hospitals)
+        return kept_by_all(self._home, sandbox, hospitals)
 
     def ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
@@ -140,9 +144,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             site, names = COORDINATOR, [*self.hospitals, COORDINATOR]
         else:
             site, names = hospital, [hospital]
-        home = Home(Path(self.home_folder))
         identity = {
-            "hospitals": {name: kept(home, sandbox, name) for name in names},
+            "hospitals": {name: kept(self._home, sandbox, name) for name in names},
             "previews": sandbox.previews,
             "statistics": str(sandbox.statistics),
             "peer": self._peer,
