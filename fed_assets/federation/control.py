@@ -59,6 +59,8 @@ def heard(
                 raise
             on_silence()
             continue
+        except ConnectionResetError:  # it ended before it had looked at the request
+            return
         if not chunk:
             return
         *lines, unread = (unread + chunk).split(b"\n")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -30,6 +31,8 @@ LOG_FILE = "warm.log"
 FEDERATION = "federation"
 ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 0.5
+LOOK_SECONDS = 0.05
+REMOVE_SECONDS = 5.0
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
     *("stores", "storage", "key_custody", "key_files"),
@@ -58,11 +61,8 @@ def status(folder: Path) -> dict[str, Any] | None:
             connection.settimeout(ANSWER_SECONDS)
             ask(connection, {"ask": "status"})
             return dict(next(heard(connection)))
-    except ConnectionRefusedError:
-        (folder / CONTROL_SOCKET).unlink(missing_ok=True)  # it was killed, and left it
-        _clear_dead(folder)
-        return None
     except (OSError, StopIteration):
+        _clear_dead(folder)
         return None
 
 
@@ -90,7 +90,7 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
     place, log = folder / FEDERATION, folder / LOG_FILE
     with written("The warm federation", folder), _alone(folder):
         take_down(folder)
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         own = replace(plan, folder=str(place), outbox=str(place / "outbox"))
         own.write(folder / "plan.json")
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -109,6 +109,14 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
             end_child(process, END_SECONDS)
             clear_half_done(place)
             raise
+
+
+def _remove(place: Path) -> None:
+    """Removes the last federation's folder; the processes of one that was killed write yet."""
+    until = time.monotonic() + REMOVE_SECONDS
+    while place.exists() and time.monotonic() < until:
+        shutil.rmtree(place, ignore_errors=True)
+        time.sleep(LOOK_SECONDS)
 
 
 def _wait_until_up(
@@ -139,7 +147,7 @@ def take_down(folder: Path) -> bool:
         with connect(folder) as connection:
             connection.settimeout(END_SECONDS)
             ask(connection, {"ask": "down"})
-            while connection.recv(1 << 16):
+            for _ in heard(connection):
                 pass
     except TimeoutError:
         raise TimeLimitPassed(
@@ -179,6 +187,7 @@ def run(
         ask(connection, {"ask": "run", "plan": asdict(plan)})
         connection.settimeout(SILENCE_SECONDS)
         with kept_logs(folder / FEDERATION, Path(plan.folder)) as tell_job:
+            event = None
             for event in heard(connection, on_silence):
                 match event["event"]:
                     case "refused":
@@ -190,9 +199,9 @@ def run(
                     case "failed":
                         raise error_from_record(event["error"])
                 on_event(event)
-        with _alone(folder):
-            if status(folder) is None:
-                clear_half_done(folder / FEDERATION)
+        _clear_dead(folder)
+        if event is None:
+            raise Refused("it has ended")
         raise JobFailed(
             "The warm federation ended in the middle of a job", where=str(folder / LOG_FILE)
         )
@@ -201,7 +210,7 @@ def run(
 
 
 def _clear_dead(folder: Path) -> None:
-    """Removes the private keys of a federation that was killed, and what it left half done."""
+    """Removes the socket and the keys of a federation that was killed, and what is half done."""
     if not (folder / FEDERATION).is_dir():
         return
     with (folder / ".lock").open("w") as lock:
@@ -212,6 +221,7 @@ def _clear_dead(folder: Path) -> None:
         try:
             connect(folder).close()
         except OSError:
+            (folder / CONTROL_SOCKET).unlink(missing_ok=True)
             clear_half_done(folder / FEDERATION)
 
 

@@ -41,6 +41,7 @@ from fed_assets.federation.warm import provisioned_with
 LOOK_SECONDS = 0.5
 # Aborting a job takes less.
 STOP_SECONDS = 8.0
+_UNREADY = Path(f"{CONTROL_SOCKET}.partial")
 
 
 class WarmProcess:
@@ -207,18 +208,20 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 @contextmanager
 def _listening() -> Iterator[socket.socket]:
-    """Yields a socket in the working directory, which this user alone can reach."""
-    # Until it listens it refuses connections, which `warm.status` takes for one that was killed.
-    unready = Path(f"{CONTROL_SOCKET}.partial")
-    unready.unlink(missing_ok=True)
+    """Yields a socket in the working directory that nobody finds before `_show_socket`."""
+    _UNREADY.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(unready))
+        listener.bind(str(_UNREADY))
         listener.listen()
-        unready.rename(CONTROL_SOCKET)
         try:
             yield listener
         finally:
-            Path(CONTROL_SOCKET).unlink(missing_ok=True)
+            for path in (_UNREADY, Path(CONTROL_SOCKET)):
+                path.unlink(missing_ok=True)
+
+
+def _show_socket() -> None:
+    _UNREADY.rename(CONTROL_SOCKET)
 
 
 def main() -> int:
@@ -227,11 +230,14 @@ def main() -> int:
     tell = events_to_stdout()
     try:
         plan = FederationPlan.read(Path(sys.argv[1]))
+        # The socket is shown when all is up, and goes when all is over: who finds none, or is
+        # refused, may clear the folder. Whoever connects in between is kept waiting until then.
         with (
             stopped_by_signals(),
-            open_federation(plan, tell) as live,
             _listening() as listener,
+            open_federation(plan, tell) as live,
         ):
+            _show_socket()
             tell({"event": "up"})
             WarmProcess(plan, live).serve(listener)
         return 0

@@ -280,6 +280,19 @@ def test_down_leaves_no_process_and_no_port(folder, up_again):
     assert not warm.take_down(folder)
 
 
+def test_until_its_last_process_has_ended_it_is_not_said_to_be_gone(folder, up_again, job):
+    processes = family(folder)
+    called(folder, "server_train uid=server").suspend()  # it is given some seconds, and killed
+    ending = threading.Thread(target=warm.take_down, args=(folder,))
+    ending.start()
+    wait_until(lambda: len(alive(processes)) < len(processes))
+    with pytest.raises(warm.Refused):
+        warm.run(folder, job, print)
+    assert alive(processes[1:]) == []
+    assert warm.status(folder) is None
+    ending.join()
+
+
 def test_one_that_cannot_start_says_why_and_leaves_nothing(tmp_path, write_plan):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = write_plan(tmp_path, port=holder.getsockname()[1])
