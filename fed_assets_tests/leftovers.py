@@ -1,4 +1,4 @@
-"""What a home's runs have left behind: processes, ports, sockets, locks, files, places in the pool.
+"""What a home's runs leave: processes, ports, sockets, locks, files, keys, places in the pool.
 
 Run by run nothing of these may stay; what records a run (rounds, logs, events) may.
 """
@@ -25,6 +25,7 @@ POOL = "gpu"
 # What is written under another name first, or for a moment alone.
 HALF_DONE = re.compile(r"\.partial|^\.probe-|^\.dagster-|\.tmp$|^provisioning$")
 MOMENTARY = {"tmp", "temporary"}
+PRIVATE_KEYS = {".key", ".pfx"}
 TARGET = re.compile(r'"target":\s*"[^":]*:(\d+)"')
 
 
@@ -118,13 +119,15 @@ def _open_ports(home: Home, up: Iterable[Path]) -> set[int]:
 
 def _files(home: Home, up: Iterable[Path]) -> Iterator[Path]:
     sockets = {folder / CONTROL_SOCKET for folder in up}
+    known = [folder / warm.FEDERATION for folder in up]
     for folder, folders, names in os.walk(home.root):
         for name in (*folders, *names):
             path = Path(folder, name)
             momentary = name in names and MOMENTARY & {*path.relative_to(home.root).parts[:-1]}
             with suppress(FileNotFoundError):
                 socket = stat.S_ISSOCK(path.lstat().st_mode) and path not in sockets
-                if socket or momentary or HALF_DONE.search(name):
+                key = path.suffix in PRIVATE_KEYS and not {*path.parents} & {*known}
+                if socket or momentary or key or HALF_DONE.search(name):
                     yield path
 
 

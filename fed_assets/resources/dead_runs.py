@@ -6,6 +6,7 @@ cut nobody says so, and every later run would wait for ever.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 from typing import TYPE_CHECKING
@@ -38,15 +39,17 @@ def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
         DagsterRunStatus.CANCELING,
     ]
     buried = []
-    for run in instance.get_runs(RunsFilter(statuses=unfinished)):
-        signature = run.tags.get(PROCESS_TAG)
-        if signature is None or not _died(signature):
-            continue
-        instance.report_run_failed(run, "Its process ended without a word.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        for folder in home.root.glob(f"federations/*/{run.run_id[:8]}"):
-            clear_half_done(folder)
-        buried.append(run.run_id)
+    with (home.root / ".dead_runs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a run fails once, whoever finds it
+        for run in instance.get_runs(RunsFilter(statuses=unfinished)):
+            signature = run.tags.get(PROCESS_TAG)
+            if signature is None or not _died(signature):
+                continue
+            instance.report_run_failed(run, "Its process ended without a word.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            for folder in home.root.glob(f"federations/*/{run.run_id[:8]}"):
+                clear_half_done(folder)
+            buried.append(run.run_id)
     return buried
 
 

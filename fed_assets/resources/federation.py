@@ -11,6 +11,7 @@ from dagster import (
     ConfigurableResource,
     InitResourceContext,
 )
+from pydantic import PrivateAttr
 
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation import warm
@@ -21,6 +22,7 @@ from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
+from fed_assets.resources.run_watch import RunWatch
 from fed_assets.resources.session_process import run_session
 from fed_assets.resources.wanted import is_over, require_wanted
 
@@ -30,13 +32,22 @@ class LocalFederation(ConfigurableResource[Any]):
 
     home_folder: str
 
+    _watches: list[RunWatch] = PrivateAttr(default_factory=list)
+
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Signs the run in and ends those that died, before a step waits for a dead run's place."""
         if context.instance is None or context.run is None:
             return
         if not is_over(context.instance, context.run.run_id):
-            bury_dead_runs(context.instance, Home(Path(self.home_folder)))
+            home = Home(Path(self.home_folder))
+            bury_dead_runs(context.instance, home)
             sign_in(context.instance, context.run.run_id)
+            self._watches.append(RunWatch(home.root))
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Ends the watch over the run."""
+        while self._watches:
+            self._watches.pop().end()
 
     def run(
         self,

@@ -16,6 +16,8 @@ from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
 pytestmark = pytest.mark.long
 
 CLEAN_SECONDS = 3
+# Nobody is there to tidy up but the run's watch, which loads Dagster for it.
+OUTLIVED_SECONDS = 10
 DAGSTERS_RUN = "fed_assets.federation.child"
 TEMPLATE = "fed_assets.federation.template"
 WORKER = "fed_assets.hospital.worker"
@@ -85,6 +87,31 @@ def test_a_run_killed_in_mid_training_is_told_of_in_one_line(place: Place) -> No
         killed = instance.get_run_by_id(place.run_id(folder))
     assert killed is not None
     assert killed.is_failure
+
+
+def test_a_run_killed_with_whoever_started_it_leaves_nothing(place: Place) -> None:
+    run, folder = place.start_until_round(2, *LIFECYCLE)
+    (dagsters,) = found(run, DAGSTERS_RUN)
+    assert [*folder.rglob("*.key")] != []
+    run.kill()
+    dagsters.kill()
+    run.communicate()
+    _, left = seconds_until_clean(place.home, within_seconds=OUTLIVED_SECONDS)
+    assert left == []
+    with DagsterInstance.from_config(str(place.home.instance)) as instance:
+        killed = instance.get_run_by_id(place.run_id(folder))
+    assert killed is not None
+    assert killed.is_failure
+
+
+def test_dagsters_own_command_killed_leaves_nothing(place: Place) -> None:
+    command = ("dagster", "job", "execute", "-m", "fed_assets", "-j", "retrain")
+    tags = ("--tags", json.dumps({"dagster/partition": "minimal"}))
+    run, _ = place.start_until_round(4, *command, *tags)
+    run.kill()
+    run.communicate()
+    _, left = seconds_until_clean(place.home, within_seconds=OUTLIVED_SECONDS)
+    assert left == []
 
 
 def steps_of(instance: DagsterInstance, run: str) -> tuple[float, float]:
