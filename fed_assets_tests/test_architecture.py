@@ -69,6 +69,7 @@ THIRD_PARTY_OF = {
     "resources/artifact_store.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},
+    "resources/federation.py": {"pydantic"},
     "resources/hospital_runner.py": {"pydantic"},
     "resources/dead_runs.py": {"psutil"},
     "resources/machine.py": {"psutil"},

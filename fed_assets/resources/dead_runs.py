@@ -9,6 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -39,8 +42,7 @@ def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
         DagsterRunStatus.CANCELING,
     ]
     buried = []
-    with (home.root / ".dead_runs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a run fails once, whoever finds it
+    with _alone(home.instance):
         for run in instance.get_runs(RunsFilter(statuses=unfinished)):
             signature = run.tags.get(PROCESS_TAG)
             if signature is None or not _died(signature):
@@ -51,6 +53,17 @@ def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
                 clear_half_done(folder)
             buried.append(run.run_id)
     return buried
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets one process at a time look for dead runs: each is ended once."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _died(signature: str) -> bool:
