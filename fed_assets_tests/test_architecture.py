@@ -13,6 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
+MOST_LINES_OF = {"errors.py": 320}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -238,8 +239,9 @@ def shape_violations(modules: list[Module]) -> list[str]:
     """Returns the modules that are too long, do not say what they are, or have a name for all."""
     found = []
     for module in modules:
-        if module.lines > MOST_LINES:
-            found.append(f"{module.path} has {module.lines} lines, and {MOST_LINES} are the most")
+        most = MOST_LINES_OF.get(module.path, MOST_LINES)
+        if module.lines > most:
+            found.append(f"{module.path} has {module.lines} lines, and {most} are the most")
         if not ast.get_docstring(module.tree):
             found.append(f"{module.path} has no docstring")
         for part in Path(module.path).with_suffix("").parts:

@@ -328,7 +328,7 @@ def copied(finished: FinishedLifecycle, folder: Path) -> tuple[dict[str, str], P
     return finished.environment | changed, home.store("north", "minimal") / OUTBOX_LOG
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_after_a_sealed_lifecycle_dagster_has_seen_a_sealed_log_to_its_end(
     sealed: Place,
 ) -> None:
@@ -350,7 +350,7 @@ def test_after_a_sealed_lifecycle_dagster_has_seen_a_sealed_log_to_its_end(
     assert (code, told.split(";")[0]) == (0, f"north in configurable: 16 {whole}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_that_travel_as_files_are_noted_as_they_arrived(tmp_path: Path) -> None:
     place = make_place(
         tmp_path / "place",

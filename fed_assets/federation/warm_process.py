@@ -208,7 +208,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 @contextmanager
 def _listening() -> Iterator[socket.socket]:
-    """Yields a socket in the working directory that nobody finds before `_show_socket`."""
+    """Yields a socket in the working directory that nobody finds under this name."""
     _UNREADY.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(_UNREADY))
@@ -218,10 +218,6 @@ def _listening() -> Iterator[socket.socket]:
         finally:
             for path in (_UNREADY, Path(CONTROL_SOCKET)):
                 path.unlink(missing_ok=True)
-
-
-def _show_socket() -> None:
-    _UNREADY.rename(CONTROL_SOCKET)
 
 
 def main() -> int:
@@ -237,7 +233,7 @@ def main() -> int:
             _listening() as listener,
             open_federation(plan, tell) as live,
         ):
-            _show_socket()
+            _UNREADY.rename(CONTROL_SOCKET)
             tell({"event": "up"})
             WarmProcess(plan, live).serve(listener)
         return 0

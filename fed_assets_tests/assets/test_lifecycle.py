@@ -132,6 +132,7 @@ def test_a_run_without_a_partition_fails_at_once_and_writes_nothing(
     assert files_below(tmp_path / "home") == {"dagster/dagster.yaml"}
 
 
+@pytest.mark.long
 def test_the_same_bytes_give_the_same_data_version_and_one_changed_image_another(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -201,12 +202,12 @@ def a_text_named_jpeg(folder: Path) -> dict[str, str]:
     ("spoil", "said"),
     [
         (missing_file, "is not there"),
-        (truncated_file, "cannot be read"),
-        (empty_folder, ""),
         (one_class_only, "class"),
         (a_corrupt_image, "decoded, and 1 of"),
-        (an_empty_image, "decoded, and 1 of"),
-        (a_text_named_jpeg, "decoded, and 1 of"),
+        pytest.param(truncated_file, "cannot be read", marks=pytest.mark.long),
+        pytest.param(empty_folder, "", marks=pytest.mark.long),
+        pytest.param(an_empty_image, "decoded, and 1 of", marks=pytest.mark.long),
+        pytest.param(a_text_named_jpeg, "decoded, and 1 of", marks=pytest.mark.long),
     ],
 )
 def test_bad_images_exclude_their_hospital_and_stop_the_run_before_training(
@@ -255,6 +256,7 @@ def test_a_hospital_left_out_on_purpose_is_not_missed_by_the_quorum(
     assert result.output_for_node("federation_roster")["participants"] == ["north", "south"]
 
 
+@pytest.mark.long
 def test_leaving_out_a_hospital_that_is_not_there_is_refused(run: Run) -> None:
     config = {"ops": {"federation_roster": {"config": {"leave_out": ["nowhere"]}}}}
     result = run(*up_to_the_roster("north", "east", "south"), config=config)
@@ -262,6 +264,7 @@ def test_leaving_out_a_hospital_that_is_not_there_is_refused(run: Run) -> None:
     assert "nowhere" in failures(result)[0]
 
 
+@pytest.mark.long
 def test_a_common_test_set_unlike_the_hospitals_is_refused_before_training(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -308,7 +311,7 @@ def test_with_previews_on_the_page_shows_a_contact_sheet_and_with_previews_off_n
     assert b"data:image/png;base64" in event_log(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_goes_on_without_a_hospital_says_degraded(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -333,7 +336,7 @@ def test_a_run_that_goes_on_without_a_hospital_says_degraded(
     assert run_record.tags["fed_assets/missing"] == "east: left out before training"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
     run: Run, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_what_travelled_is_counted_and_nothing_of_it_is_left(degraded):
     assert not (Path(plan.folder) / "parked").exists()
 
 
+@pytest.mark.long
 def test_a_connection_that_is_cut_while_weights_travel_costs_at_most_that_round(
     tmp_path, write_plan, start_session, behave
 ):
@@ -75,6 +76,7 @@ def test_a_connection_that_is_cut_while_weights_travel_costs_at_most_that_round(
     assert_rounds_hold_their_own_updates(plan, session.result["rounds"])
 
 
+@pytest.mark.long
 def test_a_hospital_that_is_killed_while_it_sends_its_weights_is_missing_in_that_round(
     tmp_path, write_plan, start_session, behave
 ):
