@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fed_assets.errors import IncompatibleControls, SandboxError
 from fed_assets.sandboxes.controls import (
@@ -24,10 +24,14 @@ from fed_assets.sandboxes.yaml_file import read_entries
 NEEDS_SINGLE_UPDATES = frozenset(
     {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
 )
+SUPPRESS_BELOW = 10
+NO_CONTROLS = frozenset({"name", "suppress_below"})
 
 
 class Sandbox(BaseModel):
     """What a federation promises of its transport, stores, processes and updates.
+
+    `suppress_below` goes with `statistics: small_counts_suppressed` alone, where `None` means 10.
 
     Raises:
         IncompatibleControls: two values cannot hold together.
@@ -45,6 +49,9 @@ class Sandbox(BaseModel):
     job_code: JobCode
     update_protection: UpdateProtection
     aggregation: Aggregation
+    # Below 3 it would hide nothing: where 1 alone is suppressed, a suppressed count is 1. Strict,
+    # because YAML's `yes` would pass for 1.
+    suppress_below: Annotated[int, Field(strict=True, ge=3)] | None = None
 
     @model_validator(mode="after")
     def _controls_hold_together(self) -> Sandbox:
@@ -66,6 +73,10 @@ class Sandbox(BaseModel):
             raise self._incompatible(
                 "previews", "statistics", "pictures would show what the counts hide"
             )
+        if self.suppress_below is not None and self.statistics is Statistics.FULL:
+            raise self._incompatible(
+                "statistics", "suppress_below", "of full counts none is hidden"
+            )
         return self
 
     def _incompatible(self, one: str, other: str, reason: str) -> IncompatibleControls:
@@ -81,7 +92,16 @@ class Sandbox(BaseModel):
 
     def controls(self) -> dict[str, str]:
         """Returns every control with its value, in the order of the design's table."""
-        return {name: self.value(name) for name in type(self).model_fields if name != "name"}
+        return {
+            name: self.value(name) for name in type(self).model_fields if name not in NO_CONTROLS
+        }
+
+    @property
+    def suppressed_below(self) -> int:
+        """The least count but zero that a hospital reports; 0 where it reports every one."""
+        if self.statistics is Statistics.FULL:
+            return 0
+        return SUPPRESS_BELOW if self.suppress_below is None else self.suppress_below
 
 
 def read_sandbox(path: Path, *, name: str = "configurable") -> Sandbox:
@@ -131,12 +151,14 @@ def _explained(error: Any, path: Path) -> SandboxError:
         f"The control {control} has a value that is not allowed",
         where=str(path),
         seen=str(error["input"]),
-        cure=f"Write one of {allowed_values(control)}.",
+        cure=f"Write {'' if control in NO_CONTROLS else 'one of '}{allowed_values(control)}.",
     )
 
 
 def allowed_values(control: str) -> str:
     """Returns a control's possible values, as text for a message."""
+    if control == "suppress_below":
+        return "a whole number from 3 on"
     kind = Sandbox.model_fields[control].annotation
     if kind is bool or kind is None:
         return "yes, no"

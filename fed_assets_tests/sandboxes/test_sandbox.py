@@ -110,10 +110,11 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
             {"statistics": "small_counts_suppressed"},
             "previews=yes with statistics=small_counts_suppressed.*pictures",
         ),
+        ({"suppress_below": 10}, "statistics=full with suppress_below=10.*none is hidden"),
     ],
 )
 def test_controls_that_cannot_hold_together_are_refused_with_the_reason(
-    tmp_path: Path, controls: dict[str, str], said: str
+    tmp_path: Path, controls: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(IncompatibleControls, match=f"configurable declares .*{said}"):
         read_sandbox(write(tmp_path, **controls))
@@ -131,4 +132,26 @@ def test_a_sandbox_does_not_change() -> None:
 
 
 def test_controls_stand_in_the_order_of_the_table() -> None:
-    assert list(MINIMAL.controls()) == [name for name in Sandbox.model_fields if name != "name"]
+    others = {"name", "suppress_below"}
+    assert list(MINIMAL.controls()) == [each for each in Sandbox.model_fields if each not in others]
+
+
+def suppressing(folder: Path, **entries: Any) -> Path:
+    small = {"previews": "no", "statistics": "small_counts_suppressed"}
+    return write(folder, **small, **entries)
+
+
+def test_small_counts_are_those_below_ten_unless_the_yaml_says_another_number(
+    tmp_path: Path,
+) -> None:
+    assert read_sandbox(suppressing(tmp_path)).suppressed_below == 10
+    assert read_sandbox(suppressing(tmp_path, suppress_below=5)).suppressed_below == 5
+    assert read_sandbox(SHIPPED_CONFIGURABLE).suppress_below == 10
+    assert read_sandbox(write(tmp_path)).suppressed_below == 0
+
+
+@pytest.mark.parametrize("value", [2, 0, -1, True, "yes", 9.5])
+def test_a_number_that_would_hide_nothing_is_refused(tmp_path: Path, value: Any) -> None:
+    said = r"suppress_below has a value.*Write a whole number from 3 on"
+    with pytest.raises(SandboxError, match=said):
+        read_sandbox(suppressing(tmp_path, suppress_below=value))
