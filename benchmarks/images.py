@@ -24,6 +24,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SIDE = 224
 PEAK_MEMORY_TARGET_BYTES = int(1.5e9)
 HOSPITAL = "hospital_01"
+KEPT = {"storage": "plain", "key_custody": "none", "suppress_below": 0}
 
 
 def measure(images: int, home: Path) -> dict[str, Any]:
@@ -31,11 +32,8 @@ def measure(images: int, home: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="images-", dir=home) as folder:
         store = Path(folder) / HOSPITAL
         identity = {
-            "hospitals": {
-                HOSPITAL: {"store": str(store), "storage": "plain", "key_custody": "none"}
-            },
+            "hospitals": {HOSPITAL: {"store": str(store), **KEPT}},
             "previews": False,
-            "statistics": "full",
         }
         source = {"kind": "phantom", "images": images, "test_images": 0, "size": SIDE}
         origin = Spawned()  # a fork's peak memory would hold what its template has loaded

@@ -96,7 +96,9 @@ def learn(
         updates = []
         for hospital, store in stores.items():
             task = FLModel(params=weights, meta=dict(meta))
-            answer = run_round(task, hospital=hospital, store=store, abort_signal=Signal())
+            answer = run_round(
+                task, hospital=hospital, store=store, suppress_below=0, abort_signal=Signal()
+            )
             count = answer.meta["examples"]
             updates.append(
                 Update(hospital=hospital, examples=count, weights=answer.params, report={})

@@ -51,7 +51,7 @@ class StepExecutor(Executor):
 
     def identity(self, fl_ctx: FLContext) -> tuple[str, Path]:
         """Returns the hospital's id and store."""
-        hospital, store = read_identity(fl_ctx)
+        hospital, store, _ = read_identity(fl_ctx)
         return hospital, store.folder
 
     def instructions(self, task: FLModel) -> dict[str, Any]:

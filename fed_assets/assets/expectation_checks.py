@@ -69,9 +69,17 @@ def results_without_images() -> list[AssetCheckResult]:
 
 
 def failed_expectations(report: Mapping[str, Any]) -> list[str]:
-    """Returns a clause per expectation that failed as an error, with its count."""
+    """Returns a clause per expectation that failed as an error, with its count if that is told."""
     return [
-        f"{finding['description'].rstrip('.')}, and {finding['count']} of {finding['of']} fail"
+        f"{finding['description'].rstrip('.')}, and {_failing(finding)}"
         for finding in report["findings"]
         if not finding["passed"] and finding["severity"] == "error"
     ]
+
+
+def _failing(finding: Mapping[str, Any]) -> str:
+    if isinstance(finding["count"], str):
+        return f"how many fail is {finding['count']}"
+    if isinstance(finding["of"], str):
+        return f"{finding['count']} fail"
+    return f"{finding['count']} of {finding['of']} fail"

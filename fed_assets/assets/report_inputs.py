@@ -56,6 +56,7 @@ def describe_federation(
             machine={"system": platform.platform(), "cores": os.cpu_count()},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             controls=sandbox.controls(),
+            suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
         )
     )
@@ -90,6 +91,7 @@ def tracked_federation(
             "seed": global_model["seed"],
             "rounds": report["rounds"],
             **global_model["recipe"],
+            **({"suppress_below": report["suppress_below"]} if report["suppress_below"] else {}),
         },
         tags={"outcome": "degraded", "missing": missing_tag(report["shortfalls"])}
         if report["degraded"]

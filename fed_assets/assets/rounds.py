@@ -71,7 +71,11 @@ def local_rounds(
         return
     shown = ("round", *ROUND_METRICS, "examples", "seconds", "bytes_up", "bytes_down")
     rows = [
-        _row({name: entry.get(name) for name in shown} | {"update": entry["update_digest"][:12]})
+        _row(
+            {name: entry.get(name) for name in shown}
+            | dict.fromkeys(entry.get("suppressed", ()), "suppressed")
+            | {"update": entry["update_digest"][:12]}
+        )
         for entry in rounds
     ]
     yield MaterializeResult(

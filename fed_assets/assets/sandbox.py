@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from typing import Any
+
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
@@ -32,7 +34,10 @@ def build_sandbox_asset() -> AssetsDefinition:
             TableRecord({"control": name, "value": value, "decides": _decides(name)})
             for name, value in controls.items()
         ]
-        return MaterializeResult(value=controls, metadata={"controls": MetadataValue.table(rows)})
+        metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
+        if sandbox.suppressed_below:
+            metadata["suppress_below"] = sandbox.suppressed_below
+        return MaterializeResult(value=controls, metadata=metadata)
 
     return sandbox_controls
 

@@ -148,6 +148,8 @@ def sandboxes(
         for sandbox in known:
             missing = control in unenforced_controls(sandbox)
             value = sandbox.value(control).replace("_", " ")
+            if control == "statistics" and sandbox.suppressed_below:
+                value += f", below {sandbox.suppressed_below}"
             cells.append(f"[red]{value} (refused)[/]" if missing else value)
         table.add_row(control, *cells)
     out.print(table)

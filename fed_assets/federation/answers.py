@@ -92,6 +92,7 @@ def _judge(
         "bytes_down": bytes_down,
         "update_digest": digest,
         "dataset_digest": _text(said.get("dataset_digest")),
+        **_suppressed(said.get("suppressed")),
         "outbox_entries": _count(said.get("outbox_entries")) or None,
         "outbox_head": _text(said.get("outbox_head")),
     }
@@ -115,6 +116,12 @@ def _number(value: object) -> float | None:
     if not isinstance(value, Real) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _suppressed(names: object) -> dict[str, list[str]]:
+    """Returns which figures a hospital says that it withholds, if any."""
+    known = [name for name in METRICS if isinstance(names, list) and name in names]
+    return {"suppressed": known} if known else {}
 
 
 def _text(value: object) -> str | None:

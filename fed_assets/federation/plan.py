@@ -34,6 +34,7 @@ class FederationPlan:
         key_custody: Who holds the keys of what is sealed: `hospital`, or `none` where files are
             plain.
         key_files: Absolute path of each hospital's key file, for the custody `hospital`.
+        suppress_below: Counts from 1 on that are less do not leave a hospital; 0 suppresses none.
         folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
             state all lie under it.
         outbox: Absolute path of the folder into which finished rounds are published.
@@ -72,6 +73,7 @@ class FederationPlan:
     storage: str = "plain"
     key_custody: str = "none"
     key_files: Mapping[str, str] = field(default_factory=dict)
+    suppress_below: int = 0
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
@@ -85,12 +87,13 @@ class FederationPlan:
         for fault in _faults(self):
             raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
 
-    def kept(self, hospital: str) -> dict[str, str]:
-        """Returns where a hospital keeps its files, and how, as its processes read it."""
-        kept = {
+    def kept(self, hospital: str) -> dict[str, Any]:
+        """Returns where and how a hospital keeps its files, and which counts, for its processes."""
+        kept: dict[str, Any] = {
             "store": self.stores[hospital],
             "storage": self.storage,
             "key_custody": self.key_custody,
+            "suppress_below": self.suppress_below,
         }
         key_file = self.key_files.get(hospital)
         return kept if key_file is None else {**kept, "key_file": key_file}
@@ -166,6 +169,8 @@ def _faults(plan: FederationPlan) -> list[str]:
         faults.append(f"transport {plan.transport!r}; it is one of {', '.join(TRANSPORTS)}")
     if plan.job_code not in JOB_CODES:
         faults.append(f"job_code {plan.job_code!r}; it is one of {', '.join(JOB_CODES)}")
+    if plan.suppress_below != 0 and plan.suppress_below < 3:
+        faults.append(f"suppress_below {plan.suppress_below}; it is 0, or 3 at least")
     if not 1 <= plan.quorum <= len(names):
         faults.append(f"quorum {plan.quorum} of {len(names)} hospitals")
     if not 1 <= plan.start_round <= plan.rounds:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fed_assets.errors import NoImages, RunConfigError
-from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import (
     BINS,
     Predictions,
     confidence_bins,
+    point_values,
     with_intervals,
 )
 from fed_assets.hospital.network import build_network, scores
+from fed_assets.hospital.suppression import disclosed_round
 from fed_assets.hospital.training import best_device, to_pixels
 from fed_assets.hospital.weights import load_weights, read_weights
 
@@ -57,6 +59,29 @@ def predict(
             batch = scores(network, pixels, classes=classes).double().softmax(dim=1)
             probabilities[start : start + BATCH_SIZE] = batch.cpu().numpy()
     return probabilities
+
+
+def validation_metrics(
+    network: torch.nn.Module, dataset: Dataset, examples: int, suppress_below: int
+) -> tuple[dict[str, float], list[str]]:
+    """Returns AUROC and accuracy on the validation split, and the names of those withheld.
+
+    What is not defined is in neither.
+
+    Raises:
+        DisclosureRefused: `examples`, the training images, are too few for their number to be told.
+    """
+    rows = dataset.split("validation")
+    probabilities = predict(network, dataset.images, rows, classes=len(dataset.classes))
+    predictions = Predictions(dataset.labels[rows], probabilities)
+    values = point_values(predictions) if len(rows) else {}
+    named = {name: values.get(name) for name in ("auroc", "accuracy")}
+    return disclosed_round(
+        {name: value for name, value in named.items() if value is not None},
+        confusion_of(predictions),
+        examples=examples,
+        below=suppress_below,
+    )
 
 
 def evaluate(
@@ -109,8 +134,6 @@ def record(
     predictions: Predictions, classes: list[str], *, resamples: int, seed: int
 ) -> dict[str, Any]:
     """Returns the evaluation record of predictions, all but its `seconds`."""
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
     positives = [1] if len(classes) == 2 else range(len(classes))
     curves = [roc_curve(predictions, index) for index in positives]
     return {
@@ -122,9 +145,17 @@ def record(
             for index, curve in zip(positives, curves, strict=True)
             if curve
         ],
-        "confusion": confusion.tolist(),
+        "confusion": confusion_of(predictions),
         "calibration": calibration(predictions),
     }
+
+
+def confusion_of(predictions: Predictions) -> list[list[int]]:
+    """Returns how many images of each class, a row each, were named as each class."""
+    confusion = np.zeros((predictions.classes, predictions.classes), dtype=np.int64)
+    np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
+    cells: list[list[int]] = confusion.tolist()
+    return cells
 
 
 def roc_curve(predictions: Predictions, index: int) -> dict[str, list[float]]:

@@ -19,14 +19,14 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
 from fed_assets.hospital.dataset import Dataset, open_dataset
-from fed_assets.hospital.evaluation import predict
+from fed_assets.hospital.evaluation import validation_metrics
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.metrics import Predictions, point_values
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
 from fed_assets.hospital.places import place_to_learn
 from fed_assets.hospital.recipe import Recipe
+from fed_assets.hospital.suppression import disclosed_error, limit_of
 from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
@@ -59,10 +59,11 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         store: Store | None = None
         outbox: OutboxLog | None = None
         round_number: int | None = None
+        below = 0
         code: str = ReturnCode.EXECUTION_EXCEPTION
         headers: dict[str, Any] = {}
         try:
-            hospital, store = read_identity(fl_ctx)
+            hospital, store, below = read_identity(fl_ctx)
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
@@ -72,7 +73,13 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             log.info("Round %s begins", round_number)
             limit = float(task.meta.get("limit_seconds", 0.0))
             with place_to_learn(limit, lambda: bool(abort_signal.triggered)):
-                update = run_round(task, hospital=hospital, store=store, abort_signal=abort_signal)
+                update = run_round(
+                    task,
+                    hospital=hospital,
+                    store=store,
+                    suppress_below=below,
+                    abort_signal=abort_signal,
+                )
             examples, seconds = update.meta["examples"], update.meta["seconds"]
             log.info("It learned from %s images in %.1f s", examples, seconds)
             head = outbox.left(*sent_with(update, round_number))
@@ -81,6 +88,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         except Stopped:
             code = ReturnCode.TASK_ABORTED
         except FedAssetsError as error:
+            error = disclosed_error(error, below)
             log.error("%s: %s", type(error).__name__, error)
             headers[ERROR_HEADER] = error.as_record()
         except Exception as error:
@@ -122,18 +130,19 @@ def _round_of(task: FLModel) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
-    """Returns the hospital's id and store from the site's own configuration.
+def read_identity(fl_ctx: FLContext) -> tuple[str, Store, int]:
+    """Returns the hospital's id, store and least count told, from the site's own configuration.
 
     Raises:
-        RunConfigError: the file is missing or cannot be used, or does not say how files are kept.
+        RunConfigError: the file is missing or cannot be used, or does not say how files are kept
+            and which counts are suppressed.
         IdentityRefused: it names another hospital than the site's certificate.
     """
     local = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_config_dir())
     try:
         identity = json.loads((local / HOSPITAL_FILE).read_text())
         hospital = str(identity["hospital"])
-        store = Store.of(hospital, identity)
+        store, below = Store.of(hospital, identity), limit_of(identity)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunConfigError(
             "The site does not say which hospital it is",
@@ -148,10 +157,12 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
             seen=f"{hospital} at the site {fl_ctx.get_identity_name()}",
             cure="Provision the federation again.",
         )
-    return hospital, store
+    return hospital, store, below
 
 
-def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signal) -> FLModel:
+def run_round(
+    task: FLModel, *, hospital: str, store: Store, suppress_below: int, abort_signal: Signal
+) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
 
     Args:
@@ -159,9 +170,11 @@ def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signa
             `rounds`, `seed`, `recipe`, `network`, `classes`, `channels`.
         hospital: id, part of the seed of every random draw.
         store: the hospital's store.
+        suppress_below: what the update's figures must not rest on; see `suppression`.
         abort_signal: asked before every batch.
 
     Raises:
+        DisclosureRefused: so few images were to be learned from that no update may be sent.
         NotValidated: validation has not let the images through.
         RunConfigError: task, weights or recipe do not fit this hospital.
         Stopped: the signal was triggered.
@@ -172,14 +185,15 @@ def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signa
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
     task.params.clear()  # the network has them now, and large ones are held once
-    metrics = validation_metrics(network, dataset)
+    rows = dataset.split("train")
+    metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
     if abort_signal.triggered:
         raise Stopped
     trained = train_round(
         network,
         dataset.images,
         dataset.labels,
-        dataset.split("train"),
+        rows,
         Recipe.of(task.meta["recipe"]),
         classes=classes,
         hospital=hospital,
@@ -201,6 +215,7 @@ def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signa
             "seconds": time.perf_counter() - started,
             "update_digest": weights_digest(weights),
             "dataset_digest": dataset.digest,
+            **({"suppressed": withheld} if withheld else {}),
         },
     )
 
@@ -218,14 +233,3 @@ def _agreed(meta: dict[str, Any], dataset: Dataset) -> tuple[int, int]:
             cure="Materialize the hospital's images again with the federation's classes.",
         )
     return own
-
-
-def validation_metrics(network: Any, dataset: Dataset) -> dict[str, float]:
-    """Returns AUROC and accuracy on the validation split; what is not defined is left out."""
-    rows = dataset.split("validation")
-    if len(rows) == 0:
-        return {}
-    probabilities = predict(network, dataset.images, rows, classes=len(dataset.classes))
-    values = point_values(Predictions(dataset.labels[rows], probabilities))
-    named = {name: values[name] for name in ("auroc", "accuracy")}
-    return {name: value for name, value in named.items() if value is not None}

@@ -144,19 +144,32 @@ def scores(network: torch.nn.Module, pixels: torch.Tensor, *, classes: int) -> t
         raise RunConfigError(
             "The network cannot take the images",
             where="network",
-            seen=f"images of shape {list(pixels.shape[1:])}: {' '.join(str(error).split())[:200]}",
+            seen=f"images of shape {list(pixels.shape[1:])}: {_said_of_blanks(network, pixels)}",
             cure="Use a network for 2-D images of this size and `@channels` channels.",
         ) from error
     expected = (len(pixels), classes)
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
-        shape = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        shape = (
+            list(output.shape[1:]) if isinstance(output, torch.Tensor) else type(output).__name__
+        )
         raise RunConfigError(
             "The network does not give one score per class",
             where="network",
-            seen=f"{shape} instead of {list(expected)}",
+            seen=f"{shape} an image instead of {list(expected[1:])}",
             cure="Use a classifier and write `@classes` for its number of classes.",
         )
     return output.float()
+
+
+def _said_of_blanks(network: torch.nn.Module, pixels: torch.Tensor) -> str:
+    """Returns why a network cannot take two blank images: of real ones it might quote pixels."""
+    import torch
+
+    try:
+        network(torch.zeros_like(pixels[:1]).repeat(2, 1, 1, 1))
+    except (RuntimeError, ValueError, TypeError) as error:
+        return " ".join(str(error).split())[:200]
+    return "it can take blank ones"
 
 
 def initial_weights(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:

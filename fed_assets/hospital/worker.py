@@ -22,6 +22,7 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
 from fed_assets.hospital.store import open_store, remove_abandoned, rotate_key
+from fed_assets.hospital.suppression import disclosed, disclosed_error, limit_of
 
 Task = Callable[[Mapping[str, Any], Store], dict[str, Any]]
 # What the outbox log calls the tasks and their answers.
@@ -42,11 +43,13 @@ class Identity:
 
     Attributes:
         stores: Where each of its hospitals has its store, and how files are kept there.
+        suppress_below: Which counts of each of them do not leave it; see `suppression`.
         previews: Whether pictures may leave it.
         peer: Who asks, as he says: a run of the orchestrator, or its command line.
     """
 
     stores: Mapping[str, Store]
+    suppress_below: Mapping[str, int]
     previews: bool
     peer: str = "unknown"
 
@@ -59,18 +62,19 @@ class Identity:
         """
         try:
             stores = {name: Store.of(name, each) for name, each in record["hospitals"].items()}
+            limits = {name: limit_of(each) for name, each in record["hospitals"].items()}
             previews, peer = record["previews"], str(record.get("peer", cls.peer))
         except (TypeError, KeyError, AttributeError, RunConfigError):
-            stores, previews, peer = {}, None, ""
+            stores, limits, previews, peer = {}, {}, None, ""
         if not stores or not isinstance(previews, bool):
             raise IdentityRefused(
                 "The process was not told which hospital it is",
                 seen="the first line names no hospital, or not where its absolute store is and how "
-                "files are kept there, or no previews",
+                "files are kept there, or not which counts it suppresses, or no previews",
                 cure='Send {"hospitals": {"<id>": {"store": "<folder>", "storage": "plain", '
-                '"key_custody": "none"}}, "previews": false}',
+                '"key_custody": "none", "suppress_below": 10}}, "previews": false}',
             )
-        return cls(stores, previews, peer)
+        return cls(stores, limits, previews, peer)
 
 
 def serve(requests: IO[str], replies: IO[str]) -> None:
@@ -97,7 +101,7 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
 def answer(line: str, identity: Identity) -> str:
     """Returns the reply to one request, as a line of JSON."""
     store = outbox = None
-    what = ""
+    what, below = "", 0
     try:
         request = _parse(line)
         if not isinstance(request, dict):
@@ -110,6 +114,7 @@ def answer(line: str, identity: Identity) -> str:
                 where=f"hospital {name}",
                 seen=f"this process is {', '.join(sorted(identity.stores))}",
             )
+        below = identity.suppress_below[str(name)]
         if request.get("task") == "show_outbox":
             return json.dumps({"result": _shown_outbox(store)})
         with logged(open_store(store)):
@@ -119,13 +124,14 @@ def answer(line: str, identity: Identity) -> str:
             task = _task(request.get("task"), identity)
             started = time.perf_counter()
             result = task(request.get("arguments") or {}, store)
+            result = disclosed(request["task"], result, below)
             result["seconds"] = round(time.perf_counter() - started, 3)
             result["peak_memory_bytes"] = peak_memory_bytes()
             reply = json.dumps({"result": result}, allow_nan=False)
             result["outbox"] = asdict(outbox.left(text(what, reply.encode())))
             return json.dumps({"result": result})
     except FedAssetsError as error:
-        known = error
+        known = disclosed_error(error, below)
     except Exception as error:
         known = WorkerFailed(
             "A hospital's process came upon an error that nobody foresaw",

@@ -109,7 +109,7 @@ def _interval_row(
         axes.text(
             0.02,
             row,
-            formats.UNDEFINED,
+            formats.value(measured),
             transform=axes.get_yaxis_transform(),
             va="center",
             color=theme.muted,
@@ -172,7 +172,7 @@ def _two_lines(name: str, characters: int = 22) -> str:
     return "\n".join([*lines[:1], *(shorten(" ".join(lines[1:]), characters) for _ in lines[1:2])])
 
 
-def _write_images(axes: Axes, images: Sequence[int], theme: Theme) -> None:
+def _write_images(axes: Axes, images: Sequence[int | str], theme: Theme) -> None:
     """Writes how many test images stand behind each row, right of the axes."""
     for row, text in [(-0.75, "images"), *enumerate(map(formats.count, images))]:
         axes.text(

@@ -17,6 +17,7 @@ METRIC_NAMES = {
     "expected_calibration_error": "Expected calibration error",
 }
 UNDEFINED = "undefined (one class only)"
+SUPPRESSED = "suppressed"  # a hospital's answer holds it in place of a count
 
 
 def number(value: float | None) -> str:
@@ -26,6 +27,15 @@ def number(value: float | None) -> str:
     '0.966'
     """
     return UNDEFINED if value is None else f"{value:.3f}"
+
+
+def value(metric: Mapping[str, Any]) -> str:
+    """Returns a metric without its interval, or why there is none.
+
+    >>> value({"value": None, "suppressed": True})
+    'suppressed'
+    """
+    return SUPPRESSED if metric.get("suppressed") else number(metric.get("value"))
 
 
 def bounds(metric: Mapping[str, Any]) -> str:
@@ -43,7 +53,7 @@ def interval(metric: Mapping[str, Any]) -> str:
     """  # noqa: RUF002
     within = bounds(metric)
     if metric.get("value") is None or not within:
-        return number(metric.get("value"))
+        return value(metric)
     return f"{number(metric['value'])} ({within})"
 
 
@@ -94,12 +104,14 @@ def date(created: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".rstrip()
 
 
-def count(value: float | None) -> str:
-    """Returns a whole number with thousands separated.
+def count(value: float | str | None) -> str:
+    """Returns a whole number with thousands separated; what is said in place of one, as it is.
 
     >>> count(5232)
     '5,232'
     """
+    if isinstance(value, str):
+        return value
     return "not recorded" if value is None else f"{value:,.0f}"
 
 

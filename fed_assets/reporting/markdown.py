@@ -32,7 +32,7 @@ def metrics_table_markdown(report: Mapping[str, Any]) -> str:
         test = report["test"]
         on_test = formats.interval(test[metric]) if test["images"] else "not measured"
         mean = report["hospital_mean"][metric]
-        on_hospitals = formats.number(mean["value"]) if report["hospitals"] else "not measured"
+        on_hospitals = formats.value(mean) if report["hospitals"] else "not measured"
         cells = (formats.METRIC_NAMES[metric], on_test, on_hospitals, _worst(report, metric))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

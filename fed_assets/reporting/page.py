@@ -34,6 +34,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         interval=formats.interval,
         bounds=formats.bounds,
         number=formats.number,
+        value=formats.value,
         size=formats.size,
         duration=formats.duration,
         short_digest=formats.short_digest,

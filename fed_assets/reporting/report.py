@@ -42,6 +42,7 @@ class ReportInputs:
         machine: what it ran on, for a person to read.
         created: when the report was made, ISO 8601.
         controls: the sandbox's controls and their values.
+        suppress_below: which of the hospitals' counts the sandbox suppresses; 0: none.
         resumed_from: the failed `run` whose rounds, up to `round`, were taken over; else None.
     """
 
@@ -58,6 +59,7 @@ class ReportInputs:
     machine: Mapping[str, Any]
     created: str
     controls: Mapping[str, str]
+    suppress_below: int = 0
     left_out: Sequence[str] = ()
     resumed_from: Mapping[str, Any] | None = None
 
@@ -95,6 +97,7 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "confusion": test.get("confusion", []),
         "calibration": test.get("calibration", []),
         "controls": inputs.controls,
+        "suppress_below": inputs.suppress_below,
         "created": inputs.created,
         "versions": inputs.versions,
         "machine": inputs.machine,
@@ -126,10 +129,12 @@ def _in_order(hospitals: Iterable[str], roster: Sequence[Mapping[str, Any]]) -> 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     measured = record.get("metrics", {})
-    return {
-        metric: {bound: measured.get(metric, {}).get(bound) for bound in ("value", "low", "high")}
-        for metric in METRICS
-    }
+    return {metric: _metric(measured.get(metric, {})) for metric in METRICS}
+
+
+def _metric(measured: Mapping[str, Any]) -> dict[str, Any]:
+    bounds = {bound: measured.get(bound) for bound in ("value", "low", "high")}
+    return {**bounds, "suppressed": True} if measured.get("suppressed") else bounds
 
 
 def _hospital(
@@ -145,12 +150,14 @@ def _hospital(
 
 
 def _mean_over(hospitals: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    """Returns the unweighted mean over the hospitals where the metric is defined, and their number.
+    """Returns the unweighted mean over the hospitals that tell the metric, and their number.
 
     Each hospital counts once, however many images it has: a small one's patients weigh as much.
     """
     values = defined(entry[metric]["value"] for entry in hospitals.values())
-    return {"value": mean(values), "hospitals": len(values)}
+    withheld = not values and any(entry[metric].get("suppressed") for entry in hospitals.values())
+    hidden = {"suppressed": True} if withheld else {}
+    return {"value": mean(values), "hospitals": len(values), **hidden}
 
 
 def _worst(hospitals: Mapping[str, Mapping[str, Any]], metric: str) -> str | None:

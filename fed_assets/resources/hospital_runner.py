@@ -101,6 +101,11 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         """Returns what a federation's plan says of how these hospitals keep their files."""
         return kept_by_all(self._home, sandbox, hospitals)
 
+    def _kept(self, sandbox: Sandbox, name: str) -> dict[str, Any]:
+        place = kept(self._home, sandbox, name)
+        # The coordinator's images are open.
+        return place | {"suppress_below": 0} if name == COORDINATOR else place
+
     def ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -145,9 +150,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         else:
             site, names = hospital, [hospital]
         identity = {
-            "hospitals": {name: kept(self._home, sandbox, name) for name in names},
+            "hospitals": {name: self._kept(sandbox, name) for name in names},
             "previews": sandbox.previews,
-            "statistics": str(sandbox.statistics),
             "peer": self._peer,
         }
         origin = self._templates.for_task(task)

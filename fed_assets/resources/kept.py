@@ -10,12 +10,13 @@ from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
-def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, str]:
-    """Returns one hospital's store and how files are kept there, as its processes read it."""
-    place = {
+def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, Any]:
+    """Returns one hospital's store, how files are kept there, and which counts stay in it."""
+    place: dict[str, Any] = {
         "store": str(home.store(hospital, sandbox.name)),
         "storage": str(sandbox.storage),
         "key_custody": str(sandbox.key_custody),
+        "suppress_below": sandbox.suppressed_below,
     }
     if sandbox.key_custody is KeyCustody.HOSPITAL:
         place["key_file"] = str(home.key_file(hospital, sandbox.name))
@@ -29,6 +30,7 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         "stores": {name: place["store"] for name, place in places.items()},
         "storage": str(sandbox.storage),
         "key_custody": str(sandbox.key_custody),
+        "suppress_below": sandbox.suppressed_below,
         "key_files": {
             name: place["key_file"] for name, place in places.items() if "key_file" in place
         },

@@ -137,11 +137,12 @@ def _log_hospital(
     hospital: str,
     federation: TrackedFederation,
 ) -> None:
-    run = client.create_run(
-        experiment,
-        run_name=hospital,
-        tags={"mlflow.parentRunId": parent, "hospital": hospital, "sandbox": federation.sandbox},
-    )
+    tags = {"mlflow.parentRunId": parent, "hospital": hospital, "sandbox": federation.sandbox}
+    if suppressed := _suppressed(hospital, federation):
+        tags["suppressed"] = ", ".join(
+            suppressed
+        )  # of a metric that is not there, MLflow is silent
+    run = client.create_run(experiment, run_name=hospital, tags=tags)
     series = [
         (name, record["participants"][hospital].get(name), record["round_number"])
         for record in federation.rounds
@@ -154,6 +155,16 @@ def _log_hospital(
     ]
     _log_batch(client, run.info.run_id, series, {})
     client.set_terminated(run.info.run_id)
+
+
+def _suppressed(hospital: str, federation: TrackedFederation) -> list[str]:
+    """Returns the names of the metrics that the hospital withheld."""
+    rounds = [each["participants"].get(hospital, {}) for each in federation.rounds]
+    metrics = federation.hospitals[hospital]
+    return sorted(
+        {name for answer in rounds for name in answer.get("suppressed", ())}
+        | {f"test_{name}" for name, metric in metrics.items() if metric.get("suppressed")}
+    )
 
 
 def _log_batch(

@@ -30,6 +30,7 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
         ({"transport": "plain"}, "transport 'plain'; it is one of clear, mtls"),
         ({"storage": "sealed"}, "storage 'sealed' with key_custody 'none'"),
         ({"storage": "sealed", "key_custody": "hospital"}, "no key file for hospital_01"),
+        ({"suppress_below": 2}, "suppress_below 2; it is 0, or 3 at least"),
         ({"job_code": "any"}, "job_code 'any'"),
         ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
         ({"folder": "/a b"}, "white space"),
@@ -48,12 +49,12 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(tmp_path, write_plan, chan
 
 def test_a_hospital_is_told_where_its_own_key_is_and_nobody_elses(tmp_path, write_plan):
     key_files = {"hospital_01": "/keys/one.json", "hospital_02": "/keys/two.json"}
-    sealed = {"storage": "sealed", "key_custody": "hospital"}
-    plan = write_plan(tmp_path, key_files=key_files, **sealed)
+    kept = {"storage": "sealed", "key_custody": "hospital", "suppress_below": 10}
+    plan = write_plan(tmp_path, key_files=key_files, **kept)
     assert plan.kept("hospital_01") == {
         "store": plan.stores["hospital_01"],
         "key_file": "/keys/one.json",
-        **sealed,
+        **kept,
     }
 
 

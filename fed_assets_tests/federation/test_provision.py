@@ -47,7 +47,8 @@ def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
         )
         (common_name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         assert common_name.value == name
-        kept = {"store": plan.stores[name], "storage": "plain", "key_custody": "none"}
+        how = {"storage": "plain", "key_custody": "none", "suppress_below": 0}
+        kept = {"store": plan.stores[name], **how}
         assert local(workspace, "hospital") == {"hospital": name, **kept}
 
 

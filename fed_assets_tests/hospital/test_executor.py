@@ -31,7 +31,12 @@ from fed_assets_tests.networks import SMALL_RESNET
 
 
 def a_site(
-    folder: Path, store: Store, *, name: str = "hospital_01", key_file: Path | None = None
+    folder: Path,
+    store: Store,
+    *,
+    name: str = "hospital_01",
+    key_file: Path | None = None,
+    suppress_below: int = 0,
 ) -> FLContext:
     """The context of a client whose own configuration says which hospital it is."""
     for part in ("local", "startup"):
@@ -39,7 +44,7 @@ def a_site(
     place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
     if key_file is not None:
         place |= {"storage": "sealed", "key_custody": "hospital", "key_file": str(key_file)}
-    identity = {"hospital": "hospital_01", **place}
+    identity = {"hospital": "hospital_01", "suppress_below": suppress_below, **place}
     (folder / "site" / "local" / "hospital.json").write_text(json.dumps(identity))
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, name)

@@ -49,17 +49,18 @@ def _ask(
 
 def _identity(folder: Path, *hospitals: str, previews: bool = True) -> Request:
     stores = {name: _plain(folder / name) for name in hospitals or ("hospital_01",)}
-    return {"hospitals": stores, "previews": previews, "statistics": "full"}
+    return {"hospitals": stores, "previews": previews}
 
 
-def _plain(store: Path | str) -> Request:
-    return {"store": str(store), "storage": "plain", "key_custody": "none"}
+def _plain(store: Path | str, *, below: Any = 0) -> Request:
+    place = {"store": str(store), "storage": "plain", "key_custody": "none"}
+    return place | {"suppress_below": below}
 
 
 def _sealed(folder: Path, hospital: str = "hospital_01") -> Request:
     place = {"store": str(folder / hospital), "storage": "sealed", "key_custody": "hospital"}
-    kept = {**place, "key_file": str(folder / "keys" / f"{hospital}.json")}
-    return {"hospitals": {hospital: kept}, "previews": True, "statistics": "full"}
+    kept = {**place, "key_file": str(folder / "keys" / f"{hospital}.json"), "suppress_below": 0}
+    return {"hospitals": {hospital: kept}, "previews": True}
 
 
 def _request(task: str, hospital: str = "hospital_01", **arguments: Any) -> Request:

@@ -36,7 +36,7 @@ from pathlib import Path
 from fed_assets.federation.{module} import {origin}
 from fed_assets.resources.worker_process import WorkerProcess
 store = Path(sys.argv[1])
-kept = {{"store": str(store), "storage": "plain", "key_custody": "none"}}
+kept = {{"store": str(store), "storage": "plain", "key_custody": "none", "suppress_below": 0}}
 identity = {{"hospitals": {{"north": kept}}, "previews": False}}
 origin = {start}
 worker = WorkerProcess(origin, "north", identity, store=store)
@@ -82,9 +82,9 @@ def start(tmp_path: Path, origin: Origin) -> Iterator[Start]:
     started: list[WorkerProcess] = []
 
     def start(*hospitals: str, previews: bool = True) -> WorkerProcess:
-        kept = {"storage": "plain", "key_custody": "none"}
+        kept = {"storage": "plain", "key_custody": "none", "suppress_below": 0}
         stores = {name: {"store": str(tmp_path / name), **kept} for name in hospitals}
-        identity = {"hospitals": stores, "previews": previews, "statistics": "full"}
+        identity = {"hospitals": stores, "previews": previews}
         first = hospitals[0]
         started.append(WorkerProcess(origin, first, identity, store=tmp_path / first))
         return started[-1]
