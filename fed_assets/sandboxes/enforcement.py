@@ -22,7 +22,7 @@ ENFORCED: dict[str, frozenset[str]] = {
     "key_custody": frozenset({KeyCustody.NONE, KeyCustody.HOSPITAL}),
     "process": frozenset({Process.SHARED, Process.OWN}),
     "previews": frozenset({"yes", "no"}),
-    "statistics": frozenset({Statistics.FULL}),
+    "statistics": frozenset({Statistics.FULL, Statistics.SMALL_COUNTS_SUPPRESSED}),
     "job_code": frozenset({JobCode.SUBMITTED, JobCode.PREINSTALLED}),
     "update_protection": frozenset({UpdateProtection.NONE}),
     "aggregation": frozenset({Aggregation.FEDAVG}),

@@ -113,3 +113,10 @@ def test_weights_that_did_not_come_are_a_reason_and_a_full_disk_is_raised():
     assert read(good_reply(), weights_of=lost) == "its update did not come (timeout)"
     with pytest.raises(StorageError, match="No space left"):
         read(good_reply(), weights_of=full)
+
+
+def test_what_a_hospital_withholds_is_kept_by_name_and_nothing_else_it_says_there():
+    report = answer(meta={"suppressed": ["auroc", "weights", 5]}).report
+    assert report["suppressed"] == ["auroc"]
+    for odd in ({}, {"suppressed": []}, {"suppressed": "auroc"}, {"suppressed": [["auroc"]]}):
+        assert "suppressed" not in answer(meta=odd).report

@@ -315,3 +315,41 @@ def test_nothing_is_learned_where_the_outbox_log_was_changed(tmp_path: Path) -> 
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert "not as it was written" in reply.get_header(ERROR_HEADER)["what"]
+
+
+def test_what_rests_on_few_validation_images_does_not_leave_with_an_update(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = a_validated_store(tmp_path)  # 12 validation images, 6 of a class
+    context = a_site(tmp_path, store, suppress_below=10)
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    update = FLModelUtils.from_shareable(Shareable.from_bytes(reply.to_bytes()))
+    assert set(update.metrics) == {"loss"}
+    assert update.meta["suppressed"] == ["accuracy", "auroc"]
+    assert update.meta["examples"] == 48
+    context = a_site(tmp_path, store, suppress_below=5)
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert "auroc" in FLModelUtils.from_shareable(reply).metrics
+
+
+def test_a_hospital_with_few_training_images_answers_with_a_refusal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_site(tmp_path, store, suppress_below=49)
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(ERROR_HEADER)["kind"] == "DisclosureRefused"
+    assert "too few training images" in caplog.text
+    assert "48" not in caplog.text
+    assert [entry.what for entry in noted(store)] == ["update", "error (update)"]
+
+
+def test_a_site_that_does_not_say_which_counts_it_suppresses_trains_nothing(
+    tmp_path: Path,
+) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_site(tmp_path, store, suppress_below=1)
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "which counts it suppresses" in reply.get_header(ERROR_HEADER)["what"]

@@ -135,3 +135,23 @@ def test_initial_weights_answers_with_digest_and_parameters(tmp_path: Path) -> N
     weights = read_weights(path)
     assert answer["digest"] == weights_digest(weights)
     assert answer["parameters"] == sum(w.size for w in weights.values())
+
+
+class Talkative(torch.nn.Module):
+    """Quotes what it cannot take, as a layer might."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        raise ValueError(f"cannot take {pixels.flatten()[:4].tolist()} of {len(pixels)} images")
+
+
+def test_what_a_network_says_of_real_images_is_not_quoted() -> None:
+    with pytest.raises(RunConfigError, match=r"cannot take \[0\.0, 0\.0, .* of 2 images") as caught:
+        scores(Talkative(), torch.full((7, 1, 28, 28), 0.123), classes=2)
+    assert "0.123" not in str(caught.value)
+    assert "7 images" not in str(caught.value)
+
+
+def test_how_many_images_a_batch_has_is_not_told() -> None:
+    network = build_network({**SMALL_RESNET, "num_classes": 3}, channels=1, classes=2)
+    with pytest.raises(RunConfigError, match=r"\[3\] an image instead of \[2\]"):
+        scores(network, torch.zeros(7, 1, 28, 28), classes=2)

@@ -156,6 +156,8 @@ def test_a_shared_process_acts_for_each_hospital_in_its_own_store(tmp_path: Path
         {"hospitals": {"hospital_01": _plain("/tmp/x") | {"storage": "sealed"}}, "previews": True},
         {"hospitals": {"hospital_01": _plain("/tmp/x")}},
         {"hospitals": {"hospital_01": _plain("/tmp/x")}, "previews": "yes"},
+        {"hospitals": {"hospital_01": _plain("/tmp/x", below=None)}, "previews": True},
+        {"hospitals": {"hospital_01": _plain("/tmp/x", below=2)}, "previews": True},
     ],
 )
 def test_without_an_identity_nothing_is_done(tmp_path: Path, identity: Any) -> None:
@@ -481,6 +483,69 @@ def test_a_sealed_file_that_was_changed_is_named_and_mended_by_making_it_again(
         assert reply["error"]["kind"] == "SealBroken"
         assert reply["error"]["where"].endswith(file)
     assert replies[3]["result"]["images"] == 24
+
+
+def test_small_counts_stay_in_the_process_of_each_hospital_that_suppresses_them(
+    tmp_path: Path,
+) -> None:
+    weights = str(tmp_path / "initial.safetensors")
+    network = {"network": SMALL_RESNET, "channels": 1, "classes": 2, "seed": 0}
+    evaluated = {"weights": weights, "network": SMALL_RESNET, "split": "test", "resamples": 20}
+    prepare = _prepare(tmp_path, side=(20, 20), train=60, val=12, test=30)
+    names = ("hospital_01", "hospital_02")
+    stores = {name: _plain(tmp_path / name, below=10 * at) for at, name in enumerate(names)}
+    replies, _ = _ask(
+        _request("initial_weights", **network, path=weights),
+        *(
+            request | {"hospital": name}
+            for name in names
+            for request in (
+                prepare,
+                _request("validate_images", required_classes=["0", "1"]),
+                _request("evaluate", **evaluated),
+            )
+        ),
+        identity={"hospitals": stores, "previews": False},
+    )
+    _, *answers = (reply["result"] for reply in replies)
+    whole, suppressed = answers[:3], answers[3:]
+    assert whole[0]["counts"]["validation"] == {"0": 6, "1": 6}
+    assert whole[0]["images"] == 102
+    assert suppressed[0]["counts"] == {
+        "train": {"0": 30, "1": 30},
+        "validation": {"0": "suppressed", "1": "suppressed"},
+        "test": {"0": 15, "1": 15},
+    }
+    assert {each["of"] for each in suppressed[1]["findings"]} == {"suppressed", 2}
+    assert 102 in {each["of"] for each in whole[1]["findings"]}
+    assert len(whole[2]["roc"]) == 1
+    assert (suppressed[2]["roc"], suppressed[2]["images"]) == ("suppressed", 30)
+    # What the outbox log has is what left, and not what was reckoned.
+    left = [entry for entry in _outbox(tmp_path, "hospital_02") if entry.kind == "left"]
+    assert [(each.size_bytes, each.digest) for each in left] == [
+        _logged_as_left(reply) for reply in replies[4:]
+    ]
+
+
+def test_an_error_about_the_data_keeps_its_numbers_in_where_counts_are_suppressed(
+    tmp_path: Path,
+) -> None:
+    source = {
+        "kind": "medmnist",
+        "path": str(write_npz(tmp_path / "a.npz", train_labels=np.zeros((7, 1), np.uint8))),
+    }
+    request = _request("prepare_images", source=source, image_size=20)
+    seen = []
+    for below in (0, 10):
+        store = _plain(tmp_path / "hospital_01", below=below)
+        (reply,), _ = _ask(
+            request, identity={"hospitals": {"hospital_01": store}, "previews": False}
+        )
+        seen.append(reply["error"]["seen"])
+    assert seen == [
+        "train has 60 images and 7 labels",
+        "train has some images and some labels",
+    ]
 
 
 def test_without_its_own_key_a_sealed_store_stays_shut(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
+from fed_assets.reporting.markdown import metrics_table_markdown
 from fed_assets.reporting.page import render_page
 from fed_assets.reporting.report import build_report
 
@@ -223,3 +225,56 @@ def test_what_a_hospital_sent_stands_with_its_missing_rounds(federation):
     assert "1 missing" in rounds and "no answer within 60 s" in rounds
     assert "1.0 MB" in rounds
     assert "1 of 2" in parsed.text["section"][4]
+
+
+def suppressed_evaluation(evaluation):
+    hidden = {"value": None, "low": None, "high": None, "suppressed": True}
+    metrics = {name: hidden for name in evaluation["metrics"]}
+    counts = dict.fromkeys(("images", "roc", "confusion", "calibration"), "suppressed")
+    return {**evaluation, **counts, "metrics": metrics}
+
+
+@pytest.fixture
+def suppressing(federation):
+    """Returns a maker of report inputs in which as many hospitals as asked withhold all."""
+
+    def make(hidden):
+        inputs = federation(
+            controls={"previews": "no", "statistics": "small_counts_suppressed"}, suppress_below=10
+        )
+        for name in list(inputs.hospitals)[:hidden]:
+            inputs.hospitals[name] = suppressed_evaluation(inputs.hospitals[name])
+            for record in inputs.rounds:
+                sent = record["participants"][name]
+                sent |= {"auroc": None, "accuracy": None, "suppressed": ["auroc", "accuracy"]}
+        return inputs
+
+    return make
+
+
+def test_what_a_hospital_withholds_is_said_to_be_suppressed(suppressing):
+    report = build_report(suppressing(1))
+    parsed = Page(render_page(report))
+
+    # Test images, eight metrics; then AUROC and accuracy of four rounds.
+    assert parsed.text["section"][2].count("suppressed") == 9
+    assert parsed.text["section"][3].count("suppressed") == 8
+    assert "undefined" not in parsed.text["section"][2]
+    assert "small below 10" in parsed.text["section"][5]
+    assert report["hospital_mean"]["auroc"]["hospitals"] == 2
+    (picture,) = [each for each in parsed.all("img") if "AUROC runs" in each["alt"]]
+    assert "suppressed" in picture["alt"]
+
+
+def test_a_report_of_hospitals_that_withhold_all_is_whole(suppressing):
+    inputs = replace(suppressing(3), test=None)
+    report = build_report(inputs)
+    parsed = Page(render_page(report))
+
+    assert "AUROC is suppressed and its mean accuracy suppressed" in words(parsed, 0)
+    assert "few test images of a class" in words(parsed, 0)
+    assert "suppressed" in metrics_table_markdown(report)
+
+
+def words(parsed, section):
+    return " ".join(parsed.text["section"][section].split())

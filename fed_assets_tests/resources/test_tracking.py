@@ -54,7 +54,13 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> TrackedFederation:
     rounds = [
         {"round_number": 1, "participants": {"north": sent(1), "south": sent(1, loss=3.0)}},
         {"round_number": 2, "participants": {"north": sent(2)}},
-        {"round_number": 3, "participants": {"north": sent(3), "south": sent(3, loss=None)}},
+        {
+            "round_number": 3,
+            "participants": {
+                "north": sent(3, suppressed=["accuracy"]),
+                "south": sent(3, loss=None),
+            },
+        },
     ]
     return TrackedFederation(
         run_id="11111111-2222-3333-4444-555555555555",
@@ -65,7 +71,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> TrackedFederation:
         test={"auroc": interval(0.97), "f1": interval(None)},
         hospitals={
             "north": {"auroc": interval(0.9), "f1": interval(0.8)},
-            "south": {"auroc": interval(None), "f1": interval(0.7)},
+            "south": {"auroc": interval(None) | {"suppressed": True}, "f1": interval(0.7)},
         },
         weights=weights,
         network={"network": NETWORK, "channels": 1, "classes": 2},
@@ -112,6 +118,8 @@ def test_a_federation_is_one_parent_with_one_nested_run_per_hospital(
 ) -> None:
     children = runs(client, f"tags.`mlflow.parentRunId` = '{parent}'")
     assert sorted(child.data.tags["hospital"] for child in children) == ["north", "south"]
+    suppressed = {each.data.tags["hospital"]: each.data.tags["suppressed"] for each in children}
+    assert suppressed == {"north": "accuracy", "south": "test_auroc"}
     assert {run.info.status for run in runs(client)} == {"FINISHED"}
     tags = client.get_run(parent).data.tags
     assert (tags["outcome"], tags["missing"]) == ("degraded", "south: round 2")

@@ -26,7 +26,6 @@ def test_exactly_these_values_are_not_enforced_yet() -> None:
     assert {f"{control}={value}" for control, value in NOT_YET} == {
         "key_custody=attested",
         "process=confined",
-        "statistics=small_counts_suppressed",
         "job_code=measured",
         "update_protection=clip",
         "update_protection=differential_privacy",
