@@ -128,7 +128,7 @@ def disclosed_error(error: FedAssetsError, below: int) -> FedAssetsError:
     if below == 0 or not isinstance(error, DataError):
         return error
     record = error.as_record()
-    return error_from_record(record | {"seen": _NUMBER.sub("some", record["seen"])})
+    return error_from_record(record | {"seen": _NUMBER.sub("…", record["seen"])})
 
 
 def _withheld(confusion: Sequence[Sequence[int]], below: int) -> set[str]:

@@ -250,7 +250,7 @@ def test_an_error_about_the_data_tells_no_number() -> None:
     )
     told = disclosed_error(error, K)
     assert type(told) is SourceCorrupt
-    assert told.seen == "some of some; gray8, 0 of split some."
+    assert told.seen == "… of …; gray8, 0 of split …."
     assert (told.what, told.where, told.cure) == (error.what, "/a/7", error.cure)
     assert disclosed_error(error, 0) is error
 

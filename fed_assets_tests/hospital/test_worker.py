@@ -544,7 +544,7 @@ def test_an_error_about_the_data_keeps_its_numbers_in_where_counts_are_suppresse
         seen.append(reply["error"]["seen"])
     assert seen == [
         "train has 60 images and 7 labels",
-        "train has some images and some labels",
+        "train has … images and … labels",
     ]
 
 
