@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster import AssetCheckKey, AssetKey, DagsterInstance, TableMetadataValue
 
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.own_log import read_log
@@ -223,8 +223,11 @@ def test_no_small_count_is_in_the_metadata_the_checks_the_report_or_mlflow(
 def metadata(instance: DagsterInstance, *asset: str) -> dict[str, Any]:
     event = instance.get_latest_materialization_event(AssetKey(asset))
     assert event is not None and event.asset_materialization is not None
-    values = {name: each.value for name, each in event.asset_materialization.metadata.items()}
-    return values | {"counts": [dict(row.data) for row in values["counts"]]}
+    found = event.asset_materialization.metadata
+    table = found["counts"]
+    assert isinstance(table, TableMetadataValue)
+    values = {name: each.value for name, each in found.items()}
+    return values | {"counts": [dict(row.data) for row in table.records]}
 
 
 def failing(instance: DagsterInstance, check: AssetCheckKey) -> list[tuple[Any, Any]]:
