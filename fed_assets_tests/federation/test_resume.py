@@ -130,6 +130,7 @@ def test_a_full_disk_leaves_whole_rounds_or_none(again, find, small_disk):
         ({"classes": 3, "channels": 3}, "classes, channels"),
         ({"transport": "clear"}, "transport"),
         ({"job_code": "submitted"}, "job_code"),
+        ({"suppress_below": 10}, "suppress_below"),
         ({"executor": "elsewhere.Executor"}, "executor"),
         ({"hospitals": ("hospital_01",), "quorum": 1}, "hospitals"),
     ],
