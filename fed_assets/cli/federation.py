@@ -85,6 +85,7 @@ def _show(seen: dict[str, Any]) -> None:
     rows = {
         "state": ("at work" if seen["busy"] else "waits for a run") + missing,
         "up since": seen["since"],
+        "certificates until": seen["valid_until"],
         "hospitals": str(len(seen["hospitals"])),
         "jobs so far": str(seen["jobs"]),
         "processes": str(seen["processes"]),

@@ -51,6 +51,7 @@ class FederationPlan:
         start_timeout_seconds: How long server and clients may take to be ready.
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
         total_timeout_seconds: Hard limit of the whole run.
+        certificate_seconds: How long its certificates are valid; 0 takes the hard limit and slack.
         executor: Class that does a hospital's part of a round, importable in its process.
     """
 
@@ -78,6 +79,7 @@ class FederationPlan:
     start_timeout_seconds: float = 90.0
     round_timeout_seconds: float = 600.0
     total_timeout_seconds: float = 3600.0
+    certificate_seconds: float = 0.0
     executor: str = "fed_assets.hospital.executor.HospitalExecutor"
 
     def __post_init__(self) -> None:
@@ -179,4 +181,6 @@ def _faults(plan: FederationPlan) -> list[str]:
     )
     if min(limits) <= 0:
         faults.append("a time limit that is not above 0 seconds")
+    if plan.certificate_seconds < 0:
+        faults.append(f"certificates for {plan.certificate_seconds:g} seconds")
     return faults

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -192,6 +193,16 @@ def test_what_has_changed_since_it_came_up_is_named(folder, plan):
     assert warm.unfit(seen, replace(plan, rounds=9, seed=1)) is None  # each run brings its own
     other = replace(plan, transport="clear", hospitals=plan.hospitals[:1], quorum=1)
     assert warm.unfit(seen, other) == "changed since: hospitals, transport"
+
+
+def test_certificates_that_end_before_a_run_may_make_it_unfit(folder, plan):
+    seen = warm.status(folder)
+    left = datetime.fromisoformat(seen["valid_until"]) - datetime.now(UTC)
+    assert timedelta(days=7) < left < timedelta(days=7, seconds=plan.total_timeout_seconds + 1)
+    ends = datetime.now(UTC) + timedelta(seconds=plan.total_timeout_seconds)
+    for late, reason in ((60, None), (-60, "its certificates end before the run may")):
+        then = {**seen, "valid_until": (ends + timedelta(seconds=late)).isoformat()}
+        assert (warm.unfit(then, plan) or "None").startswith(str(reason))
 
 
 def test_it_lies_where_this_user_alone_can_reach_it(folder):
