@@ -9,6 +9,7 @@ from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet, TimeLimitPassed
 from fed_assets.federation.admin import Admin
+from fed_assets.federation.alarms import fail_on_alarm
 from fed_assets.federation.ended import read_ended, told
 from fed_assets.federation.lost import Loss, note_lost
 from fed_assets.federation.outbox import read_failure, read_round
@@ -36,6 +37,7 @@ def wait_for_hospitals(
 
     Raises:
         FederationDidNotStart: Fewer clients than the quorum registered.
+        KitCopied: Somebody logged in with a copy of a hospital's certificate.
         JobFailed: The server ended.
         TimeLimitPassed: The run's hard limit passed.
     """
@@ -43,6 +45,7 @@ def wait_for_hospitals(
     while True:
         ended = federation.ended()
         _fail_without_server(federation, ended)
+        fail_on_alarm(federation.kits)
         ready = admin.clients() & wanted
         if ready | ended.keys() >= wanted or progress.elapsed() > until:
             break
@@ -66,6 +69,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
 
     Raises:
         FedAssetsError: What the controller published as the job's failure.
+        KitCopied: Somebody logged in with a copy of a hospital's certificate.
         QuorumNotMet: Too few hospitals are left before the job has begun.
         JobFailed: The server, its job process or the job as a whole ended before.
         StorageError: The loss of a hospital could not be noted.
@@ -78,6 +82,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
     while True:
         # What has ended before what was published: after its end, nothing more is published.
         ended = federation.ended()
+        fail_on_alarm(federation.kits)
         losses = _losses(federation, ended, job_id)
         server_job = read_ended(federation.kits.server, job_id)
         meta: Mapping[str, Any] = {}

@@ -21,6 +21,8 @@ OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
 INTERNAL_PORTS = "20000-32000"
 PACE = "fed_assets.federation.pace.Pace"
 LAUNCHERS = "fed_assets.federation.launcher."
+LOGIN_GUARD = "fed_assets.federation.logins.LoginGuard"
+ALARMS = "alarms"  # a folder of the server's workspace
 # How long a hospital waits for the server's reply before it asks again. A reply that was under way
 # when the connection was cut never comes, and NVFlare's default is 5 minutes.
 REPLY_SECONDS = 15.0
@@ -119,7 +121,7 @@ def _server_resources(workspace: Path) -> dict[str, Any]:
     return {
         "format_version": 2,
         "class_list_enforcement_mode": "enforce",
-        "class_allow_list": [CONTROLLER, LAUNCHERS],
+        "class_allow_list": [CONTROLLER, LAUNCHERS, LOGIN_GUARD],
         "servers": [
             {
                 "admin_storage": "transfer",
@@ -154,6 +156,7 @@ def _server_resources(workspace: Path) -> dict[str, Any]:
             ),
             _component("job_store", storage),
             _component("process_launcher", LAUNCHERS + "ServerLauncher"),
+            _component("login_guard", LOGIN_GUARD, alarms=str(workspace / ALARMS)),
         ],
     }
 

@@ -76,6 +76,8 @@ def unfit(seen: dict[str, Any], plan: FederationPlan) -> str | None:
         return f"changed since: {', '.join(changed)}"
     if seen["missing"]:
         return f"not there any more: {', '.join(seen['missing'])}"
+    if seen["alarms"]:
+        return f"somebody else logged in with the certificate of {', '.join(seen['alarms'])}"
     ends = datetime.fromisoformat(seen["valid_until"])
     if ends < datetime.now(UTC) + timedelta(seconds=plan.total_timeout_seconds):
         return f"its certificates end before the run may: {ends:%Y-%m-%d %H:%M} UTC"

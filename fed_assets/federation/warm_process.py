@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 from fed_assets.errors import FedAssetsError, JobFailed
+from fed_assets.federation.alarms import read_alarms
 from fed_assets.federation.certificates import valid_until
 from fed_assets.federation.control import CONTROL_SOCKET
 from fed_assets.federation.cost import cpu_seconds, family, memory_bytes
@@ -103,6 +104,7 @@ class WarmProcess:
             "sandbox": self._plan.sandbox,
             "hospitals": list(self._plan.hospitals),
             "missing": sorted(missing),
+            "alarms": read_alarms(self._live.federation.kits),
             "valid_until": valid_until(self._live.federation.kits).isoformat(),
             "busy": self._in_use.locked(),
             "since": self._since,

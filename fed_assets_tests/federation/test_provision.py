@@ -96,8 +96,10 @@ def test_preinstalled_code_is_all_that_sites_build(provisioned):
             "fed_assets.federation.carried.FetchWeights",
             "fed_assets.federation.carried.OfferWeights",
             "fed_assets.federation.pace.Pace",
+            "fed_assets.federation.logins.LoginGuard",
             plan.executor,
         }
+    assert "logins" not in str([local(each, "resources") for each in kits.hospitals.values()])
     assert "carried" not in str(local(kits.server, "resources")["class_allow_list"])
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fed_assets.errors import JobFailed, PortTaken, QuorumNotMet
+from fed_assets.errors import JobFailed, KitCopied, PortTaken, QuorumNotMet
 from fed_assets.federation import warm
+from fed_assets.federation.alarms import note_alarm
 from fed_assets.federation.control import CONTROL_SOCKET
 
 pytestmark = pytest.mark.slow
@@ -193,6 +194,17 @@ def test_what_has_changed_since_it_came_up_is_named(folder, plan):
     assert warm.unfit(seen, replace(plan, rounds=9, seed=1)) is None  # each run brings its own
     other = replace(plan, transport="clear", hospitals=plan.hospitals[:1], quorum=1)
     assert warm.unfit(seen, other) == "changed since: hospitals, transport"
+
+
+def test_an_alarm_over_a_hospital_makes_it_unfit_and_fails_the_next_run(
+    folder, plan, job, up_again
+):
+    assert warm.status(folder)["alarms"] == {}
+    note_alarm(folder / "federation" / "sites" / "localhost" / "alarms", "hospital_02", "a copy")
+    seen = warm.status(folder)
+    assert warm.unfit(seen, plan) == "somebody else logged in with the certificate of hospital_02"
+    with pytest.raises(KitCopied, match="certificate of hospital_02"):
+        warm.run(folder, job, lambda _: None)
 
 
 def test_certificates_that_end_before_a_run_may_make_it_unfit(folder, plan):
