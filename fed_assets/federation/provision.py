@@ -156,7 +156,8 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
     builders = [
         WorkspaceBuilder(["master_template.yml"]),
         # Plain TCP carries mTLS as gRPC does, and costs 10 to 20 % less per round.
-        StaticFileBuilder(config_folder="config", scheme="tcp"),
+        # NVFlare signs a job with the key of whoever submits it.
+        StaticFileBuilder(config_folder="config", scheme="tcp", require_signed_jobs=True),
         CertBuilder(),
     ]
     log = _Log()
