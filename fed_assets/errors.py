@@ -26,6 +26,7 @@ FedAssetsError
 │   ├── ProcessNotStarted       a process that was asked for did not come
 │   ├── FederationDidNotStart   server or clients were not ready in time
 │   ├── KitCopied               somebody else logged in with a hospital's certificate
+│   ├── HospitalRevoked         a hospital is to take part whose certificates count no longer
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
@@ -251,6 +252,15 @@ class KitCopied(FederationError):
     cure = (
         "Find out who could read the hospital's start-up kit, and keep the hospital out until then "
         "with `fed-assets federation revoke`; the next run makes new certificates."
+    )
+
+
+class HospitalRevoked(FederationError):
+    """A hospital is to take part whose certificates count no longer."""
+
+    cure = (
+        "Run the whole lifecycle, which goes on without it, or let it take part again with "
+        "`fed-assets federation reinstate`."
     )
 
 

@@ -16,6 +16,7 @@ from fed_assets.federation.outbox import read_failure, read_round
 from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.processes import Federation
 from fed_assets.federation.progress import Progress
+from fed_assets.federation.revocations import turned_away
 
 STATUS_SECONDS = 1.0
 # A machine that is short of processors may leave a question unanswered, and the job goes on.
@@ -64,8 +65,8 @@ def wait_for_hospitals(
 def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_id: str) -> None:
     """Tells of every round as soon as it is published, and returns after the last.
 
-    A hospital whose processes end before is noted as lost, which the server's controller reads, and
-    told of once by the event `lost` (`hospital`, `reason`).
+    A hospital whose processes end before, or that is revoked, is noted as lost, which the server's
+    controller reads, and told of once by the event `lost` (`hospital`, `reason`).
 
     Raises:
         FedAssetsError: What the controller published as the job's failure.
@@ -79,11 +80,12 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
     submitted = asked = answered = progress.elapsed()
     round_number = plan.start_round
     lost: set[str] = set()
+    revoked: dict[str, Loss] = {}
     while True:
         # What has ended before what was published: after its end, nothing more is published.
         ended = federation.ended()
-        fail_on_alarm(federation.kits)
-        losses = _losses(federation, ended, job_id)
+        fail_on_alarm(federation.kits, but_for=revoked)
+        losses = {**_losses(federation, ended, job_id), **revoked}
         server_job = read_ended(federation.kits.server, job_id)
         meta: Mapping[str, Any] = {}
         if SERVER not in ended and progress.elapsed() - asked > STATUS_SECONDS:
@@ -93,6 +95,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
             except (JobFailed, TimeLimitPassed):
                 if progress.elapsed() - answered > UNANSWERED_SECONDS:
                     raise
+            revoked |= _turn_away(federation, admin, plan, revoked)
             asked = progress.elapsed()
         while (record := read_round(outbox, round_number)) is not None:
             progress.timings.setdefault("first_round", progress.elapsed() - submitted)
@@ -121,6 +124,17 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
             raise _too_few_left(plan, losses)
         progress.left()
         time.sleep(0.02)
+
+
+def _turn_away(
+    federation: Federation, admin: Admin, plan: FederationPlan, known: Mapping[str, Loss]
+) -> dict[str, Loss]:
+    """Has the server refuse hospitals that were revoked lately, and returns them as lost."""
+    losses = {}
+    for name in turned_away(plan).keys() - known.keys():
+        admin.disable(name)
+        losses[name] = Loss("it was revoked", str(federation.console(name)))
+    return losses
 
 
 def _losses(federation: Federation, ended: Mapping[str, int], job_id: str) -> dict[str, Loss]:

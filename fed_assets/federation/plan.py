@@ -46,6 +46,7 @@ class FederationPlan:
         classes: Number of classes.
         channels: Number of image channels.
         quorum: Fewest hospitals without which a round is not aggregated.
+        revocations: Absolute path of the list of revoked hospitals; nobody is where it is left out.
         data_digest: One digest of the images of all hospitals that take part.
         port: Loopback port of the server; 0 takes a free one.
         start_timeout_seconds: How long server and clients may take to be ready.
@@ -73,6 +74,7 @@ class FederationPlan:
     storage: str = "plain"
     key_custody: str = "none"
     key_files: Mapping[str, str] = field(default_factory=dict)
+    revocations: str = ""
     data_digest: str = ""
     start_round: int = 1
     port: int = 0

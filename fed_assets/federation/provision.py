@@ -15,6 +15,7 @@ from fed_assets.federation.certificates import new_authority
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
+from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import SITES, TEMPORARY
 
 # Where kits are made; NVFlare leaves every participant's key there too.
@@ -64,9 +65,11 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
         port: The server's.
 
     Raises:
+        HospitalRevoked: A hospital of the plan gets none.
         ProvisioningFailed: NVFlare refused.
         StorageError: The folder could not be written to.
     """
+    require_none_revoked(plan)
     folder = Path(plan.folder)
     sites = folder / SITES
     kits = Kits(

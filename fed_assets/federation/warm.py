@@ -38,7 +38,7 @@ REMOVE_SECONDS = 5.0
 CERTIFICATES_VALID = timedelta(days=7)
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
-    *("stores", "storage", "key_custody", "key_files"),
+    *("stores", "storage", "key_custody", "key_files", "revocations"),
 )
 
 

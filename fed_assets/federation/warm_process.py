@@ -32,6 +32,7 @@ from fed_assets.federation.cost import cpu_seconds, family, memory_bytes
 from fed_assets.federation.ended import told
 from fed_assets.federation.live import LiveFederation
 from fed_assets.federation.plan import SERVER, FederationPlan
+from fed_assets.federation.revocations import turned_away
 from fed_assets.federation.session import (
     Event,
     Interrupted,
@@ -55,6 +56,7 @@ class WarmProcess:
         self._live = live
         self._in_use = threading.Lock()
         self._wanted = True
+        self._turned_away: set[str] = set()
         self._jobs = 0
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._note_idle()
@@ -64,8 +66,10 @@ class WarmProcess:
 
         Raises:
             JobFailed: The server, or the process that all others are forked from, has ended.
+            StorageError: The list of revoked hospitals cannot be used.
         """
         while self._wanted:
+            self._turn_away()
             if select.select([listener], [], [], LOOK_SECONDS)[0]:
                 connection, _ = listener.accept()
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
@@ -160,6 +164,15 @@ class WarmProcess:
         finally:
             self._jobs += 1
             self._note_idle()
+            self._in_use.release()
+
+    def _turn_away(self) -> None:
+        """Has the server refuse who was revoked; while a run is on, that run does."""
+        new = turned_away(self._plan).keys() - self._turned_away
+        if new and self._in_use.acquire(blocking=False):
+            for name in new:
+                self._live.admin.disable(name)  # what fails here ends all
+            self._turned_away |= new
             self._in_use.release()
 
     def _frozen(self) -> set[str]:

@@ -60,6 +60,7 @@ def test_a_job_that_asks_for_a_privacy_scope_of_its_own_is_refused_by_the_hospit
     assert seen["plain"]["status"] == "ran", "the same job that asks for none must run"
 
 
+@pytest.mark.long
 def test_hospitals_refuse_on_their_own_what_a_lax_server_lets_through(lax):
     seen, code_ran = lax
     for name in ("hospital_01", "hospital_02"):

@@ -111,7 +111,7 @@ def elsewhere(plan):
     return Path(plan.folder).parent / "elsewhere" / "sites" / plan.hospitals[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_guard_whoever_has_a_copy_of_a_kit_is_given_the_hospitals_job(
     tmp_path, write_plan, start_session
 ):
