@@ -25,6 +25,8 @@ FedAssetsError
 │   ├── PortTaken               the server's port is in use
 │   ├── ProcessNotStarted       a process that was asked for did not come
 │   ├── FederationDidNotStart   server or clients were not ready in time
+│   ├── KitCopied               somebody else logged in with a hospital's certificate
+│   ├── HospitalRevoked         a hospital is to take part whose certificates count no longer
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
@@ -242,6 +244,24 @@ class ProcessNotStarted(FederationError):
 
 class FederationDidNotStart(FederationError):
     """Server or clients were not ready in time."""
+
+
+class KitCopied(FederationError):
+    """Somebody else logged in with a hospital's certificate."""
+
+    cure = (
+        "Find out who could read the hospital's start-up kit, and keep the hospital out until then "
+        "with `fed-assets federation revoke`; the next run makes new certificates."
+    )
+
+
+class HospitalRevoked(FederationError):
+    """A hospital is to take part whose certificates count no longer."""
+
+    cure = (
+        "Run the whole lifecycle, which goes on without it, or let it take part again with "
+        "`fed-assets federation reinstate`."
+    )
 
 
 class JobFailed(FederationError):

@@ -53,6 +53,7 @@ THIRD_PARTY = {
 THIRD_PARTY_OF = {
     "assets/roster.py": {"pydantic"},  # fields of the run config
     "assets/training.py": {"pydantic"},
+    "federation/cost.py": {"psutil"},
     "federation/processes.py": {"psutil"},
     "federation/spawned.py": {"psutil"},
     "federation/warm_process.py": {"psutil"},

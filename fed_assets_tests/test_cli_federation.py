@@ -1,4 +1,4 @@
-"""`fed-assets federation up|down|status` as a person types them."""
+"""`fed-assets federation` as a person types it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fed_assets.federation.revocations import revoked_in
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import Place, make_place
 
@@ -45,6 +46,30 @@ def test_where_none_is_up_status_says_so_and_ends_with_1(place: Place) -> None:
     assert ask(place, "status", "minimal") == (1, "No federation of minimal is up.\n", "")
     assert ask(place, "status", "minimal", "--json") == (1, "null\n", "")
     assert ask(place, "down", "minimal") == (0, "The federation of minimal was not up.\n", "")
+
+
+def test_a_hospital_is_revoked_and_reinstated_by_name(place: Place) -> None:
+    assert ask(place, "revoke", "east", "--sandbox", "eyes_on") == (
+        0,
+        "east is revoked in eyes_on: it is refused from now on.\n",
+        "",
+    )
+    assert revoked_in(place.home.revocations, "eyes_on").keys() == {"east"}
+    assert revoked_in(place.home.revocations, "minimal") == {}
+    code, told, _ = ask(place, "reinstate", "east")
+    assert (code, told) == (
+        0,
+        "east is reinstated in all sandboxes: the next run takes it in again.\n",
+    )
+    assert ask(place, "reinstate", "east")[:2] == (1, "east is not revoked in all sandboxes.\n")
+    assert revoked_in(place.home.revocations, "eyes_on") == {}
+
+
+def test_who_is_not_in_the_roster_is_not_revoked(place: Place) -> None:
+    code, told, errors = ask(place, "revoke", "west")
+    assert (code, told) == (1, "")
+    assert errors.startswith("Error: There is no hospital west")
+    assert ask(place, "revoke", "east", "--sandbox", "minimum")[0] == 1
 
 
 @pytest.mark.slow

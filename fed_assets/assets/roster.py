@@ -25,6 +25,7 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.federation.admission import Admission, admit
+from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
@@ -67,7 +68,11 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admit(
-                roster.hospital_ids, validated, quorum=roster.quorum, leave_out=config.leave_out
+                roster.hospital_ids,
+                validated,
+                quorum=roster.quorum,
+                leave_out=config.leave_out,
+                revoked=revoked_in(settings.home.revocations, sandbox.name),
             )
             common = prepare_common_test(roster, settings, sandbox, hospitals, admission)
         for hospital, reason in admission.excluded.items():

@@ -1,4 +1,4 @@
-"""`fed-assets federation up|down|status`: a sandbox's federation that stays up between runs."""
+"""`fed-assets federation`: the one that stays up between runs, and who may not take part."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fed_assets.cli.names import SandboxName
-from fed_assets.federation import warm
+from fed_assets.cli.names import SandboxName, require_hospital
+from fed_assets.federation import revocations, warm
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
 
-EXIT_NOT_UP = 1
+EXIT_NOT_UP = EXIT_NOT_REVOKED = 1
+HospitalId = Annotated[str, typer.Argument(help="The hospital's id.")]
+InSandbox = Annotated[
+    str | None, typer.Option("--sandbox", help="One sandbox alone; without it, in all.")
+]
 federation_app = typer.Typer(no_args_is_help=True, help="The federations of a sandbox.")
 out = Console()
 
@@ -75,6 +79,42 @@ def status(
         raise typer.Exit(EXIT_NOT_UP)
 
 
+@federation_app.command()
+def revoke(context: typer.Context, hospital: HospitalId, sandbox: InSandbox = None) -> None:
+    """Keep a hospital out, though its certificate is still valid, until it is reinstated.
+
+    A federation that runs refuses its next log-in, and goes on without it; the runs to come make
+    no certificate for it, and are degraded.
+    """
+    chosen: Settings = context.obj
+    where = _where(chosen, sandbox)
+    require_hospital(chosen, hospital)
+    revocations.revoke(chosen.home.prepare().revocations, hospital, where)
+    out.print(f"{hospital} is revoked in {_named(where)}: it is refused from now on.")
+
+
+@federation_app.command()
+def reinstate(context: typer.Context, hospital: HospitalId, sandbox: InSandbox = None) -> None:
+    """Let a hospital that was revoked take part again, with new certificates.
+
+    Ends with 1 where it was not revoked.
+    """
+    chosen: Settings = context.obj
+    where = _where(chosen, sandbox)
+    if not revocations.reinstate(chosen.home.prepare().revocations, hospital, where):
+        out.print(f"{hospital} is not revoked in {_named(where)}.")
+        raise typer.Exit(EXIT_NOT_REVOKED)
+    out.print(f"{hospital} is reinstated in {_named(where)}: the next run takes it in again.")
+
+
+def _where(chosen: Settings, sandbox: str | None) -> str:
+    return revocations.EVERYWHERE if sandbox is None else _find(chosen, sandbox).name
+
+
+def _named(where: str) -> str:
+    return "all sandboxes" if where == revocations.EVERYWHERE else where
+
+
 def _find(chosen: Settings, name: str) -> Sandbox:
     return find_sandbox(name, configurable=chosen.configurable)
 
@@ -85,6 +125,7 @@ def _show(seen: dict[str, Any]) -> None:
     rows = {
         "state": ("at work" if seen["busy"] else "waits for a run") + missing,
         "up since": seen["since"],
+        "certificates until": seen["valid_until"],
         "hospitals": str(len(seen["hospitals"])),
         "jobs so far": str(seen["jobs"]),
         "processes": str(seen["processes"]),

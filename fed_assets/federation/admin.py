@@ -75,6 +75,14 @@ class Admin:
         info = self._issue("check_status server", COMMAND_SECONDS, self._session.get_system_info)
         return {client.name for client in info.client_info}
 
+    def disable(self, hospital: str) -> None:
+        """Has the server forget a hospital's log-in, and refuse its next one."""
+        self._issue(
+            f"disable_client {hospital}",
+            COMMAND_SECONDS,
+            lambda: self._session.disable_client(hospital),
+        )
+
     def submit(self, job: Path) -> str:
         """Submits a job's folder and returns NVFlare's id of it.
 

@@ -65,6 +65,7 @@ def admit(
     *,
     quorum: int | None,
     leave_out: Sequence[str] = (),
+    revoked: Mapping[str, str] | None = None,
 ) -> Admission:
     """Returns who takes part: the hospitals whose images were let through and look alike.
 
@@ -75,8 +76,10 @@ def admit(
         hospitals: Ids of the roster, in its order.
         validated: What each hospital's validation reported: `admitted`, `reason`, `digest`,
             `classes`, `channels`, `image_size`, `synthetic`.
-        quorum: How many have to take part at least; None asks for all that are not left out.
+        quorum: How many have to take part at least; None asks for all that are neither left out
+            nor revoked.
         leave_out: Ids that this run goes without.
+        revoked: Why hospitals are kept out whose certificates count no longer; they are missed.
 
     Raises:
         RunConfigError: `leave_out` names a hospital that the roster does not have.
@@ -89,7 +92,8 @@ def admit(
             seen=", ".join(unknown),
             cure=f"Choose among {', '.join(hospitals)}",
         )
-    excluded = {hospital: "left out by the run's config" for hospital in leave_out}
+    kept_out = {name: why for name, why in (revoked or {}).items() if name in hospitals}
+    excluded = {hospital: "left out by the run's config" for hospital in leave_out} | kept_out
     for hospital in hospitals:
         if hospital not in excluded and not validated[hospital]["admitted"]:
             excluded[hospital] = validated[hospital]["reason"]
@@ -110,7 +114,7 @@ def admit(
         participants=participants,
         excluded={hospital: excluded[hospital] for hospital in hospitals if hospital in excluded},
         left_out=tuple(hospital for hospital in hospitals if hospital in leave_out),
-        quorum=quorum or max(1, len(hospitals) - len(set(leave_out))),
+        quorum=quorum or max(1, len(hospitals) - len({*leave_out, *kept_out})),
         classes=usual[0],
         channels=usual[1],
         image_size=usual[2],

@@ -9,12 +9,14 @@ from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet, TimeLimitPassed
 from fed_assets.federation.admin import Admin
+from fed_assets.federation.alarms import fail_on_alarm
 from fed_assets.federation.ended import read_ended, told
 from fed_assets.federation.lost import Loss, note_lost
 from fed_assets.federation.outbox import read_failure, read_round
 from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.processes import Federation
 from fed_assets.federation.progress import Progress
+from fed_assets.federation.revocations import turned_away
 
 STATUS_SECONDS = 1.0
 # A machine that is short of processors may leave a question unanswered, and the job goes on.
@@ -36,6 +38,7 @@ def wait_for_hospitals(
 
     Raises:
         FederationDidNotStart: Fewer clients than the quorum registered.
+        KitCopied: Somebody logged in with a copy of a hospital's certificate.
         JobFailed: The server ended.
         TimeLimitPassed: The run's hard limit passed.
     """
@@ -43,6 +46,7 @@ def wait_for_hospitals(
     while True:
         ended = federation.ended()
         _fail_without_server(federation, ended)
+        fail_on_alarm(federation.kits)
         ready = admin.clients() & wanted
         if ready | ended.keys() >= wanted or progress.elapsed() > until:
             break
@@ -61,11 +65,12 @@ def wait_for_hospitals(
 def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_id: str) -> None:
     """Tells of every round as soon as it is published, and returns after the last.
 
-    A hospital whose processes end before is noted as lost, which the server's controller reads, and
-    told of once by the event `lost` (`hospital`, `reason`).
+    A hospital whose processes end before, or that is revoked, is noted as lost, which the server's
+    controller reads, and told of once by the event `lost` (`hospital`, `reason`).
 
     Raises:
         FedAssetsError: What the controller published as the job's failure.
+        KitCopied: Somebody logged in with a copy of a hospital's certificate.
         QuorumNotMet: Too few hospitals are left before the job has begun.
         JobFailed: The server, its job process or the job as a whole ended before.
         StorageError: The loss of a hospital could not be noted.
@@ -75,10 +80,12 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
     submitted = asked = answered = progress.elapsed()
     round_number = plan.start_round
     lost: set[str] = set()
+    revoked: dict[str, Loss] = {}
     while True:
         # What has ended before what was published: after its end, nothing more is published.
         ended = federation.ended()
-        losses = _losses(federation, ended, job_id)
+        fail_on_alarm(federation.kits, but_for=revoked)
+        losses = {**_losses(federation, ended, job_id), **revoked}
         server_job = read_ended(federation.kits.server, job_id)
         meta: Mapping[str, Any] = {}
         if SERVER not in ended and progress.elapsed() - asked > STATUS_SECONDS:
@@ -88,6 +95,7 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
             except (JobFailed, TimeLimitPassed):
                 if progress.elapsed() - answered > UNANSWERED_SECONDS:
                     raise
+            revoked |= _turn_away(federation, admin, plan, revoked)
             asked = progress.elapsed()
         while (record := read_round(outbox, round_number)) is not None:
             progress.timings.setdefault("first_round", progress.elapsed() - submitted)
@@ -116,6 +124,17 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
             raise _too_few_left(plan, losses)
         progress.left()
         time.sleep(0.02)
+
+
+def _turn_away(
+    federation: Federation, admin: Admin, plan: FederationPlan, known: Mapping[str, Loss]
+) -> dict[str, Loss]:
+    """Has the server refuse hospitals that were revoked lately, and returns them as lost."""
+    losses = {}
+    for name in turned_away(plan).keys() - known.keys():
+        admin.disable(name)
+        losses[name] = Loss("it was revoked", str(federation.console(name)))
+    return losses
 
 
 def _losses(federation: Federation, ended: Mapping[str, int], job_id: str) -> dict[str, Loss]:

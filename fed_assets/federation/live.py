@@ -28,6 +28,7 @@ from fed_assets.federation.provision import (
     withdraw_kits,
 )
 from fed_assets.federation.results import FederationResult, read_result
+from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import TEMPORARY
 
 ABORT_SECONDS = 3.5
@@ -75,6 +76,7 @@ class LiveFederation:
     def run_job(self, progress: Progress) -> FederationResult:
         """Runs the job of a plan whose clock runs already."""
         plan = progress.plan
+        require_none_revoked(plan)
         job_id = None
         try:
             with progress.timed("submit"):

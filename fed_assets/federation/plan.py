@@ -47,11 +47,13 @@ class FederationPlan:
         classes: Number of classes.
         channels: Number of image channels.
         quorum: Fewest hospitals without which a round is not aggregated.
+        revocations: Absolute path of the list of revoked hospitals; nobody is where it is left out.
         data_digest: One digest of the images of all hospitals that take part.
         port: Loopback port of the server; 0 takes a free one.
         start_timeout_seconds: How long server and clients may take to be ready.
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
         total_timeout_seconds: Hard limit of the whole run.
+        certificate_seconds: How long its certificates are valid; 0 takes the hard limit and slack.
         executor: Class that does a hospital's part of a round, importable in its process.
     """
 
@@ -74,12 +76,14 @@ class FederationPlan:
     key_custody: str = "none"
     key_files: Mapping[str, str] = field(default_factory=dict)
     suppress_below: int = 0
+    revocations: str = ""
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
     start_timeout_seconds: float = 90.0
     round_timeout_seconds: float = 600.0
     total_timeout_seconds: float = 3600.0
+    certificate_seconds: float = 0.0
     executor: str = "fed_assets.hospital.executor.HospitalExecutor"
 
     def __post_init__(self) -> None:
@@ -184,4 +188,6 @@ def _faults(plan: FederationPlan) -> list[str]:
     )
     if min(limits) <= 0:
         faults.append("a time limit that is not above 0 seconds")
+    if plan.certificate_seconds < 0:
+        faults.append(f"certificates for {plan.certificate_seconds:g} seconds")
     return faults

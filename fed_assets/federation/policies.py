@@ -21,6 +21,9 @@ OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
 INTERNAL_PORTS = "20000-32000"
 PACE = "fed_assets.federation.pace.Pace"
 LAUNCHERS = "fed_assets.federation.launcher."
+LOGIN_GUARD = "fed_assets.federation.logins.LoginGuard"
+SCOPE = "hospital"
+ALARMS = "alarms"  # a folder of the server's workspace
 # How long a hospital waits for the server's reply before it asks again. A reply that was under way
 # when the connection was cut never comes, and NVFlare's default is 5 minutes.
 REPLY_SECONDS = 15.0
@@ -61,6 +64,7 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
             workspace,
             **common,
             resources=_client_resources(plan.executor),
+            privacy=_privacy(),
             hospital={"hospital": name, **plan.kept(name)},
         )
 
@@ -86,6 +90,15 @@ def _authorization(job_code: str) -> dict[str, Any]:
         "server-predeployed-flwr": "none",
     }
     return {"format_version": "1.0", "permissions": {ADMIN_ROLE: rights}}
+
+
+def _privacy() -> dict[str, Any]:
+    """Returns the one privacy scope that a hospital knows: a job that asks for another is refused.
+
+    The scope holds what a hospital filters of its own accord, whatever a job says.
+    """
+    scope = {"name": SCOPE, "properties": {}, "task_data_filters": [], "task_result_filters": []}
+    return {"format_version": 2, "scopes": [scope], "default_scope": SCOPE}
 
 
 def _links(transport: str) -> dict[str, Any]:
@@ -119,7 +132,7 @@ def _server_resources(workspace: Path) -> dict[str, Any]:
     return {
         "format_version": 2,
         "class_list_enforcement_mode": "enforce",
-        "class_allow_list": [CONTROLLER, LAUNCHERS],
+        "class_allow_list": [CONTROLLER, LAUNCHERS, LOGIN_GUARD],
         "servers": [
             {
                 "admin_storage": "transfer",
@@ -154,6 +167,7 @@ def _server_resources(workspace: Path) -> dict[str, Any]:
             ),
             _component("job_store", storage),
             _component("process_launcher", LAUNCHERS + "ServerLauncher"),
+            _component("login_guard", LOGIN_GUARD, alarms=str(workspace / ALARMS)),
         ],
     }
 

@@ -11,12 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
+from fed_assets.federation.certificates import new_authority
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
+from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import SITES, TEMPORARY
 
-# Holds the key of the certificate authority while kits are made.
+# Where kits are made; NVFlare leaves every participant's key there too.
 WORKSHOP = "provisioning"
 # A server's port is none of those that the system gives to outgoing connections, nor one of
 # `policies.INTERNAL_PORTS`: either could take it before the server listens.
@@ -55,16 +57,19 @@ def claim_folder(plan: FederationPlan) -> int:
 def make_kits(plan: FederationPlan, port: int) -> Kits:
     """Makes new certificates and start-up kits in the plan's folder, readable by this user alone.
 
-    The key of the certificate authority is removed at once, so that nobody can join later.
+    The certificate authority's key is never written, so that nobody can join later, and no
+    certificate outlives what the plan may take, see `certificates`.
 
     Args:
         plan: What will be run; its folder is claimed.
         port: The server's.
 
     Raises:
+        HospitalRevoked: A hospital of the plan gets none.
         ProvisioningFailed: NVFlare refused.
         StorageError: The folder could not be written to.
     """
+    require_none_revoked(plan)
     folder = Path(plan.folder)
     sites = folder / SITES
     kits = Kits(
@@ -138,7 +143,14 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
     from nvflare.lighter.provisioner import Provisioner
 
     security = {"connection_security": plan.transport}
-    project = Project(plan.sandbox, "fed_assets", props=security)
+    authority = new_authority(plan)
+    project = Project(
+        plan.sandbox,
+        "fed_assets",
+        props=security,
+        serialized_root_cert=authority.certificate,
+        root_private_key=authority.key,
+    )
     ports = {"fed_learn_port": port, "admin_port": port}
     project.set_server(HOST, "coordinator", {**ports, **security})
     for name in plan.hospitals:
@@ -147,7 +159,8 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
     builders = [
         WorkspaceBuilder(["master_template.yml"]),
         # Plain TCP carries mTLS as gRPC does, and costs 10 to 20 % less per round.
-        StaticFileBuilder(config_folder="config", scheme="tcp"),
+        # NVFlare signs a job with the key of whoever submits it.
+        StaticFileBuilder(config_folder="config", scheme="tcp", require_signed_jobs=True),
         CertBuilder(),
     ]
     log = _Log()

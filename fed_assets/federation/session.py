@@ -54,6 +54,8 @@ def run_federation(
         ProvisioningFailed: No certificates or start-up kits could be made.
         PortTaken: The plan's port is in use.
         FederationDidNotStart: Fewer hospitals than the quorum were ready in time.
+        HospitalRevoked: A hospital of the plan may not take part.
+        KitCopied: Somebody logged in with a copy of a hospital's certificate.
         JobFailed: The job was refused, aborted or ended without its last round.
         QuorumNotMet: Too few hospitals gave a usable update in a round.
         StorageError: Something could not be written, or the outbox holds rounds of another run.

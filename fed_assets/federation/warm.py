@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 0.5
 LOOK_SECONDS = 0.05
 REMOVE_SECONDS = 5.0
+# A federation that waits for runs has certificates for so long, and is then provisioned anew.
+CERTIFICATES_VALID = timedelta(days=7)
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
-    *("stores", "storage", "key_custody", "key_files", "suppress_below"),
+    *("stores", "storage", "key_custody", "key_files", "suppress_below", "revocations"),
 )
 
 
@@ -73,6 +76,11 @@ def unfit(seen: dict[str, Any], plan: FederationPlan) -> str | None:
         return f"changed since: {', '.join(changed)}"
     if seen["missing"]:
         return f"not there any more: {', '.join(seen['missing'])}"
+    if seen["alarms"]:
+        return f"somebody else logged in with the certificate of {', '.join(seen['alarms'])}"
+    ends = datetime.fromisoformat(seen["valid_until"])
+    if ends < datetime.now(UTC) + timedelta(seconds=plan.total_timeout_seconds):
+        return f"its certificates end before the run may: {ends:%Y-%m-%d %H:%M} UTC"
     return None
 
 
@@ -91,7 +99,12 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
     with written("The warm federation", folder), _alone(folder):
         take_down(folder)
         _remove(place)
-        own = replace(plan, folder=str(place), outbox=str(place / "outbox"))
+        own = replace(
+            plan,
+            folder=str(place),
+            outbox=str(place / "outbox"),
+            certificate_seconds=CERTIFICATES_VALID.total_seconds() + plan.total_timeout_seconds,
+        )
         own.write(folder / "plan.json")
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
             process = subprocess.Popen(

@@ -25,10 +25,14 @@ from typing import Any
 import psutil
 
 from fed_assets.errors import FedAssetsError, JobFailed
+from fed_assets.federation.alarms import read_alarms
+from fed_assets.federation.certificates import valid_until
 from fed_assets.federation.control import CONTROL_SOCKET
+from fed_assets.federation.cost import cpu_seconds, family, memory_bytes
 from fed_assets.federation.ended import told
 from fed_assets.federation.live import LiveFederation
 from fed_assets.federation.plan import SERVER, FederationPlan
+from fed_assets.federation.revocations import turned_away
 from fed_assets.federation.session import (
     Event,
     Interrupted,
@@ -52,6 +56,7 @@ class WarmProcess:
         self._live = live
         self._in_use = threading.Lock()
         self._wanted = True
+        self._turned_away: set[str] = set()
         self._jobs = 0
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._note_idle()
@@ -61,8 +66,10 @@ class WarmProcess:
 
         Raises:
             JobFailed: The server, or the process that all others are forked from, has ended.
+            StorageError: The list of revoked hospitals cannot be used.
         """
         while self._wanted:
+            self._turn_away()
             if select.select([listener], [], [], LOOK_SECONDS)[0]:
                 connection, _ = listener.accept()
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
@@ -94,20 +101,22 @@ class WarmProcess:
                     missing |= set(self._plan.hospitals) - self._live.admin.clients()
             finally:
                 self._in_use.release()
-        family = _family()
+        members = family()
         return {
             "pid": os.getpid(),
             "provisioned": provisioned_with(self._plan),
             "sandbox": self._plan.sandbox,
             "hospitals": list(self._plan.hospitals),
             "missing": sorted(missing),
+            "alarms": read_alarms(self._live.federation.kits),
+            "valid_until": valid_until(self._live.federation.kits).isoformat(),
             "busy": self._in_use.locked(),
             "since": self._since,
             "jobs": self._jobs,
-            "processes": len(family),
-            "memory_bytes": sum(_memory(member) for member in family),
+            "processes": len(members),
+            "memory_bytes": sum(memory_bytes(member) for member in members),
             "idle_seconds": round(time.monotonic() - self._idle_since, 1),
-            "idle_cpu_seconds": round(self._idle_cpu_seconds(family), 2),
+            "idle_cpu_seconds": round(self._idle_cpu_seconds(members), 2),
         }
 
     def _answer(self, connection: socket.socket) -> None:
@@ -157,6 +166,15 @@ class WarmProcess:
             self._note_idle()
             self._in_use.release()
 
+    def _turn_away(self) -> None:
+        """Has the server refuse who was revoked; while a run is on, that run does."""
+        new = turned_away(self._plan).keys() - self._turned_away
+        if new and self._in_use.acquire(blocking=False):
+            for name in new:
+                self._live.admin.disable(name)  # what fails here ends all
+            self._turned_away |= new
+            self._in_use.release()
+
     def _frozen(self) -> set[str]:
         """Returns the hospitals whose clients were stopped: they run, and do nothing."""
         frozen = set()
@@ -168,11 +186,11 @@ class WarmProcess:
 
     def _note_idle(self) -> None:
         self._idle_since = time.monotonic()
-        self._cpu_seconds = {each.pid: _cpu_seconds(each) for each in _family()}
+        self._cpu_seconds = {each.pid: cpu_seconds(each) for each in family()}
 
-    def _idle_cpu_seconds(self, family: list[psutil.Process]) -> float:
+    def _idle_cpu_seconds(self, members: list[psutil.Process]) -> float:
         """Returns what the processes that live now have used since the last job."""
-        return sum(_cpu_seconds(each) - self._cpu_seconds.get(each.pid, 0.0) for each in family)
+        return sum(cpu_seconds(each) - self._cpu_seconds.get(each.pid, 0.0) for each in members)
 
 
 def _say(connection: socket.socket, message: Event) -> None:
@@ -184,26 +202,6 @@ def _wait_for_end(connection: socket.socket, hung_up: threading.Event) -> None:
         while connection.recv(1):
             pass
     hung_up.set()
-
-
-def _family() -> list[psutil.Process]:
-    this = psutil.Process()
-    return [this, *this.children(recursive=True)]
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except (psutil.Error, AttributeError):  # it has ended, or this system cannot tell
-        return 0
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.Error:  # it has ended
-        return 0.0
-    return float(times.user + times.system)
 
 
 @contextmanager

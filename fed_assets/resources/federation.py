@@ -101,7 +101,8 @@ class LocalFederation(ConfigurableResource[Any]):
         if seen["busy"]:
             context.log.info(f"The warm federation works for another run, and is unfit: {reason}.")
             return False
-        context.log.info(f"The warm federation is provisioned anew: {reason}.")
+        say = context.log.warning if seen["alarms"] else context.log.info
+        say(f"The warm federation is provisioned anew: {reason}.")
         try:
             warm.bring_up(plan, folder, lambda _: None)
         except FedAssetsError as error:

@@ -59,6 +59,11 @@ class Home:
         """Returns the folder of one run's federation: its rounds, kits and logs."""
         return self.root / "federations" / sandbox / run[:8]
 
+    @property
+    def revocations(self) -> Path:
+        """Returns the list of the hospitals whose certificates count no longer."""
+        return self.root / "revoked.json"
+
     def turn(self, sandbox: str) -> Path:
         """Returns the file that the one run of a sandbox holds that is under way."""
         return self.root / "turns" / sandbox

@@ -28,6 +28,7 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
     places = {name: kept(home, sandbox, name) for name in hospitals}
     return {
         "stores": {name: place["store"] for name, place in places.items()},
+        "revocations": str(home.revocations),
         "storage": str(sandbox.storage),
         "key_custody": str(sandbox.key_custody),
         "suppress_below": sandbox.suppressed_below,

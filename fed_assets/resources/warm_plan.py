@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.kept import kept_by_all
@@ -11,7 +12,9 @@ from fed_assets.sandboxes.sandbox import Sandbox
 
 def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
     """Returns a plan to bring a federation up with; each run on it brings rounds of its own."""
-    names, limits, folder = roster.hospital_ids, roster.federation, home.warm(sandbox.name)
+    revoked = revoked_in(home.revocations, sandbox.name)
+    names = tuple(name for name in roster.hospital_ids if name not in revoked)
+    limits, folder = roster.federation, home.warm(sandbox.name)
     return FederationPlan(
         sandbox=sandbox.name,
         transport=str(sandbox.transport),

@@ -14,6 +14,7 @@ from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 from PIL import Image
 
 from fed_assets.definitions import build_definitions
+from fed_assets.federation.revocations import revoke
 from fed_assets.federation.roster import read_roster
 from fed_assets.privacy.chain import OUTBOX_LOG, entries_of
 from fed_assets.resources.home import Home
@@ -254,6 +255,22 @@ def test_a_hospital_left_out_on_purpose_is_not_missed_by_the_quorum(
     result = run(*up_to_the_roster("north", "east", "south"), config=config)
     assert result.success
     assert result.output_for_node("federation_roster")["participants"] == ["north", "south"]
+
+
+@pytest.mark.long
+def test_a_revoked_hospital_leaves_the_roster_and_a_damaged_list_leaves_none(
+    run: Run, tmp_path: Path
+) -> None:
+    listed = Home(tmp_path / "home").prepare().revocations
+    revoke(listed, "east")
+    result = run(*up_to_the_roster("north", "east", "south"))
+    assert result.success
+    assert result.output_for_node("federation_roster")["participants"] == ["north", "south"]
+    assert "`fed-assets federation reinstate east`" in excluded(result)["east"]
+    listed.write_text("damaged")
+    result = run("federation_roster")
+    assert not result.success
+    assert "nobody may take part" in failures(result)[0]
 
 
 @pytest.mark.long

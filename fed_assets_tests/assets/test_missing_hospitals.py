@@ -12,6 +12,7 @@ import psutil
 import pytest
 from dagster import AssetKey, AssetObservation, DagsterInstance, DagsterRun
 
+from fed_assets.federation.revocations import reinstate, revoke
 from fed_assets_tests.places import LIFECYCLE, Place, make_place
 
 pytestmark = pytest.mark.long
@@ -135,6 +136,21 @@ def test_a_failed_run_observes_why_and_nvflares_commands_till_then(killed: Ended
     issued = [command["command"] for command in metadata["commands"].value]
     assert {"login", "submit_job"} <= set(issued)
     assert metadata["logs"].value == f"fed-assets logs {killed.folder.name} HOSPITAL"
+
+
+def test_a_run_without_a_revoked_hospital_is_degraded_until_that_is_reinstated(
+    tmp_path: Path,
+) -> None:
+    place = make_place(tmp_path / "place", rounds=1)
+    revoke(place.home.prepare().revocations, "south")
+    process = place.start(*LIFECYCLE)
+    _, told = process.communicate(timeout=150)
+    assert process.returncode == 3
+    assert "degraded: south was left out before training: it is revoked since" in told
+    sites = next(place.home.root.glob("federations/minimal/*/sites"))
+    assert not (sites / "south").exists()
+    assert reinstate(place.home.revocations, "south")
+    place.run(*LIFECYCLE)
 
 
 def test_an_interrupted_run_observes_that_too(tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def test_without_a_quorum_all_are_needed() -> None:
     assert not admit(THREE, of_all(east=failed), quorum=None).quorum_met
 
 
+def test_a_revoked_hospital_is_missed_and_lowers_what_is_needed() -> None:
+    why = {"east": "it is revoked", "elsewhere": "it is revoked"}
+    admission = admit(THREE, of_all(), quorum=None, revoked=why)
+    assert admission.participants == ("north", "south")
+    assert admission.excluded == {"east": "it is revoked"}
+    assert admission.left_out == ()
+    assert (admission.quorum, admission.quorum_met) == (2, True)
+    assert not admit(THREE, of_all(), quorum=3, revoked=why).quorum_met
+
+
 def test_a_hospital_left_out_lowers_what_is_needed_and_needs_no_images() -> None:
     validated = of_all()
     del validated["south"]

@@ -232,6 +232,8 @@ def test_a_connection_that_is_cut_for_seconds_in_mid_round_costs_at_most_that_ro
     _, second, third, fourth = session.result["rounds"]
     assert second["missing"].keys() <= {"hospital_01"}
     assert third["missing"] == fourth["missing"] == {}
+    alarms = Path(plan.folder, "sites", "localhost", "alarms")
+    assert not alarms.exists(), "who was cut off and comes back does not log in again"
     assert_rounds_hold_their_own_updates(plan, session.result["rounds"])
 
 

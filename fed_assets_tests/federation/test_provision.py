@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from fed_assets.errors import PortTaken, ProvisioningFailed, StorageError
-from fed_assets.federation.provision import provision
+from fed_assets.federation.provision import WORKSHOP, _build, provision
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +30,37 @@ def test_only_this_user_can_read_what_provisioning_wrote(provisioned):
     assert [path for path in paths if path.stat().st_mode & 0o077] == []
 
 
-def test_the_authoritys_key_is_gone_so_nobody_can_join_later(provisioned):
+def keys_under(folder):
+    """Returns the public numbers of every private key in the files below a folder."""
+    text = b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    found = re.findall(
+        rb"-----BEGIN[A-Z ]*PRIVATE KEY-----.+?-----END[A-Z ]*PRIVATE KEY-----",
+        text.replace(b"\\n", b"\n"),  # within JSON
+        re.DOTALL,
+    )
+    keys = [serialization.load_pem_private_key(each, password=None) for each in found]
+    return [key.public_key().public_numbers() for key in keys]
+
+
+def test_the_authoritys_key_is_nowhere_so_nobody_can_join_later(provisioned):
     plan, kits = provisioned
     authority = x509.load_pem_x509_certificate((kits.server / "startup/rootCA.pem").read_bytes())
     owners = {path.parent.parent.name for path in Path(plan.folder).rglob("*.key")}
     assert owners == {"localhost", *plan.hospitals, "admin@fed-assets.local"}
-    for path in Path(plan.folder).rglob("*"):
-        assert path.name != "cert.json"
-        assert path.is_dir() or b"root_pri_key" not in path.read_bytes()
+    keys = keys_under(Path(plan.folder))
+    assert len(keys) == 4
+    assert authority.public_key().public_numbers() not in keys
     assert authority.subject == authority.issuer
+    assert not Path(plan.folder, WORKSHOP).exists()
+
+
+def test_not_even_while_kits_are_made_is_the_authoritys_key_on_the_disk(tmp_path, write_plan):
+    plan = write_plan(tmp_path)
+    kits = _build(plan, 1, tmp_path / "workshop")
+    authority = x509.load_pem_x509_certificate((kits / "localhost/startup/rootCA.pem").read_bytes())
+    keys = keys_under(tmp_path / "workshop")
+    assert len(keys) == 2 * 4  # in the kits, and in NVFlare's own state
+    assert authority.public_key().public_numbers() not in keys
 
 
 def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
@@ -73,8 +97,10 @@ def test_preinstalled_code_is_all_that_sites_build(provisioned):
             "fed_assets.federation.carried.FetchWeights",
             "fed_assets.federation.carried.OfferWeights",
             "fed_assets.federation.pace.Pace",
+            "fed_assets.federation.logins.LoginGuard",
             plan.executor,
         }
+    assert "logins" not in str([local(each, "resources") for each in kits.hospitals.values()])
     assert "carried" not in str(local(kits.server, "resources")["class_allow_list"])
 
 

@@ -8,21 +8,25 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
-from fed_assets.errors import JobFailed, PortTaken, QuorumNotMet
+from fed_assets.errors import JobFailed, KitCopied, PortTaken, QuorumNotMet
 from fed_assets.federation import warm
+from fed_assets.federation.alarms import note_alarm
 from fed_assets.federation.control import CONTROL_SOCKET
+from fed_assets.federation.revocations import revoke
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory, write_plan):
-    return write_plan(tmp_path_factory.mktemp("warm"))
+    root = tmp_path_factory.mktemp("warm")
+    return write_plan(root, revocations=str(root / "revoked.json"))
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +196,42 @@ def test_what_has_changed_since_it_came_up_is_named(folder, plan):
     assert warm.unfit(seen, replace(plan, rounds=9, seed=1)) is None  # each run brings its own
     other = replace(plan, transport="clear", hospitals=plan.hospitals[:1], quorum=1)
     assert warm.unfit(seen, other) == "changed since: hospitals, transport"
+
+
+def test_an_alarm_over_a_hospital_makes_it_unfit_and_fails_the_next_run(folder, plan, job):
+    alarms = folder / "federation" / "sites" / "localhost" / "alarms"
+    assert warm.status(folder)["alarms"] == {}
+    note_alarm(alarms, "hospital_02", "a copy")
+    seen = warm.status(folder)
+    assert warm.unfit(seen, plan) == "somebody else logged in with the certificate of hospital_02"
+    with pytest.raises(KitCopied, match="certificate of hospital_02"):
+        warm.run(folder, job, lambda _: None)
+    (alarms / "hospital_02.json").unlink()
+    assert warm.unfit(warm.status(folder), plan) is None
+
+
+def test_a_revoked_hospital_is_turned_away_and_a_damaged_list_ends_it(folder, plan, up_again):
+    listed = Path(plan.revocations)
+    revoke(listed, "hospital_02")
+    wait_until(lambda: warm.status(folder)["missing"] == ["hospital_02"])
+    assert warm.unfit(warm.status(folder), plan) == "not there any more: hospital_02"
+    processes = family(folder)
+    listed.write_text("damaged")
+    try:
+        wait_until(lambda: alive(processes) == [])
+        assert "nobody may take part" in (folder / "warm.log").read_text()
+    finally:
+        listed.unlink()
+
+
+def test_certificates_that_end_before_a_run_may_make_it_unfit(folder, plan):
+    seen = warm.status(folder)
+    left = datetime.fromisoformat(seen["valid_until"]) - datetime.now(UTC)
+    assert timedelta(days=7) < left < timedelta(days=7, seconds=plan.total_timeout_seconds + 1)
+    ends = datetime.now(UTC) + timedelta(seconds=plan.total_timeout_seconds)
+    for late, reason in ((60, None), (-60, "its certificates end before the run may")):
+        then = {**seen, "valid_until": (ends + timedelta(seconds=late)).isoformat()}
+        assert (warm.unfit(then, plan) or "None").startswith(str(reason))
 
 
 def test_it_lies_where_this_user_alone_can_reach_it(folder):

@@ -1,0 +1,173 @@
+"""Hospitals whose certificates count no longer, in one sandbox or all: a list that a person keeps.
+
+A revoked hospital gets no start-up kit. Where a federation runs already, the server forgets its
+log-in and refuses the next one, though its certificate is still valid, see `turned_away`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fed_assets.errors import HospitalRevoked, RunConfigError, StorageError
+from fed_assets.federation.outbox import written
+from fed_assets.federation.plan import FederationPlan
+
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """One entry of the list.
+
+    Attributes:
+        hospital: The hospital's id.
+        sandbox: The sandbox's name, or `*` for all.
+        since: When it was entered.
+    """
+
+    hospital: str
+    sandbox: str
+    since: str
+
+
+def read_revocations(file: Path) -> tuple[Revocation, ...]:
+    """Returns the list; where there is no file, nobody is revoked.
+
+    Raises:
+        StorageError: It cannot be read, is none, or others may have changed it. Nothing runs then.
+    """
+    names = {each.name for each in fields(Revocation)}
+    try:
+        if file.stat().st_mode & 0o077:
+            raise _unusable(file, "others than this user may read or change it")
+        entries = json.loads(file.read_text())
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise _unusable(file, type(error).__name__) from None
+    sound = isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and entry.keys() == names
+        and all(isinstance(value, str) for value in entry.values())
+        for entry in entries
+    )
+    if not sound:
+        raise _unusable(file, "no list of revocations")
+    return tuple(Revocation(**entry) for entry in entries)
+
+
+def revoked_in(file: Path, sandbox: str) -> dict[str, str]:
+    """Returns why each revoked hospital is kept out of a sandbox.
+
+    Raises:
+        StorageError: As `read_revocations` does.
+    """
+    return {
+        entry.hospital: f"it is revoked since {entry.since}; "
+        f"`fed-assets federation reinstate {entry.hospital}` lets it take part again"
+        for entry in read_revocations(file)
+        if entry.sandbox in (sandbox, EVERYWHERE)
+    }
+
+
+def revoke(file: Path, hospital: str, sandbox: str = EVERYWHERE) -> None:
+    """Enters a hospital; twice is as good as once.
+
+    Raises:
+        StorageError: The list cannot be used or written.
+    """
+    with _alone(file):
+        entries = read_revocations(file)
+        if any((each.hospital, each.sandbox) == (hospital, sandbox) for each in entries):
+            return
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        _write(file, (*entries, Revocation(hospital, sandbox, since)))
+
+
+def reinstate(file: Path, hospital: str, sandbox: str = EVERYWHERE) -> bool:
+    """Removes a hospital's entries, or those for one sandbox; says whether there were any.
+
+    Raises:
+        RunConfigError: It is revoked in all sandboxes, and cannot be reinstated in one alone.
+        StorageError: The list cannot be used or written.
+    """
+    with _alone(file):
+        entries = read_revocations(file)
+        own = [each for each in entries if each.hospital == hospital]
+        gone = [each for each in own if sandbox in (EVERYWHERE, each.sandbox)]
+        if sandbox != EVERYWHERE and any(each.sandbox == EVERYWHERE for each in own):
+            raise RunConfigError(
+                f"{hospital} is revoked in all sandboxes",
+                where=str(file),
+                cure="Reinstate it without `--sandbox`, then revoke it where it is to stay out",
+            )
+        if gone:
+            _write(file, tuple(each for each in entries if each not in gone))
+    return bool(gone)
+
+
+def require_none_revoked(plan: FederationPlan) -> None:
+    """Makes sure that no hospital of a plan is revoked.
+
+    Raises:
+        HospitalRevoked: One is.
+        StorageError: The list cannot be used.
+    """
+    reasons = turned_away(plan)
+    if reasons:
+        raise HospitalRevoked(
+            f"Hospitals are to take part that are revoked: {', '.join(reasons)}",
+            where=plan.revocations,
+            seen="; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+        )
+
+
+def turned_away(plan: FederationPlan) -> dict[str, str]:
+    """Returns why hospitals of a plan are revoked, those that are.
+
+    Raises:
+        StorageError: The list cannot be used.
+    """
+    if not plan.revocations:
+        return {}
+    revoked = revoked_in(Path(plan.revocations), plan.sandbox)
+    return {name: revoked[name] for name in plan.hospitals if name in revoked}
+
+
+def _unusable(file: Path, seen: str) -> StorageError:
+    return StorageError(
+        "The list of revoked hospitals cannot be used, so that nobody may take part",
+        where=str(file),
+        seen=seen,
+        cure="Put it back from a backup with mode 0600; or remove it, and revoke those anew "
+        "that are to stay out",
+    )
+
+
+def _write(file: Path, entries: tuple[Revocation, ...]) -> None:
+    with written("The list of revoked hospitals", file):
+        partial = file.with_name(f".{file.name}.partial")
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
+            json.dump([asdict(entry) for entry in entries], target, indent=1)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(file)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Lets one process at a time change the list."""
+    with written("The list of revoked hospitals", file):
+        lock = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
