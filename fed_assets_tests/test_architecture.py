@@ -57,6 +57,9 @@ THIRD_PARTY_OF = {
     "federation/spawned.py": {"psutil"},
     "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
+    "hospital/attestation/approval.py": {"jwt"},
+    "hospital/attestation/attester.py": {"jwt"},
+    "hospital/attestation/evidence.py": {"jwt"},
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
     "hospital/expectations.py": {"pandas"},

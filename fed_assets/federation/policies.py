@@ -61,7 +61,7 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
             workspace,
             **common,
             resources=_client_resources(plan.executor),
-            hospital={"hospital": name, **plan.kept(name)},
+            hospital={"hospital": name, "job_code": plan.job_code, **plan.kept(name)},
         )
 
 

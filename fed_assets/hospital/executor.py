@@ -18,6 +18,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.hospital.approved import attest
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import predict
 from fed_assets.hospital.files import Store
@@ -31,6 +32,7 @@ from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.sandboxes.controls import JobCode
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +64,15 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         code: str = ReturnCode.EXECUTION_EXCEPTION
         headers: dict[str, Any] = {}
         try:
-            hospital, store = read_identity(fl_ctx)
+            hospital, store, measured = read_identity(fl_ctx)
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
             task = FLModelUtils.from_shareable(shareable)
             round_number = _round_of(task)
             outbox.asked(_received(task, round_number))
+            if measured:
+                attest(store)
             log.info("Round %s begins", round_number)
             limit = float(task.meta.get("limit_seconds", 0.0))
             with place_to_learn(limit, lambda: bool(abort_signal.triggered)):
@@ -122,8 +126,10 @@ def _round_of(task: FLModel) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
-    """Returns the hospital's id and store from the site's own configuration.
+def read_identity(fl_ctx: FLContext) -> tuple[str, Store, bool]:
+    """Returns the hospital's id and store, and whether its code is measured in each round.
+
+    All of it comes from the site's own configuration.
 
     Raises:
         RunConfigError: the file is missing or cannot be used, or does not say how files are kept.
@@ -134,6 +140,7 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
         identity = json.loads((local / HOSPITAL_FILE).read_text())
         hospital = str(identity["hospital"])
         store = Store.of(hospital, identity)
+        measured = identity.get("job_code") == JobCode.MEASURED
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunConfigError(
             "The site does not say which hospital it is",
@@ -148,7 +155,7 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Store]:
             seen=f"{hospital} at the site {fl_ctx.get_identity_name()}",
             cure="Provision the federation again.",
         )
-    return hospital, store
+    return hospital, store, measured
 
 
 def run_round(task: FLModel, *, hospital: str, store: Store, abort_signal: Signal) -> FLModel:

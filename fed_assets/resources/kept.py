@@ -17,8 +17,10 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, str]:
         "storage": str(sandbox.storage),
         "key_custody": str(sandbox.key_custody),
     }
-    if sandbox.key_custody is KeyCustody.HOSPITAL:
+    if sandbox.key_custody in (KeyCustody.HOSPITAL, KeyCustody.ATTESTED):
         place["key_file"] = str(home.key_file(hospital, sandbox.name))
+    if sandbox.key_custody is KeyCustody.ATTESTED:
+        place["approval"] = str(home.approval(hospital, sandbox.name))
     return place
 
 
@@ -31,5 +33,8 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         "key_custody": str(sandbox.key_custody),
         "key_files": {
             name: place["key_file"] for name, place in places.items() if "key_file" in place
+        },
+        "approvals": {
+            name: place["approval"] for name, place in places.items() if "approval" in place
         },
     }

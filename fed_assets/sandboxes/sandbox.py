@@ -53,6 +53,18 @@ class Sandbox(BaseModel):
             raise self._incompatible("storage", "key_custody", "a sealed store needs a key")
         if not sealed and self.key_custody is not KeyCustody.NONE:
             raise self._incompatible("storage", "key_custody", "a plain store has no key to hold")
+        attested = self.key_custody is KeyCustody.ATTESTED
+        if attested and self.job_code is JobCode.SUBMITTED:
+            raise self._incompatible(
+                "key_custody", "job_code", "what a job brings along stands in no measurement"
+            )
+        if self.job_code is JobCode.MEASURED and not attested:
+            raise self._incompatible(
+                "job_code",
+                "key_custody",
+                "code that measures itself proves nothing; the broker of an attested key "
+                "refuses other code",
+            )
         if (
             self.update_protection is UpdateProtection.SECURE_AGGREGATION
             and self.aggregation in NEEDS_SINGLE_UPDATES

@@ -48,7 +48,8 @@ def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
         (common_name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         assert common_name.value == name
         kept = {"store": plan.stores[name], "storage": "plain", "key_custody": "none"}
-        assert local(workspace, "hospital") == {"hospital": name, **kept}
+        told = {"hospital": name, "job_code": plan.job_code, **kept}
+        assert local(workspace, "hospital") == told
 
 
 def test_no_site_keeps_state_in_a_shared_folder(provisioned):

@@ -93,6 +93,15 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
     ("controls", "said"),
     [
         ({"storage": "sealed"}, "storage=sealed with key_custody=none.*needs a key"),
+        (
+            {"storage": "sealed", "key_custody": "attested"},
+            "key_custody=attested with job_code=submitted.*in no measurement",
+        ),
+        (
+            {"storage": "sealed", "key_custody": "hospital", "job_code": "measured"},
+            "job_code=measured with key_custody=hospital.*proves nothing",
+        ),
+        ({"job_code": "measured"}, "job_code=measured with key_custody=none.*proves nothing"),
         ({"key_custody": "hospital"}, "storage=plain with key_custody=hospital.*no key"),
         (
             {"update_protection": "secure_aggregation", "aggregation": "trimmed_mean"},
