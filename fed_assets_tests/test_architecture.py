@@ -64,6 +64,7 @@ THIRD_PARTY_OF = {
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
     "hospital/expectations.py": {"pandas"},
     "hospital/images.py": {"PIL"},
+    "hospital/key_vault.py": {"azure"},
     "hospital/manifest.py": {"pyarrow"},
     "hospital/sources/dicom.py": {"pydicom"},
     "hospital/sources/picture.py": {"PIL"},

@@ -15,9 +15,13 @@ HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
 TRANSPORTS = ("clear", "mtls")
 JOB_CODES = ("submitted", "preinstalled", "measured")
-KEPT = (("plain", "none"), ("sealed", "hospital"), ("sealed", "attested"))  # storage, key_custody
+CUSTODIES = ("hospital", "attested", "azure_key_vault")  # of what is sealed
+KEPT = (("plain", "none"), *(("sealed", custody) for custody in CUSTODIES))
 # What runs where a key is given out only to approved code is measured, and the other way round.
-UNMEASURED = {("submitted", "attested"), ("measured", "none"), ("measured", "hospital")}
+UNMEASURED = {
+    ("submitted", "attested"),
+    *(("measured", custody) for custody in ("none", *CUSTODIES) if custody != "attested"),
+}
 SERVER = "server"
 PLAN_FILE = "plan.json"
 
@@ -34,10 +38,11 @@ class FederationPlan:
         hospitals: Ids of the hospitals that take part; NVFlare's sites bear them.
         stores: Absolute path of each hospital's store.
         storage: How hospitals keep their files there: `plain` or `sealed`.
-        key_custody: Who holds the keys of what is sealed: `hospital` or `attested`, or `none` where
-            files are plain.
-        key_files: Absolute path of each hospital's key file, but for the custody `none`.
+        key_custody: Who holds the keys of what is sealed: `hospital`, `attested` or
+            `azure_key_vault`, or `none` where files are plain.
+        key_files: Absolute path of each hospital's key file, for `hospital` and `attested`.
         approvals: Absolute path of each hospital's record of approved code, for `attested`.
+        vault_keys: URL of each hospital's key, for `azure_key_vault`.
         folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
             state all lie under it.
         outbox: Absolute path of the folder into which finished rounds are published.
@@ -77,6 +82,7 @@ class FederationPlan:
     key_custody: str = "none"
     key_files: Mapping[str, str] = field(default_factory=dict)
     approvals: Mapping[str, str] = field(default_factory=dict)
+    vault_keys: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
@@ -97,10 +103,12 @@ class FederationPlan:
             "storage": self.storage,
             "key_custody": self.key_custody,
         }
-        for name, paths in (("key_file", self.key_files), ("approval", self.approvals)):
-            if hospital in paths:
-                kept[name] = paths[hospital]
-        return kept
+        places = {
+            "key_file": self.key_files,
+            "approval": self.approvals,
+            "vault_key": self.vault_keys,
+        }
+        return kept | {name: each[hospital] for name, each in places.items() if hospital in each}
 
     def write(self, path: Path) -> None:
         """Writes the plan as JSON, whole or not at all."""
@@ -157,6 +165,8 @@ def _faults(plan: FederationPlan) -> list[str]:
         faults += [f"no key file for {name}" for name in names if name not in plan.key_files]
     if plan.key_custody == "attested":
         faults += [f"no approval for {name}" for name in names if name not in plan.approvals]
+    if plan.key_custody == "azure_key_vault":
+        faults += [f"no key in a vault for {name}" for name in names if name not in plan.vault_keys]
     if (plan.job_code, plan.key_custody) in UNMEASURED:
         faults.append(f"job_code {plan.job_code!r} with key_custody {plan.key_custody!r}")
     for name, path in [

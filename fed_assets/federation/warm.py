@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.05
 REMOVE_SECONDS = 5.0
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
-    *("stores", "storage", "key_custody", "key_files", "approvals"),
+    *("stores", "storage", "key_custody", "key_files", "approvals", "vault_keys"),
 )
 
 

@@ -15,6 +15,7 @@ from fed_assets.errors import RunConfigError
 from fed_assets.hospital.attestation.attested_key import attested_key
 from fed_assets.hospital.custody import HospitalKey, KeyProvider
 from fed_assets.hospital.envelope import Binding, bind
+from fed_assets.hospital.key_vault import key_vault_key
 from fed_assets.hospital.vault import SealedReader, SealingWriter
 from fed_assets.sandboxes.controls import KeyCustody, Storage
 
@@ -44,7 +45,7 @@ class Store:
             hospital: Whose it is.
             record: `store`, its absolute path; `storage` and `key_custody`, the sandbox's controls;
                 `key_file`, an absolute path, for the custodies `hospital` and `attested`; and
-                `approval`, another, for the latter.
+                `approval`, another, for the latter; or `vault_key`, a URL, for `azure_key_vault`.
 
         Raises:
             RunConfigError: There is no way to keep files so.
@@ -60,6 +61,10 @@ class Store:
                 return cls(paths[0], hospital, HospitalKey(paths[1], hospital))
             case Storage.SEALED, KeyCustody.ATTESTED if all(absolute):
                 return cls(paths[0], hospital, attested_key(hospital, *paths[1:]))
+            case Storage.SEALED, KeyCustody.AZURE_KEY_VAULT if (
+                absolute[0] and "vault_key" in record
+            ):
+                return cls(paths[0], hospital, key_vault_key(str(record["vault_key"])))
         raise RunConfigError(
             "A hospital's process was not told how to keep the hospital's files",
             where=f"hospital {hospital}",

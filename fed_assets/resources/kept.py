@@ -21,6 +21,8 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, str]:
         place["key_file"] = str(home.key_file(hospital, sandbox.name))
     if sandbox.key_custody is KeyCustody.ATTESTED:
         place["approval"] = str(home.approval(hospital, sandbox.name))
+    if sandbox.key_custody is KeyCustody.AZURE_KEY_VAULT:
+        place["vault_key"] = sandbox.vault_key(hospital)
     return place
 
 
@@ -36,5 +38,8 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         },
         "approvals": {
             name: place["approval"] for name, place in places.items() if "approval" in place
+        },
+        "vault_keys": {
+            name: place["vault_key"] for name, place in places.items() if "vault_key" in place
         },
     }

@@ -19,7 +19,7 @@ from fed_assets.sandboxes.sandbox import Sandbox
 ENFORCED: dict[str, frozenset[str]] = {
     "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
     "storage": frozenset({Storage.PLAIN, Storage.SEALED}),
-    "key_custody": frozenset({KeyCustody.NONE, KeyCustody.HOSPITAL, KeyCustody.ATTESTED}),
+    "key_custody": frozenset({*KeyCustody}),
     "process": frozenset({Process.SHARED, Process.OWN}),
     "previews": frozenset({"yes", "no"}),
     "statistics": frozenset({Statistics.FULL}),

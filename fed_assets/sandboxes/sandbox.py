@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fed_assets.errors import IncompatibleControls, SandboxError
 from fed_assets.sandboxes.controls import (
@@ -24,10 +24,15 @@ from fed_assets.sandboxes.yaml_file import read_entries
 NEEDS_SINGLE_UPDATES = frozenset(
     {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
 )
+NO_CONTROLS = frozenset({"name", "key_vault"})
+# Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
+VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
 
 
 class Sandbox(BaseModel):
     """What a federation promises of its transport, stores, processes and updates.
+
+    `key_vault` goes with `key_custody: azure_key_vault` alone: the URL of the hospitals' keys.
 
     Raises:
         IncompatibleControls: two values cannot hold together.
@@ -45,6 +50,7 @@ class Sandbox(BaseModel):
     job_code: JobCode
     update_protection: UpdateProtection
     aggregation: Aggregation
+    key_vault: Annotated[str, Field(pattern=f"^{VAULT_KEY}$")] | None = None
 
     @model_validator(mode="after")
     def _controls_hold_together(self) -> Sandbox:
@@ -53,6 +59,15 @@ class Sandbox(BaseModel):
             raise self._incompatible("storage", "key_custody", "a sealed store needs a key")
         if not sealed and self.key_custody is not KeyCustody.NONE:
             raise self._incompatible("storage", "key_custody", "a plain store has no key to hold")
+        vault = self.key_custody is KeyCustody.AZURE_KEY_VAULT
+        if vault and "{hospital}" not in (self.key_vault or ""):
+            raise self._incompatible(
+                "key_custody",
+                "key_vault",
+                f"each hospital needs a key of its own, {allowed_values('key_vault')}",
+            )
+        if self.key_vault is not None and not vault:
+            raise self._incompatible("key_vault", "key_custody", "no key in a vault is used")
         attested = self.key_custody is KeyCustody.ATTESTED
         if attested and self.job_code is JobCode.SUBMITTED:
             raise self._incompatible(
@@ -93,7 +108,13 @@ class Sandbox(BaseModel):
 
     def controls(self) -> dict[str, str]:
         """Returns every control with its value, in the order of the design's table."""
-        return {name: self.value(name) for name in type(self).model_fields if name != "name"}
+        return {
+            name: self.value(name) for name in type(self).model_fields if name not in NO_CONTROLS
+        }
+
+    def vault_key(self, hospital: str) -> str:
+        """Returns the URL of a hospital's key, or nothing where keys lie in no vault."""
+        return (self.key_vault or "").replace("{hospital}", hospital.replace("_", "-"))
 
 
 def read_sandbox(path: Path, *, name: str = "configurable") -> Sandbox:
@@ -143,12 +164,14 @@ def _explained(error: Any, path: Path) -> SandboxError:
         f"The control {control} has a value that is not allowed",
         where=str(path),
         seen=str(error["input"]),
-        cure=f"Write one of {allowed_values(control)}.",
+        cure=f"Write {'' if control in NO_CONTROLS else 'one of '}{allowed_values(control)}.",
     )
 
 
 def allowed_values(control: str) -> str:
     """Returns a control's possible values, as text for a message."""
+    if control == "key_vault":
+        return "https://VAULT.vault.azure.net/keys/KEY, with {hospital} in it"
     kind = Sandbox.model_fields[control].annotation
     if kind is bool or kind is None:
         return "yes, no"

@@ -42,6 +42,10 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
         ({"job_code": "measured"}, "job_code 'measured' with key_custody 'none'"),
         ({**ATTESTED, "approvals": {}}, "no approval for hospital_01"),
         ({**ATTESTED, "key_files": {}}, "no key file for hospital_01"),
+        (
+            {"storage": "sealed", "key_custody": "azure_key_vault"},
+            "no key in a vault for hospital_01",
+        ),
         ({**ATTESTED, "job_code": "submitted"}, "job_code 'submitted' with key_custody 'attested'"),
         ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
         ({"folder": "/a b"}, "white space"),

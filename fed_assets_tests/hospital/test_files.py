@@ -11,6 +11,7 @@ from fed_assets.hospital.attestation.attested_key import AttestedKey
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.hospital.files import Store
+from fed_assets.hospital.key_vault import KeyVaultKey
 from fed_assets_tests.hospital.keys import a_sealed_store
 
 PLAIN = {"store": "/s", "storage": "plain", "key_custody": "none"}
@@ -22,6 +23,12 @@ def test_a_store_is_what_the_hospitals_process_was_told() -> None:
     assert Store.of("north", PLAIN) == Store(Path("/s"), "north")
     keys = HospitalKey(Path("/k"), "north")
     assert Store.of("north", SEALED) == Store(Path("/s"), "north", keys)
+    vault = PLAIN | {
+        "storage": "sealed",
+        "key_custody": "azure_key_vault",
+        "vault_key": "https://v",
+    }
+    assert isinstance(Store.of("north", vault).keys, KeyVaultKey)
     attested = Store.of("north", ATTESTED)
     assert isinstance(attested.keys, AttestedKey)
     assert Store.of("north", ATTESTED) == attested != Store.of("south", ATTESTED)
@@ -42,6 +49,7 @@ def test_a_store_is_what_the_hospitals_process_was_told() -> None:
         ATTESTED | {"storage": "plain"},
         ATTESTED | {"approval": "relative"},
         ATTESTED | {"key_file": ""},
+        SEALED | {"key_custody": "azure_key_vault"},
         {name: value for name, value in SEALED.items() if name != "key_file"},
         PLAIN | {"storage": "seald"},
     ],
