@@ -165,6 +165,8 @@ def _faults(plan: FederationPlan) -> list[str]:
         faults += [f"no key file for {name}" for name in names if name not in plan.key_files]
     if plan.key_custody == "attested":
         faults += [f"no approval for {name}" for name in names if name not in plan.approvals]
+        if not plan.executor.startswith("fed_assets."):
+            faults.append(f"executor {plan.executor!r}, which stands in no measurement")
     if plan.key_custody == "azure_key_vault":
         faults += [f"no key in a vault for {name}" for name in names if name not in plan.vault_keys]
     if (plan.job_code, plan.key_custody) in UNMEASURED:

@@ -13,6 +13,7 @@ ATTESTED = {
     "storage": "sealed",
     "key_custody": "attested",
     "key_files": {name: f"/keys/{name}.json" for name in HOSPITALS},
+    "executor": "fed_assets.hospital.executor.HospitalExecutor",
     "approvals": {name: f"/keys/{name}.approval.json" for name in HOSPITALS},
 }
 
@@ -46,6 +47,7 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
             {"storage": "sealed", "key_custody": "azure_key_vault"},
             "no key in a vault for hospital_01",
         ),
+        ({**ATTESTED, "executor": "mine.Executor"}, "executor 'mine.Executor', which stands in no"),
         ({**ATTESTED, "job_code": "submitted"}, "job_code 'submitted' with key_custody 'attested'"),
         ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
         ({"folder": "/a b"}, "white space"),

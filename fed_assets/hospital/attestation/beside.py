@@ -93,7 +93,8 @@ def start_beside(place: Mapping[str, str]) -> Beside:
     numbers = [each.fileno() for each in theirs]
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", PROCESSES, *map(str, numbers)],
+            # -P: nothing that lies in the folder where this process works is imported.
+            [sys.executable, "-P", "-m", PROCESSES, *map(str, numbers)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=numbers,
