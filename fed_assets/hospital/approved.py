@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from fed_assets.errors import RunConfigError
-from fed_assets.hospital.attestation.approval import approve
 from fed_assets.hospital.attestation.attested_key import AttestedKey
 from fed_assets.hospital.files import Store
 
@@ -24,6 +23,9 @@ def attest(store: Store) -> None:
 
 def approve_code(store: Store, peer: str) -> dict[str, Any]:
     """Records that the hospital approves the code that lies on the disk; see `approval.approve`."""
+    # PyJWT takes longer to import than all else here, and no other task wants it.
+    from fed_assets.hospital.attestation.approval import approve
+
     keys = _attested(store)
     return approve(keys.approval, keys.hospital, f"{peer}, user {os.getuid()}")
 

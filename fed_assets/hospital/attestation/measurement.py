@@ -7,8 +7,8 @@ that a hospital's processes import; the contents of those packages are not.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
+import os
 import platform
 import struct
 import time
@@ -51,17 +51,26 @@ def measure(folder: Path | None = None) -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    from importlib.metadata import version  # every process loads this module, few measure
+
+    return {name: version(name) for name in PACKAGES}
 
 
 def files_digest(folder: Path) -> str:
     """Returns a digest of every file of the package, by name and content."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and _CACHES not in path.parts:
+    for path in _files(folder):
+        if _CACHES not in path.parts:
             name = path.relative_to(folder).as_posix()
             digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()} {name}\n".encode())
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    # Python imports through links to folders, and so they are measured.
+    found = os.walk(folder, followlinks=True)
+    paths = (Path(place, name) for place, _, names in found for name in names)
+    return sorted(path for path in paths if path.is_file())
 
 
 def _strange_caches(folder: Path) -> dict[str, str]:
@@ -70,7 +79,7 @@ def _strange_caches(folder: Path) -> dict[str, str]:
     Whoever may write one of them could else change what runs, and leave each source as it is.
     """
     found = {}
-    for source in sorted(folder.rglob("*.py")):
+    for source in [path for path in _files(folder) if path.suffix == ".py"]:
         compiled = Path(cache_from_source(str(source)))
         if compiled.is_file() and not _agree(compiled, source, *_state(compiled), *_state(source)):
             name = compiled.relative_to(folder).as_posix()

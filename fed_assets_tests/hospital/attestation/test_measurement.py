@@ -71,3 +71,12 @@ def test_what_python_would_compile_anew_does_not_count(package: Path) -> None:
     compiled(source, "print('old')")
     os.utime(source)
     assert measure(package) == before
+
+
+def test_code_behind_a_link_is_measured_too(package: Path, tmp_path: Path) -> None:
+    before = measure(package)
+    (package / "hospital").rename(tmp_path / "elsewhere")
+    (package / "hospital").symlink_to(tmp_path / "elsewhere")
+    assert measure(package) == before
+    (tmp_path / "elsewhere" / "training.py").write_text("print('other')")
+    assert measure(package) != before
