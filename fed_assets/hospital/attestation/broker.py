@@ -33,6 +33,7 @@ from fed_assets.hospital.custody import HospitalKey
 
 NONCE_BYTES = 32
 MOST_NONCES = 64
+SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,13 @@ class Broker:
             raise refused("it answers a nonce that is too old")
         found = unmet(approval.policy, claims)
         if [each.claim for each in found] == [MEASUREMENT]:
+            seen, wanted = found[0].seen, found[0].wanted
             raise CodeRefused(
-                f"The code is not that which {self.keys.hospital} has approved",
+                # Of a round's refusal, the server hears this part alone.
+                f"The code is not that which {self.keys.hospital} has approved (it is "
+                f"{seen[:SHOWN_DIGITS]}, approved is {wanted[:SHOWN_DIGITS]})",
                 where=str(self.approval),
-                seen=f"measurement {found[0].seen}, approved {found[0].wanted}",
+                seen=f"measurement {seen}, approved {wanted}",
                 cure=how_to_approve(self.approval, self.keys.hospital),
             )
         if found:
