@@ -27,7 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.cfg
 
 demo: install ## federate ten hospitals in every sandbox that can run, on real X-rays where they can be had
 	@$(BIN)/fed-assets data fetch pneumoniamnist || echo "Going on with SYNTHETIC DATA." >&2
-	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do $(BIN)/fed-assets run $$sandbox || exit $$?; done
+	@for sandbox in $$($(BIN)/fed-assets sandboxes --runnable); do \
+	  $(BIN)/fed-assets approve-code $$sandbox >/dev/null && $(BIN)/fed-assets run $$sandbox || exit $$?; done
 	@echo "Look at it: make ui"
 
 ui: install ## open Dagster's pages on http://127.0.0.1:3000

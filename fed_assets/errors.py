@@ -19,6 +19,7 @@ FedAssetsError
 │   ├── IdentityRefused         a process was asked to act for a hospital that it is not
 │   ├── DisclosureRefused       something was asked for that the sandbox keeps inside
 │   ├── KeyRefused              the key of its sealed store cannot be used
+│   ├── CodeRefused             the code that asks for the key is not what the hospital approved
 │   └── WorkerFailed            it ended or answered badly
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
@@ -213,6 +214,14 @@ class KeyRefused(HospitalError):
     """The key of a hospital's sealed store cannot be used."""
 
     cure = "Put the hospital's own key file back: of its own user, with mode 0600."
+
+
+class CodeRefused(HospitalError):
+    """The code that runs is not the code that the hospital has approved."""
+
+    cure = (
+        "Put the approved code back, or have the hospital approve this: `fed-assets approve-code`."
+    )
 
 
 class WorkerFailed(HospitalError):

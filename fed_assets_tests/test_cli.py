@@ -232,6 +232,7 @@ def test_all_sandboxes_are_shown_with_what_is_refused(cli: Cli) -> None:
     assert rows["storage"].count("(refused)") == 0
     assert rows["process"].count("confined (refused)") == 3
     assert rows["previews"].count("(refused)") == 0
+    assert "attested (SIMULATED)" in cli("sandboxes", COLUMNS="200").stdout
 
 
 def test_a_broken_sandbox_yaml_ends_in_one_line(cli: Cli, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fed_assets.federation.admission import Admission
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR
 from fed_assets.resources.tracking import TrackedFederation
+from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 PACKAGES = ("fed_assets", "dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
@@ -55,7 +56,7 @@ def describe_federation(
             | {name: version(name) for name in PACKAGES},
             machine={"system": platform.platform(), "cores": os.cpu_count()},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            controls=sandbox.controls(),
+            controls={name: shown(sandbox, name) for name in sandbox.controls()},
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
         )

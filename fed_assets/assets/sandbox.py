@@ -15,6 +15,7 @@ from dagster import (
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -31,8 +32,8 @@ def build_sandbox_asset() -> AssetsDefinition:
             sandbox = chosen_sandbox(context, sandboxes)
         controls = sandbox.controls()
         rows = [
-            TableRecord({"control": name, "value": value, "decides": _decides(name)})
-            for name, value in controls.items()
+            TableRecord({"control": name, "value": shown(sandbox, name), "decides": _decides(name)})
+            for name in controls
         ]
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:

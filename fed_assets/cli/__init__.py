@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from fed_assets.cli.approvals import approve_code
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
@@ -33,7 +34,7 @@ from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings, settings_from
-from fed_assets.sandboxes.enforcement import require_enforced, unenforced_controls
+from fed_assets.sandboxes.enforcement import require_enforced, shown, unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 EXIT_FAILED = 1
@@ -128,6 +129,7 @@ app.command()(report)
 app.command()(logs)
 app.command()(outbox)
 app.command("rotate-key")(rotate_key)
+app.command("approve-code")(approve_code)
 
 
 @app.command()
@@ -147,7 +149,7 @@ def sandboxes(
         cells = []
         for sandbox in known:
             missing = control in unenforced_controls(sandbox)
-            value = sandbox.value(control).replace("_", " ")
+            value = shown(sandbox, control).replace("_", " ")
             if control == "statistics" and sandbox.suppressed_below:
                 value += f", below {sandbox.suppressed_below}"
             cells.append(f"[red]{value} (refused)[/]" if missing else value)

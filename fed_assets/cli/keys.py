@@ -11,6 +11,7 @@ from rich.console import Console
 from fed_assets.cli.names import SandboxName, require_hospital
 from fed_assets.errors import RunConfigError
 from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.presets import find_sandbox
 
 out = Console()
@@ -39,8 +40,14 @@ def rotate_key(
     )
     with contextlib.closing(runner):
         done = runner.ask(found, hospital, "rotate_key", {})
-    said = (
-        f"{hospital} in {sandbox}: {done['files']} files are under a new key, and the old one is "
-        f"gone; back up {chosen.home.key_file(hospital, sandbox)}."
-    )
+    if found.key_custody is KeyCustody.AZURE_KEY_VAULT:
+        said = (
+            f"{hospital} in {sandbox}: {done['files']} files are under the newest version of "
+            f"{found.vault_key(hospital)}; older ones can be disabled in the vault."
+        )
+    else:
+        said = (
+            f"{hospital} in {sandbox}: {done['files']} files are under a new key, and the old one "
+            f"is gone; back up {chosen.home.key_file(hospital, sandbox)}."
+        )
     out.print(said, markup=False, highlight=False, soft_wrap=True)

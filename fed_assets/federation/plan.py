@@ -14,8 +14,14 @@ from fed_assets.errors import RunConfigError
 HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
 TRANSPORTS = ("clear", "mtls")
-JOB_CODES = ("submitted", "preinstalled")
-KEPT = (("plain", "none"), ("sealed", "hospital"))  # storage and key_custody
+JOB_CODES = ("submitted", "preinstalled", "measured")
+CUSTODIES = ("hospital", "attested", "azure_key_vault")  # of what is sealed
+KEPT = (("plain", "none"), *(("sealed", custody) for custody in CUSTODIES))
+# What runs where a key is given out only to approved code is measured, and the other way round.
+UNMEASURED = {
+    ("submitted", "attested"),
+    *(("measured", custody) for custody in ("none", *CUSTODIES) if custody != "attested"),
+}
 SERVER = "server"
 PLAN_FILE = "plan.json"
 
@@ -27,13 +33,16 @@ class FederationPlan:
     Attributes:
         sandbox: Name of the sandbox; it also names NVFlare's project.
         transport: `mtls`, or `clear` for readable connections.
-        job_code: `preinstalled` refuses every job that brings code of its own; `submitted` runs it.
+        job_code: `preinstalled` refuses every job that brings code of its own; `submitted` runs it;
+            `measured` refuses it, and has hospitals prove in each round that theirs is approved.
         hospitals: Ids of the hospitals that take part; NVFlare's sites bear them.
         stores: Absolute path of each hospital's store.
         storage: How hospitals keep their files there: `plain` or `sealed`.
-        key_custody: Who holds the keys of what is sealed: `hospital`, or `none` where files are
-            plain.
-        key_files: Absolute path of each hospital's key file, for the custody `hospital`.
+        key_custody: Who holds the keys of what is sealed: `hospital`, `attested` or
+            `azure_key_vault`, or `none` where files are plain.
+        key_files: Absolute path of each hospital's key file, for `hospital` and `attested`.
+        approvals: Absolute path of each hospital's record of approved code, for `attested`.
+        vault_keys: URL of each hospital's key, for `azure_key_vault`.
         suppress_below: Counts from 1 on that are less do not leave a hospital; 0 suppresses none.
         folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
             state all lie under it.
@@ -77,6 +86,8 @@ class FederationPlan:
     key_files: Mapping[str, str] = field(default_factory=dict)
     suppress_below: int = 0
     revocations: str = ""
+    approvals: Mapping[str, str] = field(default_factory=dict)
+    vault_keys: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
@@ -99,8 +110,12 @@ class FederationPlan:
             "key_custody": self.key_custody,
             "suppress_below": self.suppress_below,
         }
-        key_file = self.key_files.get(hospital)
-        return kept if key_file is None else {**kept, "key_file": key_file}
+        places = {
+            "key_file": self.key_files,
+            "approval": self.approvals,
+            "vault_key": self.vault_keys,
+        }
+        return kept | {name: each[hospital] for name, each in places.items() if hospital in each}
 
     def write(self, path: Path) -> None:
         """Writes the plan as JSON, whole or not at all."""
@@ -153,8 +168,16 @@ def _faults(plan: FederationPlan) -> list[str]:
     faults += [f"no store for {name}" for name in names if name not in plan.stores]
     if (plan.storage, plan.key_custody) not in KEPT:
         faults.append(f"storage {plan.storage!r} with key_custody {plan.key_custody!r}")
-    if plan.key_custody == "hospital":
+    if plan.key_custody in ("hospital", "attested"):
         faults += [f"no key file for {name}" for name in names if name not in plan.key_files]
+    if plan.key_custody == "attested":
+        faults += [f"no approval for {name}" for name in names if name not in plan.approvals]
+        if not plan.executor.startswith("fed_assets."):
+            faults.append(f"executor {plan.executor!r}, which stands in no measurement")
+    if plan.key_custody == "azure_key_vault":
+        faults += [f"no key in a vault for {name}" for name in names if name not in plan.vault_keys]
+    if (plan.job_code, plan.key_custody) in UNMEASURED:
+        faults.append(f"job_code {plan.job_code!r} with key_custody {plan.key_custody!r}")
     for name, path in [
         ("folder", plan.folder),
         ("outbox", plan.outbox),

@@ -38,7 +38,8 @@ REMOVE_SECONDS = 5.0
 CERTIFICATES_VALID = timedelta(days=7)
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
-    *("stores", "storage", "key_custody", "key_files", "suppress_below", "revocations"),
+    *("stores", "storage", "key_custody", "key_files", "approvals", "vault_keys"),
+    *("suppress_below", "revocations"),
 )
 
 

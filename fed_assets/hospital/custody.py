@@ -40,7 +40,7 @@ class KeyProvider(Protocol):
     """Wraps and unwraps the keys of one hospital's files.
 
     The key that it does it with never comes out of it. Every method but `provide` raises
-    `KeyRefused` where the key may not be used.
+    `KeyRefused` where the key may not be used, and `CodeRefused` where this code may not use it.
     """
 
     @property
@@ -127,6 +127,10 @@ class HospitalKey:
         keys = self._keys()
         if len(keys) > 1:
             self._write({self.key_id: keys[self.key_id]})
+
+    def for_release(self) -> Mapping[str, bytes]:
+        """Returns every key by its id, for a broker, which wraps them before they leave it."""
+        return self._keys()
 
     def require_own(self, found: os.stat_result) -> None:
         """Refuses a key file that anybody else may read, or has put there.

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.hospital.approved import attest
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import validation_metrics
 from fed_assets.hospital.files import Store
@@ -31,11 +33,29 @@ from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.sandboxes.controls import JobCode
 
 log = logging.getLogger(__name__)
 
 HOSPITAL_FILE = "hospital.json"
 ERROR_HEADER = "fed_assets_error"  # of a refusing reply: the error's `as_record()`
+
+
+@dataclass(frozen=True)
+class Site:
+    """Which hospital a site is.
+
+    Attributes:
+        hospital: Its id.
+        store: Its store.
+        suppress_below: The least count but zero that it tells.
+        measured: Whether its code is measured in each round.
+    """
+
+    hospital: str
+    store: Store
+    suppress_below: int
+    measured: bool
 
 
 class HospitalExecutor(Executor):  # type: ignore[misc]
@@ -63,19 +83,22 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         code: str = ReturnCode.EXECUTION_EXCEPTION
         headers: dict[str, Any] = {}
         try:
-            hospital, store, below = read_identity(fl_ctx)
+            site = read_identity(fl_ctx)
+            store, below = site.store, site.suppress_below
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
             task = FLModelUtils.from_shareable(shareable)
             round_number = _round_of(task)
             outbox.asked(_received(task, round_number))
+            if site.measured:
+                attest(store)
             log.info("Round %s begins", round_number)
             limit = float(task.meta.get("limit_seconds", 0.0))
             with place_to_learn(limit, lambda: bool(abort_signal.triggered)):
                 update = run_round(
                     task,
-                    hospital=hospital,
+                    hospital=site.hospital,
                     store=store,
                     suppress_below=below,
                     abort_signal=abort_signal,
@@ -130,8 +153,8 @@ def _round_of(task: FLModel) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def read_identity(fl_ctx: FLContext) -> tuple[str, Store, int]:
-    """Returns the hospital's id, store and least count told, from the site's own configuration.
+def read_identity(fl_ctx: FLContext) -> Site:
+    """Returns what the site's own configuration says of it.
 
     Raises:
         RunConfigError: the file is missing or cannot be used, or does not say how files are kept
@@ -143,6 +166,7 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Store, int]:
         identity = json.loads((local / HOSPITAL_FILE).read_text())
         hospital = str(identity["hospital"])
         store, below = Store.of(hospital, identity), limit_of(identity)
+        measured = identity.get("job_code") == JobCode.MEASURED
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunConfigError(
             "The site does not say which hospital it is",
@@ -157,7 +181,7 @@ def read_identity(fl_ctx: FLContext) -> tuple[str, Store, int]:
             seen=f"{hospital} at the site {fl_ctx.get_identity_name()}",
             cure="Provision the federation again.",
         )
-    return hospital, store, below
+    return Site(hospital, store, below, measured)
 
 
 def run_round(

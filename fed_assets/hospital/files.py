@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from fed_assets.errors import RunConfigError
+from fed_assets.hospital.attestation.attested_key import attested_key
 from fed_assets.hospital.custody import HospitalKey, KeyProvider
 from fed_assets.hospital.envelope import Binding, bind
+from fed_assets.hospital.key_vault import key_vault_key
 from fed_assets.hospital.vault import SealedReader, SealingWriter
 from fed_assets.sandboxes.controls import KeyCustody, Storage
 
@@ -42,18 +44,27 @@ class Store:
         Args:
             hospital: Whose it is.
             record: `store`, its absolute path; `storage` and `key_custody`, the sandbox's controls;
-                and `key_file`, an absolute path, for the custody `hospital`.
+                `key_file`, an absolute path, for the custodies `hospital` and `attested`; and
+                `approval`, another, for the latter; or `vault_key`, a URL, for `azure_key_vault`.
 
         Raises:
             RunConfigError: There is no way to keep files so.
         """
         storage, custody = record.get("storage"), record.get("key_custody")
-        paths = [Path(str(record.get(name, ""))) for name in ("store", "key_file")]
+        names = ("store", "key_file", "approval")
+        paths = [Path(str(record.get(name, ""))) for name in names]
+        absolute = [path.is_absolute() for path in paths]
         match storage, custody:
-            case Storage.PLAIN, KeyCustody.NONE if paths[0].is_absolute():
+            case Storage.PLAIN, KeyCustody.NONE if absolute[0]:
                 return cls(paths[0], hospital)
-            case Storage.SEALED, KeyCustody.HOSPITAL if all(path.is_absolute() for path in paths):
+            case Storage.SEALED, KeyCustody.HOSPITAL if all(absolute[:2]):
                 return cls(paths[0], hospital, HospitalKey(paths[1], hospital))
+            case Storage.SEALED, KeyCustody.ATTESTED if all(absolute):
+                return cls(paths[0], hospital, attested_key(hospital, *paths[1:]))
+            case Storage.SEALED, KeyCustody.AZURE_KEY_VAULT if (
+                absolute[0] and "vault_key" in record
+            ):
+                return cls(paths[0], hospital, key_vault_key(str(record["vault_key"])))
         raise RunConfigError(
             "A hospital's process was not told how to keep the hospital's files",
             where=f"hospital {hospital}",

@@ -55,6 +55,10 @@ class Home:
         """
         return self.root / "hospitals" / hospital / "keys" / f"{sandbox}.json"
 
+    def approval(self, hospital: str, sandbox: str) -> Path:
+        """Returns the hospital's own record of the code that it approved for a sandbox."""
+        return self.root / "hospitals" / hospital / "keys" / f"{sandbox}.approval.json"
+
     def federation(self, sandbox: str, run: str) -> Path:
         """Returns the folder of one run's federation: its rounds, kits and logs."""
         return self.root / "federations" / sandbox / run[:8]

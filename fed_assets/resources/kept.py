@@ -18,8 +18,12 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, Any]:
         "key_custody": str(sandbox.key_custody),
         "suppress_below": sandbox.suppressed_below,
     }
-    if sandbox.key_custody is KeyCustody.HOSPITAL:
+    if sandbox.key_custody in (KeyCustody.HOSPITAL, KeyCustody.ATTESTED):
         place["key_file"] = str(home.key_file(hospital, sandbox.name))
+    if sandbox.key_custody is KeyCustody.ATTESTED:
+        place["approval"] = str(home.approval(hospital, sandbox.name))
+    if sandbox.key_custody is KeyCustody.AZURE_KEY_VAULT:
+        place["vault_key"] = sandbox.vault_key(hospital)
     return place
 
 
@@ -34,5 +38,11 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         "suppress_below": sandbox.suppressed_below,
         "key_files": {
             name: place["key_file"] for name, place in places.items() if "key_file" in place
+        },
+        "approvals": {
+            name: place["approval"] for name, place in places.items() if "approval" in place
+        },
+        "vault_keys": {
+            name: place["vault_key"] for name, place in places.items() if "vault_key" in place
         },
     }

@@ -25,6 +25,7 @@ class KeyCustody(StrEnum):
     NONE = "none"
     HOSPITAL = "hospital"
     ATTESTED = "attested"
+    AZURE_KEY_VAULT = "azure_key_vault"
 
 
 class Process(StrEnum):

@@ -19,14 +19,23 @@ from fed_assets.sandboxes.sandbox import Sandbox
 ENFORCED: dict[str, frozenset[str]] = {
     "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
     "storage": frozenset({Storage.PLAIN, Storage.SEALED}),
-    "key_custody": frozenset({KeyCustody.NONE, KeyCustody.HOSPITAL}),
+    "key_custody": frozenset({*KeyCustody}),
     "process": frozenset({Process.SHARED, Process.OWN}),
     "previews": frozenset({"yes", "no"}),
-    "statistics": frozenset({Statistics.FULL, Statistics.SMALL_COUNTS_SUPPRESSED}),
-    "job_code": frozenset({JobCode.SUBMITTED, JobCode.PREINSTALLED}),
+    "statistics": frozenset({*Statistics}),
+    "job_code": frozenset({*JobCode}),
     "update_protection": frozenset({UpdateProtection.NONE}),
     "aggregation": frozenset({Aggregation.FEDAVG}),
 }
+
+# What is enforced by means that only imitate what the value promises: it says so wherever it shows.
+SIMULATED = {"key_custody": KeyCustody.ATTESTED}
+
+
+def shown(sandbox: Sandbox, control: str) -> str:
+    """Returns a control's value as people are shown it: what is simulated says SIMULATED."""
+    value = sandbox.value(control)
+    return f"{value} (SIMULATED)" if SIMULATED.get(control) == value else value
 
 
 def unenforced_controls(sandbox: Sandbox) -> dict[str, str]:

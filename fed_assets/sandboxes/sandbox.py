@@ -25,13 +25,16 @@ NEEDS_SINGLE_UPDATES = frozenset(
     {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
 )
 SUPPRESS_BELOW = 10
-NO_CONTROLS = frozenset({"name", "suppress_below"})
+NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault"})
+# Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
+VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
 
 
 class Sandbox(BaseModel):
     """What a federation promises of its transport, stores, processes and updates.
 
     `suppress_below` goes with `statistics: small_counts_suppressed` alone, where `None` means 10.
+    `key_vault` goes with `key_custody: azure_key_vault` alone: the URL of the hospitals' keys.
 
     Raises:
         IncompatibleControls: two values cannot hold together.
@@ -52,6 +55,7 @@ class Sandbox(BaseModel):
     # Below 3 it would hide nothing: where 1 alone is suppressed, a suppressed count is 1. Strict,
     # because YAML's `yes` would pass for 1.
     suppress_below: Annotated[int, Field(strict=True, ge=3)] | None = None
+    key_vault: Annotated[str, Field(pattern=f"^{VAULT_KEY}$")] | None = None
 
     @model_validator(mode="after")
     def _controls_hold_together(self) -> Sandbox:
@@ -60,6 +64,27 @@ class Sandbox(BaseModel):
             raise self._incompatible("storage", "key_custody", "a sealed store needs a key")
         if not sealed and self.key_custody is not KeyCustody.NONE:
             raise self._incompatible("storage", "key_custody", "a plain store has no key to hold")
+        vault = self.key_custody is KeyCustody.AZURE_KEY_VAULT
+        if vault and "{hospital}" not in (self.key_vault or ""):
+            raise self._incompatible(
+                "key_custody",
+                "key_vault",
+                f"each hospital needs a key of its own, {allowed_values('key_vault')}",
+            )
+        if self.key_vault is not None and not vault:
+            raise self._incompatible("key_vault", "key_custody", "no key in a vault is used")
+        attested = self.key_custody is KeyCustody.ATTESTED
+        if attested and self.job_code is JobCode.SUBMITTED:
+            raise self._incompatible(
+                "key_custody", "job_code", "what a job brings along stands in no measurement"
+            )
+        if self.job_code is JobCode.MEASURED and not attested:
+            raise self._incompatible(
+                "job_code",
+                "key_custody",
+                "code that measures itself proves nothing; the broker of an attested key "
+                "refuses other code",
+            )
         if (
             self.update_protection is UpdateProtection.SECURE_AGGREGATION
             and self.aggregation in NEEDS_SINGLE_UPDATES
@@ -102,6 +127,10 @@ class Sandbox(BaseModel):
         if self.statistics is Statistics.FULL:
             return 0
         return SUPPRESS_BELOW if self.suppress_below is None else self.suppress_below
+
+    def vault_key(self, hospital: str) -> str:
+        """Returns the URL of a hospital's key, or nothing where keys lie in no vault."""
+        return (self.key_vault or "").replace("{hospital}", hospital.replace("_", "-"))
 
 
 def read_sandbox(path: Path, *, name: str = "configurable") -> Sandbox:
@@ -159,6 +188,8 @@ def allowed_values(control: str) -> str:
     """Returns a control's possible values, as text for a message."""
     if control == "suppress_below":
         return "a whole number from 3 on"
+    if control == "key_vault":
+        return "https://VAULT.vault.azure.net/keys/KEY, with {hospital} in it"
     kind = Sandbox.model_fields[control].annotation
     if kind is bool or kind is None:
         return "yes, no"

@@ -8,6 +8,15 @@ import pytest
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.plan import FederationPlan
 
+HOSPITALS = ("hospital_01", "hospital_02")
+ATTESTED = {
+    "storage": "sealed",
+    "key_custody": "attested",
+    "key_files": {name: f"/keys/{name}.json" for name in HOSPITALS},
+    "executor": "fed_assets.hospital.executor.HospitalExecutor",
+    "approvals": {name: f"/keys/{name}.approval.json" for name in HOSPITALS},
+}
+
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
     plan = write_plan(tmp_path, port=4711, start_round=2)
@@ -32,6 +41,15 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path, write_plan):
         ({"storage": "sealed", "key_custody": "hospital"}, "no key file for hospital_01"),
         ({"suppress_below": 2}, "suppress_below 2; it is 0, or 3 at least"),
         ({"job_code": "any"}, "job_code 'any'"),
+        ({"job_code": "measured"}, "job_code 'measured' with key_custody 'none'"),
+        ({**ATTESTED, "approvals": {}}, "no approval for hospital_01"),
+        ({**ATTESTED, "key_files": {}}, "no key file for hospital_01"),
+        (
+            {"storage": "sealed", "key_custody": "azure_key_vault"},
+            "no key in a vault for hospital_01",
+        ),
+        ({**ATTESTED, "executor": "mine.Executor"}, "executor 'mine.Executor', which stands in no"),
+        ({**ATTESTED, "job_code": "submitted"}, "job_code 'submitted' with key_custody 'attested'"),
         ({"folder": "relative"}, "folder 'relative' is not an absolute path"),
         ({"folder": "/a b"}, "white space"),
         ({"port": 70000}, "port 70000"),
@@ -55,6 +73,17 @@ def test_a_hospital_is_told_where_its_own_key_is_and_nobody_elses(tmp_path, writ
         "store": plan.stores["hospital_01"],
         "key_file": "/keys/one.json",
         **kept,
+    }
+
+
+def test_a_hospital_is_told_where_its_own_approval_is_and_nobody_elses(tmp_path, write_plan):
+    plan = write_plan(tmp_path, job_code="measured", **ATTESTED)
+    assert plan.kept("hospital_02") == {
+        "store": plan.stores["hospital_02"],
+        "storage": "sealed",
+        "key_custody": "attested",
+        "key_file": "/keys/hospital_02.json",
+        "approval": "/keys/hospital_02.approval.json",
     }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from fed_assets.hospital.attestation.approval import approve
+from fed_assets.hospital.attestation.attested_key import AttestedKey
+from fed_assets.hospital.attestation.measurement import measure
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.envelope import HEADER_BYTES
 from fed_assets.hospital.executor import ERROR_HEADER, HospitalExecutor
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.network import build_network
+from fed_assets.hospital.outbox_log import read_outbox
 from fed_assets.hospital.store import IMAGES, current_digest, dataset_folder, set_validated
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
@@ -37,6 +42,7 @@ def a_site(
     name: str = "hospital_01",
     key_file: Path | None = None,
     suppress_below: int = 0,
+    told: dict[str, str] | None = None,
 ) -> FLContext:
     """The context of a client whose own configuration says which hospital it is."""
     for part in ("local", "startup"):
@@ -44,7 +50,7 @@ def a_site(
     place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
     if key_file is not None:
         place |= {"storage": "sealed", "key_custody": "hospital", "key_file": str(key_file)}
-    identity = {"hospital": "hospital_01", "suppress_below": suppress_below, **place}
+    identity = {"hospital": "hospital_01", "suppress_below": suppress_below, **(told or place)}
     (folder / "site" / "local" / "hospital.json").write_text(json.dumps(identity))
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, name)
@@ -153,6 +159,47 @@ def test_a_round_from_a_sealed_store_is_refused_where_a_pixel_was_changed(
     refused = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert refused.get_header(ERROR_HEADER)["kind"] == "KeyRefused"
     assert "KeyRefused" in caplog.text
+
+
+def test_a_measured_round_takes_approved_code_in_each_round(tmp_path: Path) -> None:
+    a_store(tmp_path)  # for its images
+    place = {
+        "store": str(tmp_path / "sealed"),
+        "storage": "sealed",
+        "key_custody": "attested",
+        "key_file": str(tmp_path / "keys" / "cvm.json"),
+        "approval": str(tmp_path / "keys" / "cvm.approval.json"),
+    }
+    approve(Path(place["approval"]), "hospital_01", "a test")
+    sealed = Store.of("hospital_01", place)
+    assert isinstance(sealed.keys, AttestedKey)
+    with closing(sealed.keys):
+        source = {"kind": "medmnist", "path": str(tmp_path / "own.npz")}
+        prepare_images({"source": source, "image_size": 28}, sealed)
+        set_validated(sealed, current_digest(sealed))
+        context = a_site(tmp_path, sealed, told={**place, "job_code": "measured"})
+        reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+        assert reply.get_return_code() == ReturnCode.OK
+        record = json.loads(Path(place["approval"]).read_text())
+        record["policy"]["anyOf"][0]["allOf"][-1]["equals"] = "f" * 64
+        Path(place["approval"]).write_text(json.dumps(record))
+        reply = HospitalExecutor().execute("train", a_task(round_number=3), context, Signal())
+        assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+        assert reply.get_header(ERROR_HEADER)["kind"] == "CodeRefused"
+        assert reply.get_header(ERROR_HEADER)["seen"] == (
+            f"measurement {measure()}, approved {'f' * 64}"
+        )
+        left = [(entry.kind, entry.what) for entry in entries_of(read_outbox(sealed))][-2:]
+        assert left == [("asked", "update"), ("left", "error (update)")]
+
+
+def test_a_measured_round_without_a_broker_is_refused(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    context = a_site(tmp_path, store, told={**place, "job_code": "measured"})
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "Code is measured where" in reply.get_header(ERROR_HEADER)["what"]
 
 
 def spoiled_weights() -> dict[str, Any]:

@@ -7,19 +7,31 @@ from typing import Any
 import pytest
 
 from fed_assets.errors import KeyRefused, RunConfigError, SealBroken
+from fed_assets.hospital.attestation.attested_key import AttestedKey
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.hospital.files import Store
+from fed_assets.hospital.key_vault import KeyVaultKey
 from fed_assets_tests.hospital.keys import a_sealed_store
 
 PLAIN = {"store": "/s", "storage": "plain", "key_custody": "none"}
 SEALED = {"store": "/s", "storage": "sealed", "key_custody": "hospital", "key_file": "/k"}
+ATTESTED = SEALED | {"key_custody": "attested", "approval": "/a"}
 
 
 def test_a_store_is_what_the_hospitals_process_was_told() -> None:
     assert Store.of("north", PLAIN) == Store(Path("/s"), "north")
     keys = HospitalKey(Path("/k"), "north")
     assert Store.of("north", SEALED) == Store(Path("/s"), "north", keys)
+    vault = PLAIN | {
+        "storage": "sealed",
+        "key_custody": "azure_key_vault",
+        "vault_key": "https://v",
+    }
+    assert isinstance(Store.of("north", vault).keys, KeyVaultKey)
+    attested = Store.of("north", ATTESTED)
+    assert isinstance(attested.keys, AttestedKey)
+    assert Store.of("north", ATTESTED) == attested != Store.of("south", ATTESTED)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +46,10 @@ def test_a_store_is_what_the_hospitals_process_was_told() -> None:
         SEALED | {"key_custody": "none"},
         SEALED | {"key_custody": "attested"},
         SEALED | {"key_file": "relative"},
+        ATTESTED | {"storage": "plain"},
+        ATTESTED | {"approval": "relative"},
+        ATTESTED | {"key_file": ""},
+        SEALED | {"key_custody": "azure_key_vault"},
         {name: value for name, value in SEALED.items() if name != "key_file"},
         PLAIN | {"storage": "seald"},
     ],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import resource
 import signal
 import stat
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from fed_assets.errors import error_from_record
+from fed_assets.hospital.attestation.measurement import measure
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.own_log import read_log
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault, sha256
@@ -82,6 +84,27 @@ def _files(store: Path) -> dict[Path, int]:
     """Returns when each file was written, but for the log of what was asked."""
     files = [path for path in store.rglob("*") if path.is_file() and path.name != OUTBOX_LOG]
     return {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_code_is_approved_by_the_hospitals_own_process_and_where_it_is_measured(
+    tmp_path: Path,
+) -> None:
+    identity = _sealed(tmp_path)
+    kept = identity["hospitals"]["hospital_01"]
+    kept |= {"key_custody": "attested", "approval": str(tmp_path / "keys" / "cvm.approval.json")}
+    replies, _ = _ask(
+        _prepare(tmp_path, side=(20, 20)),
+        _request("approve_code"),
+        _prepare(tmp_path, side=(20, 20)),
+        identity=identity | {"peer": "officer"},
+    )
+    assert replies[0]["error"]["kind"] == "CodeRefused"
+    assert replies[1]["result"] == {"measurement": measure(), "before": None}
+    assert replies[2]["result"]["images"] == 92
+    (approval,) = json.loads(Path(kept["approval"]).read_text())["approvals"]
+    assert approval["by"] == f"officer, user {os.getuid()}"
+    (reply,), _ = _ask(_request("approve_code"), identity=_identity(tmp_path / "plain"))
+    assert reply["error"]["kind"] == "RunConfigError"
 
 
 def test_images_are_prepared_validated_and_shown_by_one_process(tmp_path: Path) -> None:

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 
 from fed_assets.errors import UnenforcedControl
-from fed_assets.sandboxes.enforcement import ENFORCED, require_enforced, unenforced_controls
+from fed_assets.sandboxes.enforcement import (
+    ENFORCED,
+    require_enforced,
+    shown,
+    unenforced_controls,
+)
 from fed_assets.sandboxes.presets import MINIMAL, PRESETS, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox, allowed_values
 
@@ -24,9 +29,7 @@ def declaring(**controls: str) -> Sandbox:
 
 def test_exactly_these_values_are_not_enforced_yet() -> None:
     assert {f"{control}={value}" for control, value in NOT_YET} == {
-        "key_custody=attested",
         "process=confined",
-        "job_code=measured",
         "update_protection=clip",
         "update_protection=differential_privacy",
         "update_protection=secure_aggregation",
@@ -70,3 +73,10 @@ def test_the_others_are_refused_with_everything_that_is_missing(name: str) -> No
     assert "process" in missing
     for control, value in missing.items():
         assert f"{control}={value}" in str(caught.value)
+
+
+def test_what_is_simulated_says_so_and_nothing_else_does() -> None:
+    said = [shown(declaring(**{name: each}), name) for name in VALUES for each in VALUES[name]]
+    assert [each for each in said if "SIMULATED" in each] == ["attested (SIMULATED)"]
+    for name, value in MINIMAL.controls().items():
+        assert shown(MINIMAL, name) == value

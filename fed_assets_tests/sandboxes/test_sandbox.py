@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fed_assets.errors import IncompatibleControls, SandboxError
 from fed_assets.sandboxes.presets import MINIMAL, SHIPPED_CONFIGURABLE
-from fed_assets.sandboxes.sandbox import Sandbox, allowed_values, read_sandbox
+from fed_assets.sandboxes.sandbox import NO_CONTROLS, Sandbox, allowed_values, read_sandbox
 
 MINIMAL_YAML = dict(MINIMAL.controls())
 
@@ -93,6 +93,28 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
     ("controls", "said"),
     [
         ({"storage": "sealed"}, "storage=sealed with key_custody=none.*needs a key"),
+        (
+            {"storage": "sealed", "key_custody": "attested"},
+            "key_custody=attested with job_code=submitted.*in no measurement",
+        ),
+        (
+            {"storage": "sealed", "key_custody": "hospital", "job_code": "measured"},
+            "job_code=measured with key_custody=hospital.*proves nothing",
+        ),
+        (
+            {"storage": "sealed", "key_custody": "azure_key_vault"},
+            "key_custody=azure_key_vault with key_vault=None.*a key of its own, https://VAULT",
+        ),
+        (
+            {
+                "storage": "sealed",
+                "key_custody": "azure_key_vault",
+                "key_vault": "https://v/keys/k",
+            },
+            "a key of its own",
+        ),
+        ({"key_vault": "https://v/keys/{hospital}"}, "key_custody=none.*no key in a vault is used"),
+        ({"job_code": "measured"}, "job_code=measured with key_custody=none.*proves nothing"),
         ({"key_custody": "hospital"}, "storage=plain with key_custody=hospital.*no key"),
         (
             {"update_protection": "secure_aggregation", "aggregation": "trimmed_mean"},
@@ -132,8 +154,9 @@ def test_a_sandbox_does_not_change() -> None:
 
 
 def test_controls_stand_in_the_order_of_the_table() -> None:
-    others = {"name", "suppress_below"}
-    assert list(MINIMAL.controls()) == [each for each in Sandbox.model_fields if each not in others]
+    assert list(MINIMAL.controls()) == [
+        name for name in Sandbox.model_fields if name not in NO_CONTROLS
+    ]
 
 
 def suppressing(folder: Path, **entries: Any) -> Path:
@@ -155,3 +178,14 @@ def test_a_number_that_would_hide_nothing_is_refused(tmp_path: Path, value: Any)
     said = r"suppress_below has a value.*Write a whole number from 3 on"
     with pytest.raises(SandboxError, match=said):
         read_sandbox(suppressing(tmp_path, suppress_below=value))
+
+
+def test_each_hospital_has_a_key_of_its_own_in_the_vault_that_the_yaml_names(
+    tmp_path: Path,
+) -> None:
+    vault = {"storage": "sealed", "key_custody": "azure_key_vault"}
+    read = read_sandbox(write(tmp_path, **vault, key_vault="https://kv-{hospital}.a/keys/fl"))
+    assert read.vault_key("st_mary") == "https://kv-st-mary.a/keys/fl"
+    assert read.controls() == MINIMAL_YAML | vault
+    with pytest.raises(SandboxError, match=r"key_vault has a value.*Write https://VAULT"):
+        read_sandbox(write(tmp_path, **vault, key_vault="http://kv/keys/{hospital}"))

@@ -1,0 +1,63 @@
+"""`fed-assets approve-code`: hospitals put on record which code may be given their keys."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fed_assets.cli.names import SandboxName, require_hospital
+from fed_assets.federation.roster import read_roster
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.controls import KeyCustody
+from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.presets import find_sandbox
+
+out = Console()
+
+
+def approve_code(
+    context: typer.Context,
+    sandbox: SandboxName,
+    hospitals: Annotated[
+        list[str] | None, typer.Argument(help="Only these; all, and the coordinator, if none.")
+    ] = None,
+) -> None:
+    """Have hospitals approve the code as installed: no other is given their keys in this sandbox.
+
+    Each hospital's own process measures it and keeps the record, beside the hospital's key.
+    """
+    from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+
+    chosen: Settings = context.obj
+    found = find_sandbox(sandbox, configurable=chosen.configurable)
+    names = hospitals or [*read_roster(chosen.roster).hospital_ids, COORDINATOR]
+    for name in set(names) - {COORDINATOR}:
+        require_hospital(chosen, name)
+    if found.key_custody is not KeyCustody.ATTESTED:
+        say(f"{sandbox} measures no code: there is nothing to approve.")
+        return
+    runner = LocalHospitalRunner(
+        home_folder=str(chosen.home.prepare().root), hospitals=names, network=""
+    )
+    say(f"key_custody: {shown(found, 'key_custody')}")
+    with contextlib.closing(runner):
+        for name in names:
+            done = runner.ask(found, name, "approve_code", {})
+            say(f"{name}: {told(done['measurement'], done['before'])}")
+
+
+def told(measurement: str, before: str | None) -> str:
+    """Returns what came of one hospital's approval."""
+    if before == measurement:
+        return f"{measurement} was approved already; it is on record once more"
+    if before:
+        return f"{measurement} is approved, and {before} no longer"
+    return f"{measurement} is approved"
+
+
+def say(line: str) -> None:
+    """Prints a line as it is, for a pipe too."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
