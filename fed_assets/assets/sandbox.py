@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from typing import Any
+
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
@@ -12,6 +14,7 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -20,10 +23,14 @@ def build_sandbox_asset() -> AssetsDefinition:
     """Returns the asset `sandbox_controls`, the root of every run."""
 
     @lifecycle_asset(group_name="sandbox", kinds={"yaml"})
-    def sandbox_controls(context: AssetExecutionContext, sandboxes: Sandboxes) -> Materialized:
+    def sandbox_controls(
+        context: AssetExecutionContext, sandboxes: Sandboxes, hospitals: LocalHospitalRunner
+    ) -> Materialized:
         """What this sandbox promises to the hospitals: one row per control.
 
         A control that this version does not enforce refuses the run here, before any image is read.
+        `confinement` says what stands around the processes of a sandbox that confines them, and
+        what of it could not be held.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -32,7 +39,10 @@ def build_sandbox_asset() -> AssetsDefinition:
             TableRecord({"control": name, "value": value, "decides": _decides(name)})
             for name, value in controls.items()
         ]
-        return MaterializeResult(value=controls, metadata={"controls": MetadataValue.table(rows)})
+        metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
+        if hospitals.confinement is not None:
+            metadata["confinement"] = MetadataValue.json(hospitals.confinement.as_record())
+        return MaterializeResult(value=controls, metadata=metadata)
 
     return sandbox_controls
 

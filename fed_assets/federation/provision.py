@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
+from fed_assets.federation.ended import ENDED_FOLDER
 from fed_assets.federation.outbox import written
-from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
-from fed_assets.federation.site import SITES, TEMPORARY
+from fed_assets.federation.site import PLACES, SITES, TEMPORARY
 
 # Holds the key of the certificate authority while kits are made.
 WORKSHOP = "provisioning"
@@ -48,7 +49,11 @@ def claim_folder(plan: FederationPlan) -> int:
     with written("The federation", folder), _private_files():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        (folder / TEMPORARY).mkdir(exist_ok=True)
+        for name in (SERVER, *plan.hospitals):
+            (folder / TEMPORARY / name).mkdir(parents=True, exist_ok=True)
+        # Where hospitals take turns to learn, each perhaps as a user of its own.
+        (folder / PLACES).mkdir(exist_ok=True)
+        (folder / PLACES).chmod(0o2770)
     return port
 
 
@@ -80,6 +85,8 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
             for script in sites.glob("*/startup/*.sh"):
                 script.unlink()  # readable by everyone, and our processes need none
             write_policies(plan, kits)
+            for workspace in kits.hospitals.values():
+                (workspace / ENDED_FOLDER).mkdir()
         except BaseException:
             shutil.rmtree(sites, ignore_errors=True)
             raise

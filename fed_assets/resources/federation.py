@@ -20,6 +20,7 @@ from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult
+from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
 from fed_assets.resources.run_watch import RunWatch
@@ -42,7 +43,8 @@ class LocalFederation(ConfigurableResource[Any]):
             home = Home(Path(self.home_folder))
             bury_dead_runs(context.instance, home)
             sign_in(context.instance, context.run.run_id)
-            self._watches.append(RunWatch(home.root))
+            if own_confinement() is None:  # or else one watches that can do more
+                self._watches.append(RunWatch(home.root))
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends the watch over the run."""

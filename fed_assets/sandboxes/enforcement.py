@@ -20,7 +20,7 @@ ENFORCED: dict[str, frozenset[str]] = {
     "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
     "storage": frozenset({Storage.PLAIN, Storage.SEALED}),
     "key_custody": frozenset({KeyCustody.NONE, KeyCustody.HOSPITAL}),
-    "process": frozenset({Process.SHARED, Process.OWN}),
+    "process": frozenset(Process),
     "previews": frozenset({"yes", "no"}),
     "statistics": frozenset({Statistics.FULL}),
     "job_code": frozenset({JobCode.SUBMITTED, JobCode.PREINSTALLED}),
