@@ -34,14 +34,15 @@ def build_sandbox_asset() -> AssetsDefinition:
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
+            confinement = hospitals.confinement(sandbox)
         controls = sandbox.controls()
         rows = [
             TableRecord({"control": name, "value": value, "decides": _decides(name)})
             for name, value in controls.items()
         ]
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
-        if hospitals.confinement is not None:
-            metadata["confinement"] = MetadataValue.json(hospitals.confinement.as_record())
+        if confinement is not None:
+            metadata["confinement"] = MetadataValue.json(confinement.as_record())
         return MaterializeResult(value=controls, metadata=metadata)
 
     return sandbox_controls

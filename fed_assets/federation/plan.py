@@ -52,6 +52,7 @@ class FederationPlan:
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
         total_timeout_seconds: Hard limit of the whole run.
         executor: Class that does a hospital's part of a round, importable in its process.
+        process: What its processes are, as the sandbox says it; `confined` takes walls.
     """
 
     sandbox: str
@@ -79,6 +80,7 @@ class FederationPlan:
     round_timeout_seconds: float = 600.0
     total_timeout_seconds: float = 3600.0
     executor: str = "fed_assets.hospital.executor.HospitalExecutor"
+    process: str = "own"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hospitals", tuple(self.hospitals))

@@ -26,6 +26,7 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.run_watch import RunWatch
 from fed_assets.resources.session_process import run_session
 from fed_assets.resources.wanted import is_over, require_wanted
+from fed_assets.sandboxes.controls import Process
 
 
 class LocalFederation(ConfigurableResource[Any]):
@@ -93,6 +94,9 @@ class LocalFederation(ConfigurableResource[Any]):
         """Returns whether a federation is up that can take the plan, mending one that cannot."""
         seen = warm.status(folder)
         if seen is None:
+            return False
+        if plan.process == Process.CONFINED:
+            context.log.info("A confined run has a federation of its own; the warm one stays.")
             return False
         reason = warm.unfit(seen, plan)
         if reason is None:

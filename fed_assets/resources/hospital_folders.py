@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from fed_assets.federation.plan import PLAN_FILE
 from fed_assets.federation.walls import give
 from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.users import Users
@@ -36,6 +38,9 @@ def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str
     for folder in (home.root, home.hospitals):
         os.chown(folder, 0, users.sites)
         folder.chmod(0o710)
+    for run in (home.root / "federations" / sandbox).glob("*"):
+        if not (run / PLAN_FILE).exists():  # the hub forgot it, as far as it could
+            shutil.rmtree(run, ignore_errors=True)
     for name in (*_HUBS, *_LOCKS):
         _give_all(home.root / name, users.hub, users.sites)
     for folder in (home.root / "shared", home.shared(sandbox)):

@@ -59,6 +59,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     _watches: list[RunWatch] = PrivateAttr(default_factory=list)
     _confined: str = PrivateAttr("")
     _confinement: Confinement | None = PrivateAttr(None)
+    _refusal: FedAssetsError | None = PrivateAttr(None)
     _peer: str = PrivateAttr("fed-assets")
 
     def model_post_init(self, context: Any) -> None:
@@ -74,7 +75,10 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             self._peer = f"run {context.run.run_id}"
             self._take_turn(context, context.run, context.instance)
             if self._is_confined(context.run):
-                self._confine_run(context.run, context.instance)
+                try:
+                    self._confine_run(context.run, context.instance)
+                except FedAssetsError as refusal:
+                    self._refusal = refusal  # a step can say it so that a person reads it
                 return
         self._templates.open()
 
@@ -146,10 +150,15 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         self._confined = sandbox
         return walls
 
-    @property
-    def confinement(self) -> Confinement | None:
-        """Returns what stands around the run's processes; None where nothing does."""
-        return self._confinement
+    def confinement(self, sandbox: Sandbox) -> Confinement | None:
+        """Returns what stands around the run's processes; None where nothing is to.
+
+        Raises:
+            FedAssetsError: the sandbox cannot be confined here.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._confinement if sandbox.process is Process.CONFINED else None
 
     def origin(self) -> Origin:
         """Returns what starts the processes of this run's federation."""
@@ -226,7 +235,10 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
         Raises:
             IdentityRefused: processes were started without them, or behind another sandbox's.
+            FedAssetsError: they cannot be built here.
         """
+        if self._refusal is not None:
+            raise self._refusal
         if not self._confined and not self._templates.opened:
             self._build_walls(sandbox.name)
         if self._confined != sandbox.name:
