@@ -39,6 +39,8 @@ def clear_own_half_done(program: Program) -> None:
 
 def _clear(folder: Path, patterns: Iterable[str]) -> None:
     for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            continue  # a link leads elsewhere, and root may be who removes
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -51,9 +51,7 @@ def claim_folder(plan: FederationPlan) -> int:
         folder.chmod(0o700)
         for name in (SERVER, *plan.hospitals):
             (folder / TEMPORARY / name).mkdir(parents=True, exist_ok=True)
-        # Where hospitals take turns to learn, each perhaps as a user of its own.
         (folder / PLACES).mkdir(exist_ok=True)
-        (folder / PLACES).chmod(0o2770)
     return port
 
 

@@ -10,8 +10,8 @@ import ctypes
 import os
 import signal
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fed_assets.federation.child import die_with_parent
 from fed_assets.federation.ended import ENDED_FOLDER
 from fed_assets.federation.landlock import restrict
 from fed_assets.federation.program import Program
+from fed_assets.federation.site import PLACES
 from fed_assets.federation.ways import open_ways
 
 USERS, LANDLOCK = "users", "landlock"
@@ -107,25 +108,32 @@ class Walls:
         if self.kind == USERS and wall.user != self.hub:
             for folder in (Path(program.folder), Path(program.temporary)):
                 self._hand_over(folder, wall.user)
+            # Where hospitals take turns to learn, see `hospital.places`.
+            with own_folder(Path(program.temporary).parent.parent / PLACES, self.hub) as places:
+                if places is not None:
+                    os.fchmod(places, 0o2770)
 
     def _hand_over(self, folder: Path, user: int) -> None:
         """Gives a site what the hub has made for it, and a way to it; nothing else changes hands.
 
         The hub learns from it how the site's jobs ended, and no more.
         """
-        if not folder.is_dir() or folder.lstat().st_uid != self.hub:
-            return  # the site makes it itself, or has it already
-        give(folder, self.hub, user, user)
-        os.chown(folder, user, self.hub)
-        folder.chmod(0o710)
-        if (ended := folder / ENDED_FOLDER).is_dir():
-            os.chown(ended, user, self.hub)
-            ended.chmod(0o2750)
+        with (
+            own_folder(folder, self.hub) as own,
+            own_folder(folder / ENDED_FOLDER, self.hub) as end,
+        ):
+            if own is None:
+                return  # the site makes it itself, or has it already
+            give(folder, self.hub, user, user)
+            for each, mode in ((own, 0o710), (end, 0o2750)):
+                if each is not None:
+                    os.fchown(each, user, self.hub)
+                    os.fchmod(each, mode)
         for parent in folder.parents:
-            found = parent.lstat()
-            if found.st_uid != self.hub or not stat.S_ISDIR(found.st_mode):
-                break
-            parent.chmod(stat.S_IMODE(found.st_mode) | 0o010)
+            with own_folder(parent, self.hub) as opened:
+                if opened is None:
+                    return
+                os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) | 0o010)
 
 
 def stand_behind(wall: Wall) -> None:
@@ -147,19 +155,38 @@ def stand_behind(wall: Wall) -> None:
         die_with_parent(parent)  # the kernel forgets it where the user changes
 
 
+@contextmanager
+def own_folder(path: Path, owner: int) -> Iterator[int | None]:
+    """Yields a folder's descriptor, or None where it is none, a link, or somebody else's.
+
+    Who asks root for something names paths, and may change what they lead to.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield opened if os.fstat(opened).st_uid == owner else None
+    finally:
+        os.close(opened)
+
+
 def give(folder: Path, owner: int, user: int, group: int) -> None:
     """Hands a folder and all in it to another user, where they are the owner's.
 
     What somebody planted there as a link to a file elsewhere stays its owner's.
     """
+    if not folder.is_dir():
+        return
     for _, folders, names, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (".", *folders, *names):
             with suppress(FileNotFoundError):
-                _give_one(name, descriptor, owner, user, group)
+                give_one(name, descriptor, owner, user, group)
 
 
-def _give_one(name: str, folder: int, owner: int, user: int, group: int) -> None:
-    """Gives one entry, unless it is somebody else's, or has another name elsewhere."""
+def give_one(name: str, folder: int, owner: int, user: int, group: int) -> None:
+    """Gives one entry of an open folder, unless it is somebody else's, or has a second name."""
     opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         found = os.fstat(opened)

@@ -20,7 +20,7 @@ from fed_assets.federation.plan import SERVER
 from fed_assets.federation.site import NVFLARE_PROCESS, PLACES, SITE_MODULES, SITES, TEMPORARY
 from fed_assets.federation.walls import LANDLOCK, USERS, Wall, Walls, stand_behind
 from fed_assets.resources.home import COORDINATOR, Home
-from fed_assets.resources.hospital_folders import give_folders, make_folders
+from fed_assets.resources.hospital_folders import clear_forgotten, give_folders, make_folders
 from fed_assets.resources.users import users_of
 from fed_assets.resources.worker_process import WORKER
 
@@ -85,6 +85,8 @@ def build_walls(
             cure="Start each run of a confined sandbox as a process of its own",
         )
     if os.geteuid() == 0:
+        if federation is not None:  # it is a run, and has the sandbox's turn
+            clear_forgotten(home, sandbox)
         return _by_users(home, sandbox, sources)
     abi = landlock_abi()
     if abi >= LEAST_ABI:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from fed_assets.federation.plan import PLAN_FILE
-from fed_assets.federation.walls import give
+from fed_assets.federation.walls import give, give_one, own_folder
 from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.users import Users
 
@@ -38,35 +40,64 @@ def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str
     for folder in (home.root, home.hospitals):
         os.chown(folder, 0, users.sites)
         folder.chmod(0o710)
-    for run in (home.root / "federations" / sandbox).glob("*"):
-        if not (run / PLAN_FILE).exists():  # the hub forgot it, as far as it could
-            shutil.rmtree(run, ignore_errors=True)
-    for name in (*_HUBS, *_LOCKS):
-        _give_all(home.root / name, users.hub, users.sites)
+    for name in _HUBS:
+        give(home.root / name, 0, users.hub, users.sites)
+    for name in _LOCKS:
+        _give_file(home.root / name, users.hub, users.sites)
     for folder in (home.root / "shared", home.shared(sandbox)):
-        folder.chmod(0o750)
-    _show(home.cache)
+        with own_folder(folder, users.hub) as shared:
+            if shared is not None:
+                os.fchmod(shared, 0o750)
+    _show(home.cache, users.hub)
     for name in (COORDINATOR, *hospitals):
         user = users.hub if name == COORDINATOR else users.hospitals[name]
         own, key = home.hospital(name), home.key_file(name, sandbox)
+        os.chown(own, user, user)
         own.chmod(0o700)
-        for path in (own, key.parent):
-            if path.exists():
-                os.chown(path, user, user, follow_symlinks=False)
-        _give_all(key, user, user)
-        _give_all(home.store(name, sandbox), user, user)
+        if key.parent.exists():
+            os.chown(key.parent, user, user, follow_symlinks=False)
+        _give_file(key, user, user)
+        give(home.store(name, sandbox), 0, user, user)
 
 
-def _give_all(path: Path, user: int, group: int) -> None:
-    if path.is_dir() and not path.is_symlink():
-        give(path, 0, user, group)
-    elif path.is_file() and path.lstat().st_uid == 0 and path.lstat().st_nlink == 1:
-        os.chown(path, user, group, follow_symlinks=False)
+def clear_forgotten(home: Home, sandbox: str) -> None:
+    """Removes what is left of runs that the hub has forgotten: hospitals' folders were not its."""
+    runs = home.root / "federations" / sandbox
+    with _opened(runs) as folder:
+        for run in os.listdir(folder) if folder is not None else ():
+            if not (runs / run / PLAN_FILE).exists():
+                shutil.rmtree(run, ignore_errors=True, dir_fd=folder)
 
 
-def _show(cache: Path) -> None:
+def _give_file(path: Path, user: int, group: int) -> None:
+    with _opened(path.parent) as folder:
+        if folder is not None:
+            with suppress(FileNotFoundError):
+                give_one(path.name, folder, 0, user, group)
+
+
+def _show(cache: Path, hub: int) -> None:
     """Has all sites read the fetched data sets, which are public."""
-    cache.chmod(0o750)
-    for path in cache.iterdir():
-        if path.is_file() and not path.is_symlink():
-            path.chmod(0o640)
+    with own_folder(cache, hub) as folder:
+        if folder is None:
+            return
+        os.fchmod(folder, 0o750)
+        for name in os.listdir(folder):
+            with suppress(OSError):  # a link
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+                    found = os.fstat(file.fileno())
+                    if stat.S_ISREG(found.st_mode) and found.st_uid == hub:
+                        os.fchmod(file.fileno(), 0o640)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    """Yields a folder's descriptor, whosever it is; None where it is none, or a link."""
+    with ExitStack() as stack:
+        try:
+            owner = folder.lstat().st_uid
+        except FileNotFoundError:
+            yield None
+            return
+        yield stack.enter_context(own_folder(folder, owner))

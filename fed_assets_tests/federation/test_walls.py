@@ -133,6 +133,24 @@ def test_a_site_without_a_wall_has_no_processes(template: Forked, folder: Path) 
         told(template, "stranger", program(folder))
 
 
+def test_a_link_in_place_of_a_folder_gives_nothing_away(
+    template: Forked, folder: Path, places: Path
+) -> None:
+    (elsewhere := places / "roots").mkdir(mode=0o700, exist_ok=True)
+    (elsewhere / "file").write_text("root's")
+    (folder.parent / "linked").symlink_to(elsewhere)
+    os.lchown(folder.parent / "linked", HUB, SITES)
+    shutil.rmtree(folder.parent.parent / "places", ignore_errors=True)
+    (folder.parent.parent / "places").symlink_to(elsewhere)
+    os.lchown(folder.parent.parent / "places", HUB, SITES)
+    with pytest.raises((ProcessNotStarted, json.JSONDecodeError)):
+        told(template, "north", program(folder.parent / "linked"))
+    for path in (elsewhere, elsewhere / "file"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (0, 0)
+        assert path.stat().st_mode & 0o777 in (0o700, 0o644)
+    assert told(template, "north", program(folder))["users"] == [NORTH] * 3  # the control
+
+
 def test_the_hub_reads_how_a_sites_jobs_ended_and_nothing_else_of_it(
     template: Forked, folder: Path
 ) -> None:
