@@ -171,7 +171,8 @@ class _Supervisor:
     def _forget(self, pid: int) -> None:
         process = self._processes.pop(pid)
         if self._walled and process.program.job_module:
-            clear_own_half_done(process.program)  # nobody else can
+            with suppress(OSError):  # nobody else can; how it ended is to be told all the same
+                clear_own_half_done(process.program)
         tell(process.lifeline, {"ended": process.code})
         self._happenings.forget(process.lifeline)
         if process.link:
