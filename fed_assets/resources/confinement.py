@@ -165,8 +165,7 @@ def require_ways(walls: Walls, sandbox: str) -> None:
 def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Confinement:
     """Puts this process out of reach of every hospital, for good; returns what came of it.
 
-    What was started before keeps what it has: open templates first. Where it cannot be done, the
-    process stays as it is, and the answer says why.
+    What was started before keeps what it has: open templates first.
 
     Args:
         walls: Those that stand around the sites.
@@ -174,28 +173,35 @@ def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Con
         instance: The folder in which Dagster's instance writes; None where it has none.
 
     Raises:
+        UnenforcedControl: It is root, and could not go on as anybody else.
         OSError: The kernel refuses.
     """
     global _own
-    abi, capped = landlock_abi(), _why_not(walls, home, instance)
-    found = Confinement(walls.kind, abi, os.geteuid(), capped)
-    if not capped:
-        stand_behind(walls.sites[COORDINATOR])
-        weak = walls.kind == LANDLOCK and abi < SIGNALS_ABI
-        why = f"Landlock's ABI {abi} does not hold signals; {SIGNALS_ABI} does" if weak else ""
-        found = Confinement(walls.kind, abi, os.geteuid(), why)
-        _own = found
-    return found
-
-
-def _why_not(walls: Walls, home: Home, instance: Path | None) -> str:
-    """Returns why this process cannot be confined; nothing if it can."""
-    if len(os.listdir("/proc/self/task")) > 1:
-        return "Dagster's process has more threads than one, and cannot be confined as a whole"
     inside = instance is not None and instance.resolve().is_relative_to(home.root.resolve())
     if walls.kind == USERS and not inside:
-        return (
-            "Dagster's process stays root: its instance lies outside of the home, where nobody "
-            "else may write; set DAGSTER_HOME to what `fed-assets home` prints"
+        raise UnenforcedControl(
+            "Dagster's process cannot give root up: its instance lies outside of the home",
+            where=str(instance or "no folder"),
+            cure="Set DAGSTER_HOME to what `fed-assets home` prints, or start Dagster as an "
+            "ordinary user",
         )
-    return ""
+    abi, capped = landlock_abi(), _not_held(walls.kind)
+    if not (walls.kind == LANDLOCK and _threads() > 1):
+        stand_behind(walls.sites[COORDINATOR])
+        _own = Confinement(walls.kind, abi, os.geteuid(), capped)
+        return _own
+    return Confinement(walls.kind, abi, os.geteuid(), capped)
+
+
+def _not_held(kind: str) -> str:
+    """Returns what walls of a kind do not hold here; nothing where they hold all."""
+    faults = []
+    if kind == LANDLOCK and _threads() > 1:
+        faults.append("Dagster's process has more threads than one, and Landlock takes one alone")
+    if kind == LANDLOCK and (abi := landlock_abi()) < SIGNALS_ABI:
+        faults.append(f"Landlock's ABI {abi} does not hold signals; {SIGNALS_ABI} does")
+    return "; ".join(faults)
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
