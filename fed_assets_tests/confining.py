@@ -14,6 +14,8 @@ from fed_assets.federation.landlock import LEAST_ABI, landlock_abi
 PROJECT = Path(__file__).parent.parent
 # No account has it, nor any home of the tests.
 ORDINARY_USER = 1_899_999_001
+# Whom a test becomes to have no rights but an ordinary user's; nobody else, where it has no more.
+BECOMES = ORDINARY_USER if os.geteuid() == 0 else None
 BECOME = """
 import os, runpy, sys
 from pathlib import Path
