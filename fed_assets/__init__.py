@@ -6,6 +6,7 @@ because a hospital's process imports this package too and must not load the orch
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 __version__ = "0.1.0"
@@ -14,6 +15,9 @@ __all__ = ["__version__", "defs"]
 
 def __getattr__(name: str) -> Any:
     if name == "defs":
+        # numpy would start threads as soon as it is imported, and a process is confined as a whole
+        # only while it has one.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from fed_assets.definitions import defs
 
         return defs

@@ -19,6 +19,7 @@ from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings, settings_from
+from fed_assets.resources.source_location import source_paths
 from fed_assets.resources.tracking import Tracking
 
 
@@ -42,6 +43,8 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
                 home_folder=str(home.root),
                 hospitals=list(roster.hospital_ids),
                 network=str(roster.network["_target_"]),
+                configurable=str(settings.configurable),
+                sources=_sources(roster, settings),
                 task_timeout_seconds=roster.federation.task_timeout_seconds,
             ),
             "federation": LocalFederation(home_folder=str(home.root)),
@@ -50,6 +53,15 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
         # A process per step would import everything once per step: 24 CPU-seconds instead of 3.
         executor=in_process_executor,
     )
+
+
+def _sources(roster: Roster, settings: Settings) -> dict[str, list[str]]:
+    return {
+        hospital.id: source_paths(
+            hospital.source or roster.data.source, data=settings.data, cache=settings.home.cache
+        )
+        for hospital in roster.hospitals
+    }
 
 
 def _load() -> Definitions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,14 @@ def real_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Path]:
+    """Yields a folder that every user can pass, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="fed_assets_") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @dataclass(frozen=True)

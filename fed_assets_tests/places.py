@@ -29,6 +29,7 @@ class Place:
 
     home: Home
     environment: dict[str, str]
+    sandbox: str = "minimal"
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -48,7 +49,7 @@ class Place:
 
     def start_until_round(self, number: int, *command: str) -> tuple[subprocess.Popen[str], Path]:
         """Starts a program, and returns it with its run's folder when a round is published."""
-        before = set(self.home.federations("minimal"))
+        before = set(self.home.federations(self.sandbox))
         process = self.start(*command)
         end = time.monotonic() + 120
         while not (published := self._new_rounds(before, number)):
@@ -68,7 +69,7 @@ class Place:
         return folder
 
     def _new_rounds(self, before: set[Path], number: int) -> list[Path]:
-        found = self.home.root.glob(f"federations/minimal/*/outbox/rounds/{number:04d}")
+        found = self.home.root.glob(f"federations/{self.sandbox}/*/outbox/rounds/{number:04d}")
         return [path for path in found if path.parents[2] not in before]
 
     def run_id(self, folder: Path) -> str:
@@ -77,7 +78,7 @@ class Place:
         return run.run_id
 
     def artifact(self, name: str) -> Any:
-        return json.loads((self.home.artifacts / name / "minimal.json").read_text())
+        return json.loads((self.home.artifacts / name / f"{self.sandbox}.json").read_text())
 
 
 def make_place(folder: Path, **changes: Any) -> Place:

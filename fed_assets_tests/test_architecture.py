@@ -87,6 +87,7 @@ THIRD_PARTY_OF = {
 
 # The environment is read in definitions.py and cli/__init__.py; these have a reason of their own.
 ENVIRONMENT = {
+    "__init__.py": "whether numpy starts threads is decided before it is imported",
     "definitions.py": "the wiring",
     "cli/__init__.py": "the wiring",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",

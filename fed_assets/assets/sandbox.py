@@ -14,6 +14,7 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
@@ -23,13 +24,18 @@ def build_sandbox_asset() -> AssetsDefinition:
     """Returns the asset `sandbox_controls`, the root of every run."""
 
     @lifecycle_asset(group_name="sandbox", kinds={"yaml"})
-    def sandbox_controls(context: AssetExecutionContext, sandboxes: Sandboxes) -> Materialized:
+    def sandbox_controls(
+        context: AssetExecutionContext, sandboxes: Sandboxes, hospitals: LocalHospitalRunner
+    ) -> Materialized:
         """What this sandbox promises to the hospitals: one row per control.
 
         A control that this version does not enforce refuses the run here, before any image is read.
+        `confinement` says what stands around the processes of a sandbox that confines them, and
+        what of it could not be held.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
+            confinement = hospitals.confinement(sandbox)
         controls = sandbox.controls()
         rows = [
             TableRecord({"control": name, "value": shown(sandbox, name), "decides": _decides(name)})
@@ -38,6 +44,8 @@ def build_sandbox_asset() -> AssetsDefinition:
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:
             metadata["suppress_below"] = sandbox.suppressed_below
+        if confinement is not None:
+            metadata["confinement"] = MetadataValue.json(confinement.as_record())
         return MaterializeResult(value=controls, metadata=metadata)
 
     return sandbox_controls

@@ -213,6 +213,7 @@ def plan_training(
         start_timeout_seconds=limits.start_timeout_seconds,
         round_timeout_seconds=limits.round_timeout_seconds,
         total_timeout_seconds=limits.total_timeout_seconds,
+        process=str(sandbox.process),
     )
 
 

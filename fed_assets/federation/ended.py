@@ -16,6 +16,7 @@ def write_ended(workspace: Path, job_id: str, code: int | None) -> None:
     folder.mkdir(exist_ok=True)
     partial = folder / f".{job_id}"
     partial.write_text(json.dumps({"code": code, "at": time.time()}))
+    partial.chmod(0o640)  # behind walls, the session is of the folder's group, and of no more
     partial.rename(folder / f"{job_id}.json")
 
 

@@ -19,6 +19,7 @@ from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.ended import told
 from fed_assets.federation.happenings import channel_pair, hear, tell
 from fed_assets.federation.program import BARE_ENVIRONMENT, Program
+from fed_assets.federation.walls import Walls
 
 # Room for the titles of the forks, which are written over the template's own command line.
 _ROOM = "-" * 160
@@ -28,7 +29,13 @@ END_SECONDS = 1.0
 MODULE_SECONDS = 5.0
 
 
-def start_template(preload: Iterable[str], temporary: Path, *, then: Iterable[str] = ()) -> Forked:
+def start_template(
+    preload: Iterable[str],
+    temporary: Path,
+    *,
+    then: Iterable[str] = (),
+    walls: Walls | None = None,
+) -> Forked:
     """Starts a template, which loads its modules while other work goes on.
 
     It is tied to the thread that calls this, and every process to it.
@@ -37,6 +44,7 @@ def start_template(preload: Iterable[str], temporary: Path, *, then: Iterable[st
         preload: Names of the modules that it imports.
         temporary: Absolute path of a folder for what an import may write.
         then: Names of those that it imports after them; early programs do not wait for these.
+        walls: What the sites stand behind, if anything.
     """
     mailbox, theirs = channel_pair()
     module = ("-m", "fed_assets.federation.template")
@@ -49,7 +57,8 @@ def start_template(preload: Iterable[str], temporary: Path, *, then: Iterable[st
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    tell(mailbox, {"preload": list(preload), "then": list(then)})
+    record = walls.as_record() if walls else None
+    tell(mailbox, {"preload": list(preload), "then": list(then), "walls": record})
     return Forked(mailbox, template)
 
 
@@ -110,8 +119,9 @@ class Forked:
             try:
                 self._template.wait(MODULE_SECONDS)
             except subprocess.TimeoutExpired:
-                self._template.kill()
-                self._template.wait()
+                with suppress(PermissionError):  # it dies with this process at the latest
+                    self._template.kill()
+                    self._template.wait()
 
 
 class ForkedProcess:
@@ -173,7 +183,8 @@ class ForkedProcess:
     def kill(self) -> None:
         """Kills its supervisor, and with it all of the site."""
         if self._supervisor is not None and not self.over:
-            with suppress(ProcessLookupError):
+            # Behind walls, only the template may; it does, when it is closed.
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._supervisor, signal.SIGKILL)
 
     def _hears(self, seconds: float) -> bool:

@@ -6,16 +6,20 @@ Private keys, and what a killed process may have left half done: no record of a 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from fed_assets.federation.program import Program
 from fed_assets.federation.provision import WORKSHOP
-from fed_assets.federation.site import SITES, TEMPORARY
+from fed_assets.federation.site import PLACES, SITES, TEMPORARY
 
+_KEYS = ("startup/*.key", "startup/*.pfx")
 _HALF_DONE = (
     WORKSHOP,
     f"{TEMPORARY}/*",
-    f"{SITES}/*/startup/*.key",
-    f"{SITES}/*/startup/*.pfx",
+    f"{PLACES}/*",
+    *(f"{SITES}/*/{keys}" for keys in _KEYS),
     "outbox/.*.partial",
     "outbox/rounds/.*.partial",
     "lost/.*.partial",
@@ -24,9 +28,21 @@ _HALF_DONE = (
 
 def clear_half_done(folder: Path) -> None:
     """Removes it, once no process works in the folder any more; what cannot be removed stays."""
-    for pattern in _HALF_DONE:
-        for path in folder.glob(pattern):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
+    _clear(folder, _HALF_DONE)
+
+
+def clear_own_half_done(program: Program) -> None:
+    """Removes what one site's process leaves: behind walls, its user alone can."""
+    _clear(Path(program.folder), _KEYS)
+    _clear(Path(program.temporary), ("*",))
+
+
+def _clear(folder: Path, patterns: Iterable[str]) -> None:
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            continue  # a link leads elsewhere, and root may be who removes
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(PermissionError):  # another user's, who removes it himself
                 path.unlink(missing_ok=True)

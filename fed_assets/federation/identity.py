@@ -46,6 +46,9 @@ def become(program: Program, parent: int, channel: int | None) -> NoReturn:
     code = 1
     try:
         begin_process(parent, program.title)
+        # Behind walls, nobody else can make them.
+        for folder in (program.folder, program.temporary):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         console = program.open_console()
         for stream in (1, 2):
             os.dup2(console, stream)

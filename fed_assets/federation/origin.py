@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from fed_assets.errors import UnenforcedControl
 from fed_assets.federation.forked import Forked, start_template
 from fed_assets.federation.program import Program
 from fed_assets.federation.spawned import Spawned
+from fed_assets.federation.walls import Walls
 
 
 class Process(Protocol):
@@ -67,7 +69,13 @@ class Origin(Protocol):
         ...
 
 
-def open_origin(preload: Iterable[str], temporary: Path, *, then: Iterable[str] = ()) -> Origin:
+def open_origin(
+    preload: Iterable[str],
+    temporary: Path,
+    *,
+    then: Iterable[str] = (),
+    walls: Walls | None = None,
+) -> Origin:
     """Returns what starts processes on this system; close it in the end.
 
     Forking shares what ten hospitals' processes would otherwise each import, and needs Linux to
@@ -77,10 +85,16 @@ def open_origin(preload: Iterable[str], temporary: Path, *, then: Iterable[str] 
         preload: Names of the modules that they will import.
         temporary: Absolute path of a folder for what an import may write.
         then: Names of more, which a program that is `early` does not need.
+        walls: What the sites stand behind, if anything.
+
+    Raises:
+        UnenforcedControl: There are no walls on this system.
     """
     if sys.platform != "linux":
+        if walls is not None:
+            raise UnenforcedControl("Processes cannot be confined here", cure="Use Linux")
         return Spawned()
-    return start_template(preload, temporary, then=then)
+    return start_template(preload, temporary, then=then, walls=walls)
 
 
 def lent_origin() -> Origin | None:

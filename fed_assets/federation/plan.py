@@ -64,6 +64,7 @@ class FederationPlan:
         total_timeout_seconds: Hard limit of the whole run.
         certificate_seconds: How long its certificates are valid; 0 takes the hard limit and slack.
         executor: Class that does a hospital's part of a round, importable in its process.
+        process: What its processes are, as the sandbox says it; `confined` takes walls.
     """
 
     sandbox: str
@@ -96,6 +97,7 @@ class FederationPlan:
     total_timeout_seconds: float = 3600.0
     certificate_seconds: float = 0.0
     executor: str = "fed_assets.hospital.executor.HospitalExecutor"
+    process: str = "own"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hospitals", tuple(self.hospitals))

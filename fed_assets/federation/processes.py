@@ -113,9 +113,11 @@ def _wait_for_listener(federation: Federation, server: int, deadline: float) -> 
 def _addresses(process: int, port: int) -> set[str]:
     """Returns the addresses on which a process listens on a port."""
     try:
-        links = psutil.Process(process).net_connections(kind="tcp")
+        links: list[Any] = psutil.Process(process).net_connections(kind="tcp")
     except psutil.NoSuchProcess:
         return set()
+    except psutil.AccessDenied:  # behind walls, whose a listener is cannot be told
+        links = [link for link in psutil.net_connections(kind="tcp") if link.pid is None]
     return {link.laddr.ip for link in links if _listens(link, port)}
 
 

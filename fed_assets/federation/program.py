@@ -54,6 +54,8 @@ class Program:
 BARE_ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PATH": os.defpath,
+    # Libraries ask for a name, and the user of a confined hospital has no account.
+    "USER": "fed_assets",
     "PYTHONPATH": str(Path(fed_assets.__file__).parent.parent),
     "PYTHONSAFEPATH": "1",
     "PYTHONUNBUFFERED": "1",

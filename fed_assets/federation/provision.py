@@ -12,11 +12,12 @@ from pathlib import Path
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
 from fed_assets.federation.certificates import new_authority
+from fed_assets.federation.ended import ENDED_FOLDER
 from fed_assets.federation.outbox import written
-from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
 from fed_assets.federation.revocations import require_none_revoked
-from fed_assets.federation.site import SITES, TEMPORARY
+from fed_assets.federation.site import PLACES, SITES, TEMPORARY
 
 # Where kits are made; NVFlare leaves every participant's key there too.
 WORKSHOP = "provisioning"
@@ -50,7 +51,9 @@ def claim_folder(plan: FederationPlan) -> int:
     with written("The federation", folder), _private_files():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        (folder / TEMPORARY).mkdir(exist_ok=True)
+        for name in (SERVER, *plan.hospitals):
+            (folder / TEMPORARY / name).mkdir(parents=True, exist_ok=True)
+        (folder / PLACES).mkdir(exist_ok=True)
     return port
 
 
@@ -85,6 +88,8 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
             for script in sites.glob("*/startup/*.sh"):
                 script.unlink()  # readable by everyone, and our processes need none
             write_policies(plan, kits)
+            for workspace in kits.hospitals.values():
+                (workspace / ENDED_FOLDER).mkdir()
         except BaseException:
             shutil.rmtree(sites, ignore_errors=True)
             raise

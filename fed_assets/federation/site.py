@@ -11,6 +11,7 @@ from fed_assets.federation.program import Program
 CONSOLE_FILE = "console.log"
 SITES = "sites"
 TEMPORARY = "tmp"
+PLACES = "places"
 NVFLARE_PROCESS = "fed_assets.federation.nvflare_process"
 _APP = "nvflare.private.fed.app."
 SITE_MODULES = (
@@ -56,7 +57,7 @@ class Site:
             module=NVFLARE_PROCESS,
             arguments=(self.main_module, *self.main_arguments()),
             folder=self.workspace,
-            temporary=str(Path(self.workspace).parent.parent / TEMPORARY),
+            temporary=str(Path(self.workspace).parent.parent / TEMPORARY / self.name),
             console=str(self.console),
             job_module=self.job_module,
             early=self.name == SERVER,  # it averages, and learns nothing itself

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 from fed_assets.federation import link
 from fed_assets.federation.child import adopt_orphans
 from fed_assets.federation.ended import told
+from fed_assets.federation.half_done import clear_own_half_done
 from fed_assets.federation.happenings import (
     Asked,
     Closed,
@@ -25,11 +27,14 @@ from fed_assets.federation.happenings import (
 )
 from fed_assets.federation.identity import become, begin_process
 from fed_assets.federation.program import Program
+from fed_assets.federation.walls import Wall, stand_behind
 
 CREDENTIALS = "NVFLARE_JOB_"
 
 
-def supervise(name: str, mailbox: socket.socket, template: int) -> NoReturn:
+def supervise(
+    name: str, mailbox: socket.socket, template: int, wall: Wall | None = None
+) -> NoReturn:
     """Forks what the mailbox asks for, and jobs for those of its processes that may have any.
 
     A request is `{"run": PROGRAM}`; with it come a lifeline and, for some, the process's stdin.
@@ -41,10 +46,17 @@ def supervise(name: str, mailbox: socket.socket, template: int) -> NoReturn:
         name: The site's.
         mailbox: What the template passes on.
         template: Process id of the parent.
+        wall: What it stands behind before it does anything, with all that it forks.
     """
+    if wall is not None:
+        try:
+            stand_behind(wall)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # nothing of the site runs without its wall
     begin_process(template, f"fed_assets.federation.supervisor {name}")
     adopt_orphans()
-    _Supervisor(name, mailbox).run()
+    _Supervisor(name, mailbox, walled=wall is not None).run()
 
 
 @dataclass(eq=False)
@@ -67,8 +79,9 @@ class _Process:
 
 
 class _Supervisor:
-    def __init__(self, name: str, mailbox: socket.socket) -> None:
+    def __init__(self, name: str, mailbox: socket.socket, *, walled: bool) -> None:
         self._name = name
+        self._walled = walled
         self._mailbox = mailbox
         self._happenings = Happenings()
         self._happenings.watch(mailbox)
@@ -157,6 +170,9 @@ class _Supervisor:
 
     def _forget(self, pid: int) -> None:
         process = self._processes.pop(pid)
+        if self._walled and process.program.job_module:
+            with suppress(OSError):  # nobody else can; how it ended is to be told all the same
+                clear_own_half_done(process.program)
         tell(process.lifeline, {"ended": process.code})
         self._happenings.forget(process.lifeline)
         if process.link:

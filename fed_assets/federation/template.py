@@ -1,11 +1,12 @@
 """The process that all others are forked from: modules loaded, nothing known.
 
 `python -m fed_assets.federation.template MAILBOX PARENT` inherits its one channel, whose first
-message, `{"preload": NAMES, "then": NAMES}`, names the modules to load. Between two of the second
-kind it looks at its mailbox, and starts a program there that is `early`; the first that is not
-waits until all are loaded, and with it what comes after it. It holds no data, key or certificate,
-and no host-level process forks at a hospital's request: it forks one supervisor per site at the
-orchestrator's, and each forks for its own site alone.
+message, `{"preload": NAMES, "then": NAMES, "walls": WALLS}`, names the modules to load, and what
+the sites stand behind, or null. Between two of the second kind it looks at its mailbox, and starts
+a program there that is `early`; the first that is not waits until all are loaded, and with it what
+comes after it. It holds no data, key or certificate, and no host-level process forks at a
+hospital's request: it forks one supervisor per site at the orchestrator's, and each forks for its
+own site alone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
+from fed_assets.errors import IdentityRefused
 from fed_assets.federation.child import adopt_orphans, die_with_parent
 from fed_assets.federation.happenings import (
     Asked,
@@ -30,7 +32,9 @@ from fed_assets.federation.happenings import (
     tell,
 )
 from fed_assets.federation.preload import check_forkable, preload
+from fed_assets.federation.program import Program
 from fed_assets.federation.supervisor import supervise
+from fed_assets.federation.walls import Walls
 
 
 def main() -> None:
@@ -44,8 +48,11 @@ def main() -> None:
     first = hear(mailbox)
     if first is None:
         return
+    walls = Walls.from_record(first["walls"]) if first["walls"] else None
+    if walls is not None:
+        walls.open_ways()
     preload(first["preload"])
-    _Template(mailbox, first["then"]).serve()
+    _Template(mailbox, first["then"], walls).serve()
 
 
 class _Template:
@@ -56,10 +63,14 @@ class _Template:
     Args:
         mailbox: Where requests come from.
         unloaded: Names of the modules that early programs need not wait for.
+        walls: What the sites stand behind, if anything.
     """
 
-    def __init__(self, mailbox: socket.socket, unloaded: Iterable[str]) -> None:
+    def __init__(
+        self, mailbox: socket.socket, unloaded: Iterable[str], walls: Walls | None
+    ) -> None:
         self._unloaded = deque(unloaded)
+        self._walls = walls
         self._supervisors: dict[str, tuple[int, socket.socket]] = {}
         self._happenings = Happenings()
         self._happenings.watch(mailbox)
@@ -83,10 +94,11 @@ class _Template:
             case Asked(_, {"site": name, **request}, descriptors):
                 while self._unloaded and not request["run"]["early"]:
                     self._load_next()
-                if name not in self._supervisors:
-                    self._supervisors[name] = self._fork_supervisor(name, descriptors)
-                tell(self._supervisors[name][1], request, descriptors)
-                for descriptor in descriptors:
+                try:
+                    self._pass_on(name, request, descriptors)
+                except IdentityRefused as refusal:
+                    print(refusal, file=sys.stderr, flush=True)
+                for descriptor in descriptors:  # of a request that was refused, its starter hears
                     os.close(descriptor)
             case Ended(ended, _):
                 for name, (pid, channel) in list(self._supervisors.items()):
@@ -95,6 +107,13 @@ class _Template:
                         channel.close()
             case Closed():
                 self._end()
+
+    def _pass_on(self, name: str, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        if self._walls is not None:
+            self._walls.admit(name, Program(**request["run"]))
+        if name not in self._supervisors:
+            self._supervisors[name] = self._fork_supervisor(name, descriptors)
+        tell(self._supervisors[name][1], request, descriptors)
 
     def _fork_supervisor(self, name: str, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
         """Returns a new supervisor's process id, and our end of its mailbox.
@@ -113,7 +132,8 @@ class _Template:
                 channel.close()
             for descriptor in descriptors:
                 os.close(descriptor)
-            supervise(name, theirs, template)
+            wall = None if self._walls is None else self._walls.sites[name]
+            supervise(name, theirs, template, wall)
         theirs.close()
         return pid, ours
 

@@ -7,10 +7,11 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+PLACES = "places"
 # What one hospital's round may take of a card: CUDA's own context, the network and its gradients
 # and moments, and a batch's activations. A card with less than twice this serves one at a time.
 ROUND_BYTES = 4 << 30
@@ -26,7 +27,8 @@ def place_to_learn(
 ) -> Iterator[None]:
     """Waits for room on the graphics card or, without one, for a core; and gives it back.
 
-    The processes of a federation share the folder for temporary files, and with it the places.
+    The processes of a federation have folders for temporary files that lie in one, and beside that
+    one the places that they share.
 
     Args:
         limit_seconds: The round's time limit, of which a part at most is spent waiting for a core.
@@ -35,6 +37,8 @@ def place_to_learn(
     import torch
 
     folder = Path(tempfile.gettempdir())
+    if (shared := folder.parent.parent / PLACES).is_dir():
+        folder = shared
     if not torch.cuda.is_available():
         until = time.monotonic() + PATIENCE * limit_seconds
         with place(folder, cores(), lambda: should_stop() or time.monotonic() > until):
@@ -87,7 +91,9 @@ class _Held:
 
 
 def _taken(path: Path) -> _Held | None:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = _opened(path)
+    if file is None:
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever held it removes it: a lock on what is no longer there keeps nobody out.
@@ -96,4 +102,18 @@ def _taken(path: Path) -> _Held | None:
     except (BlockingIOError, FileNotFoundError):
         pass
     os.close(file)
+    return None
+
+
+def _opened(path: Path) -> int | None:
+    """Returns a place's file, which hospitals of other users may hold too; None if just made."""
+    with suppress(FileNotFoundError):
+        return os.open(path, os.O_RDWR)
+    # Some systems let nobody who asks to make a file open another user's.
+    before = os.umask(0o007)  # at once with the mode: whoever finds it, opens it
+    try:
+        with suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o660)
+    finally:
+        os.umask(before)
     return None

@@ -20,11 +20,13 @@ from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult
+from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
 from fed_assets.resources.home import Home
 from fed_assets.resources.run_watch import RunWatch
 from fed_assets.resources.session_process import run_session
 from fed_assets.resources.wanted import is_over, require_wanted
+from fed_assets.sandboxes.controls import Process
 
 
 class LocalFederation(ConfigurableResource[Any]):
@@ -42,7 +44,8 @@ class LocalFederation(ConfigurableResource[Any]):
             home = Home(Path(self.home_folder))
             bury_dead_runs(context.instance, home)
             sign_in(context.instance, context.run.run_id)
-            self._watches.append(RunWatch(home.root))
+            if own_confinement() is None:  # or else one watches that can do more
+                self._watches.append(RunWatch(home.root))
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends the watch over the run."""
@@ -91,6 +94,9 @@ class LocalFederation(ConfigurableResource[Any]):
         """Returns whether a federation is up that can take the plan, mending one that cannot."""
         seen = warm.status(folder)
         if seen is None:
+            return False
+        if plan.process == Process.CONFINED:
+            context.log.info("A confined run has a federation of its own; the warm one stays.")
             return False
         reason = warm.unfit(seen, plan)
         if reason is None:

@@ -11,6 +11,8 @@ from fed_assets.errors import RunConfigError, StorageError
 
 INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
 PROBE_BYTES = 1 << 20
+# Does neutral work on open data: the initial weights, the common test set.
+COORDINATOR = "coordinator"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Home:
     def tracking(self) -> Path:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"
+
+    @property
+    def hospitals(self) -> Path:
+        """Returns the folder that holds each hospital's own."""
+        return self.root / "hospitals"
+
+    def hospital(self, hospital: str) -> Path:
+        """Returns the folder of all that is one hospital's: stores and keys."""
+        return self.hospitals / hospital
+
+    def shared(self, sandbox: str) -> Path:
+        """Returns the folder of what confined hospitals are given to read: global weights."""
+        return self.root / "shared" / sandbox
 
     def store(self, hospital: str, sandbox: str) -> Path:
         """Returns the one folder that a hospital's images and files never leave."""
@@ -108,7 +123,8 @@ class Home:
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.root.chmod(0o700)
+            if self.root.stat().st_mode & 0o067:  # confined hospitals pass it as members of a group
+                self.root.chmod(0o700)
             self.instance.mkdir(exist_ok=True, mode=0o700)
             settings = self.instance / "dagster.yaml"
             if not settings.exists() or settings.read_bytes() != INSTANCE_SETTINGS.read_bytes():

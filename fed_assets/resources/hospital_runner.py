@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
 from fed_assets.federation.origin import Origin
+from fed_assets.federation.walls import Walls
+from fed_assets.resources.confinement import (
+    Confinement,
+    build_walls,
+    confine_orchestrator,
+    require_ways,
+)
+from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.earlier_runs import PARTITION_TAG
+from fed_assets.resources.home import COORDINATOR as COORDINATOR
 from fed_assets.resources.home import Home
 from fed_assets.resources.kept import kept, kept_by_all
+from fed_assets.resources.run_watch import RunWatch
+from fed_assets.resources.shared_weights import clear_shared, shared_copy
 from fed_assets.resources.templates import Templates
 from fed_assets.resources.turns import take_turn
 from fed_assets.resources.wanted import is_over, require_wanted
 from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.controls import Process
-from fed_assets.sandboxes.presets import SANDBOX_NAMES
+from fed_assets.sandboxes.enforcement import require_enforced
+from fed_assets.sandboxes.presets import SANDBOX_NAMES, SHIPPED_CONFIGURABLE, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
 
-# Does neutral work on open data: the initial weights, the common test set.
-COORDINATOR = "coordinator"
+CONFINED_TAG = "fed_assets/confined"
 
 
 class LocalHospitalRunner(ConfigurableResource[Any]):
     """Runs hospitals' tasks in processes of this machine, forked from the run's templates.
 
     Each task has a process. Under `process: own` it is that hospital's, with its images and no
-    others; under `process: shared` it may act for all.
+    others; under `process: shared` it may act for all. Under `process: confined` it stands behind
+    walls, and the run's own process gives up all that leads through them before the first step.
     """
 
     home_folder: str
     hospitals: list[str]
     network: str
+    configurable: str = str(SHIPPED_CONFIGURABLE)
+    sources: dict[str, list[str]] = Field(default={})
     task_timeout_seconds: float = 1800
 
     _templates: Templates = PrivateAttr()
     _turns: list[IO[str]] = PrivateAttr(default_factory=list)
+    _watches: list[RunWatch] = PrivateAttr(default_factory=list)
+    _confined: str = PrivateAttr("")
+    _confinement: Confinement | None = PrivateAttr(None)
+    _refusal: FedAssetsError | None = PrivateAttr(None)
     _peer: str = PrivateAttr("fed-assets")
 
     def model_post_init(self, context: Any) -> None:
@@ -55,11 +74,21 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 return
             self._peer = f"run {context.run.run_id}"
             self._take_turn(context, context.run, context.instance)
+            if self._is_confined(context.run):
+                try:
+                    self._confine_run(context.run, context.instance)
+                except FedAssetsError as refusal:
+                    self._refusal = refusal  # a step can say it so that a person reads it
+                return
         self._templates.open()
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends what was started for the run, and its turn."""
         self.close()
+        if self._confined:
+            clear_shared(self._home.shared(self._confined))
+        while self._watches:
+            self._watches.pop().end()
         while self._turns:
             self._turns.pop().close()
 
@@ -88,6 +117,48 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             told = True
 
         self._turns.append(take_turn(self._home, sandbox, on_wait))
+
+    def _is_confined(self, run: DagsterRun) -> bool:
+        """Returns whether a run's sandbox confines; one that cannot be used, each asset refuses."""
+        with contextlib.suppress(FedAssetsError):
+            name = run.tags.get(PARTITION_TAG, "")
+            found = find_sandbox(name, configurable=Path(self.configurable))
+            return require_enforced(found).process is Process.CONFINED
+        return False
+
+    def _confine_run(self, run: DagsterRun, instance: DagsterInstance) -> None:
+        """Opens templates behind walls; then this process gives up what leads through them.
+
+        Raises:
+            FedAssetsError: the sandbox cannot be confined here.
+        """
+        sandbox = run.tags[PARTITION_TAG]
+        walls = self._build_walls(sandbox, self._home.federation(sandbox, run.run_id))
+        # As whom it came, it can still tidy up after runs that were killed, and have that done.
+        bury_dead_runs(instance, self._home)
+        self._watches.append(RunWatch(self._home.root))
+        require_ways(walls, sandbox)
+        self._templates.open()
+        folder = None if instance.is_ephemeral else Path(instance.root_directory)
+        self._confinement = confine_orchestrator(walls, self._home, folder)
+        instance.add_run_tags(run.run_id, {CONFINED_TAG: json.dumps(self._confinement.as_record())})
+
+    def _build_walls(self, sandbox: str, federation: Path | None = None) -> Walls:
+        sources = {name: self.sources.get(name, []) for name in self.hospitals}
+        walls = build_walls(self._home, sandbox, sources, federation=federation)
+        self._templates.walls = walls
+        self._confined = sandbox
+        return walls
+
+    def confinement(self, sandbox: Sandbox) -> Confinement | None:
+        """Returns what stands around the run's processes; None where nothing is to.
+
+        Raises:
+            FedAssetsError: the sandbox cannot be confined here.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._confinement if sandbox.process is Process.CONFINED else None
 
     def origin(self) -> Origin:
         """Returns what starts the processes of this run's federation."""
@@ -131,6 +202,9 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def _ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
+        if sandbox.process is Process.CONFINED and "weights" in arguments:
+            copy = shared_copy(Path(arguments["weights"]), self._home.shared(sandbox.name))
+            arguments = {**arguments, "weights": str(copy)}
         with contextlib.closing(self.worker(sandbox, hospital, task)) as worker:
             return worker.ask(
                 task,
@@ -145,6 +219,9 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         Raises:
             StorageError: the hospital's store cannot be written.
         """
+        walled = sandbox.process is Process.CONFINED
+        if walled:
+            self._require_walls(sandbox)
         if sandbox.process is Process.SHARED:
             site, names = COORDINATOR, [*self.hospitals, COORDINATOR]
         else:
@@ -155,4 +232,22 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             "peer": self._peer,
         }
         origin = self._templates.for_task(task)
-        return WorkerProcess(origin, site, identity, store=self.store(site, sandbox))
+        return WorkerProcess(origin, site, identity, store=self.store(site, sandbox), walled=walled)
+
+    def _require_walls(self, sandbox: Sandbox) -> None:
+        """Builds the sandbox's walls, unless they stand; for a command, which is no run.
+
+        Raises:
+            IdentityRefused: processes were started without them, or behind another sandbox's.
+            FedAssetsError: they cannot be built here.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if not self._confined and not self._templates.opened:
+            self._build_walls(sandbox.name)
+        if self._confined != sandbox.name:
+            raise IdentityRefused(
+                f"The walls of {sandbox.name} do not stand",
+                seen=f"processes of {self._confined or 'another sandbox'} were started before",
+                cure="Start what is confined as a run of its own",
+            )

@@ -15,6 +15,7 @@ from typing import Literal
 import psutil
 
 from fed_assets.errors import FedAssetsError
+from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, landlock_abi
 from fed_assets.federation.roster import MedMnistSource, Roster, read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.source_location import locate_source
@@ -40,7 +41,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Returns a finding per thing that a run needs, in the order in which to mend them."""
     findings = [_python(), *(_package(name) for name in PACKAGES), _home(settings)]
-    findings += [_disk(settings), _memory(), _cores(), _chromium()]
+    findings += [_disk(settings), _memory(), _cores(), _walls(), _chromium()]
     roster: Roster | None = None
     try:
         roster = read_roster(settings.roster)
@@ -112,6 +113,21 @@ def _cores() -> Finding:
     if cores >= 2:
         return Finding("cores", "ok", str(cores))
     return Finding("cores", "warning", str(cores), "Runs take about twice as long.")
+
+
+def _walls() -> Finding:
+    abi = landlock_abi()
+    if os.geteuid() == 0:
+        return Finding("walls of confined hospitals", "ok", "a Unix user each")
+    if abi >= SIGNALS_ABI:
+        return Finding("walls of confined hospitals", "ok", f"Landlock, ABI {abi}")
+    return Finding(
+        "walls of confined hospitals",
+        "warning",
+        f"Landlock, ABI {abi}",
+        f"Below {SIGNALS_ABI} signals are not held, and below {LEAST_ABI} `process: confined` is "
+        "refused: run as root, or on Linux 6.12 with `landlock` in its `lsm=`.",
+    )
 
 
 def _chromium() -> Finding:

@@ -41,6 +41,18 @@ def locate_source(
     )
 
 
+def source_paths(source: Source, *, data: Path | None, cache: Path) -> list[str]:
+    """Returns the paths at which a source may lie: what a confined hospital has to read."""
+    if isinstance(source, PhantomSource):
+        return []
+    if isinstance(source, MedMnistSource) and source.dataset is not None:
+        return [str(folder / f"{source.dataset}.npz") for folder in (data, cache) if folder]
+    path = source.path
+    if path is None or (path.parts[0] == DATA_FOLDER and data is None):
+        return []
+    return [str(_below_data(path, data))]
+
+
 def _below_data(path: Path, data: Path | None) -> Path:
     """Returns the path with `${FED_ASSETS_DATA}` filled in."""
     if path.parts[0] != DATA_FOLDER:

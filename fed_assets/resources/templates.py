@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.federation.walls import Walls
+from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.worker_process import WORKER
 
 # Two load side by side, and a run begins with what needs no torch.
@@ -40,9 +43,13 @@ class Templates:
     Args:
         temporary: folder for what an import may write; made if there is none.
         network: the whole name of the network that hospitals will train.
+
+    Attributes:
+        walls: what their sites stand behind; set it before the first is opened.
     """
 
     def __init__(self, temporary: Path, network: str) -> None:
+        self.walls: Walls | None = None
         self._temporary = temporary
         self._modules: dict[str, tuple[str, ...]] = {
             "store": (WORKER,),
@@ -67,6 +74,11 @@ class Templates:
         """Returns what starts a federation's processes."""
         return self._origin("learning")
 
+    @property
+    def opened(self) -> bool:
+        """Returns whether any is open."""
+        return bool(self._opened)
+
     def close(self) -> None:
         """Ends the templates, and all that was forked from them."""
         while self._opened:
@@ -78,6 +90,14 @@ class Templates:
             if opened is None or opened.broken():
                 if opened is not None:
                     opened.close()
+                if self.walls is not None and own_confinement() is not None:
+                    raise ProcessNotStarted(
+                        "The process that all others are forked from has ended, and what it takes "
+                        "to start another was given up",
+                        cure="Run again; `--job retrain` goes on after the last whole round",
+                    )
                 self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._opened[name] = open_origin(self._modules[name], self._temporary)
+                self._opened[name] = open_origin(
+                    self._modules[name], self._temporary, walls=self.walls
+                )
             return self._opened[name]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from fed_assets.errors import UnenforcedControl
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.kept import kept_by_all
+from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
 def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
-    """Returns a plan to bring a federation up with; each run on it brings rounds of its own."""
+    """Returns a plan to bring a federation up with; each run on it brings rounds of its own.
+
+    Raises:
+        UnenforcedControl: The sandbox confines its processes, which takes a run's own walls.
+    """
+    if sandbox.process is Process.CONFINED:
+        raise UnenforcedControl(
+            f"The federation of {sandbox.name} does not stay up between runs: it declares "
+            "process=confined, and each run builds its own walls",
+            cure=f"Use `fed-assets run {sandbox.name}`, which starts a federation of its own",
+        )
     revoked = revoked_in(home.revocations, sandbox.name)
     names = tuple(name for name in roster.hospital_ids if name not in revoked)
     limits, folder = roster.federation, home.warm(sandbox.name)

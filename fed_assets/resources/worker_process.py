@@ -34,6 +34,7 @@ class WorkerProcess:
         site: the hospital whose process it is, or who acts for all.
         identity: the first line that it is sent, see `hospital.worker.Identity`.
         store: absolute path of the store that it lives in.
+        walled: whether the store is out of this process's reach; it makes it itself then.
 
     Raises:
         StorageError: the store cannot be written.
@@ -41,7 +42,13 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, origin: Origin, site: str, identity: Mapping[str, Any], *, store: Path
+        self,
+        origin: Origin,
+        site: str,
+        identity: Mapping[str, Any],
+        *,
+        store: Path,
+        walled: bool = False,
     ) -> None:
         self._origin = origin
         self._lock = threading.Lock()
@@ -61,9 +68,8 @@ class WorkerProcess:
         self._channel, theirs = socket.socketpair()
         with theirs:
             try:
-                for folder in (store, store / "tmp"):
-                    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                os.close(program.open_console())
+                if not walled:
+                    _make_store(program)
             except OSError as error:
                 self._channel.close()
                 raise StorageError(
@@ -163,6 +169,12 @@ class WorkerProcess:
         with contextlib.suppress(ConnectionResetError):
             return self._channel.recv(1 << 16)
         return b""
+
+
+def _make_store(program: Program) -> None:
+    for folder in (program.folder, program.temporary):
+        Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(program.open_console())
 
 
 class _NoAnswer(Exception):

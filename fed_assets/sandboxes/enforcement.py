@@ -19,11 +19,11 @@ from fed_assets.sandboxes.sandbox import Sandbox
 ENFORCED: dict[str, frozenset[str]] = {
     "transport": frozenset({Transport.CLEAR, Transport.MTLS}),
     "storage": frozenset({Storage.PLAIN, Storage.SEALED}),
-    "key_custody": frozenset({*KeyCustody}),
-    "process": frozenset({Process.SHARED, Process.OWN}),
+    "key_custody": frozenset(KeyCustody),
+    "process": frozenset(Process),
     "previews": frozenset({"yes", "no"}),
-    "statistics": frozenset({*Statistics}),
-    "job_code": frozenset({*JobCode}),
+    "statistics": frozenset(Statistics),
+    "job_code": frozenset(JobCode),
     "update_protection": frozenset({UpdateProtection.NONE}),
     "aggregation": frozenset({Aggregation.FEDAVG}),
 }

@@ -138,4 +138,4 @@ def test_what_nvflare_refuses_leaves_no_half_made_kits(tmp_path, write_plan):
     )
     with pytest.raises(ProvisioningFailed, match="NVFlare made no start-up kits"):
         provision(plan)
-    assert sorted(os.listdir(plan.folder)) == ["tmp"]
+    assert sorted(os.listdir(plan.folder)) == ["places", "tmp"]

@@ -56,7 +56,7 @@ def test_a_process_finds_the_environment_of_its_site_and_nothing_of_the_template
         assert "A_SECRET" not in environment
         assert "LD_PRELOAD" not in environment
         assert environment["HOME"] == process["folder"] == str(workspace)
-        assert environment["TMPDIR"] == str(workspace.parent.parent / "tmp")
+        assert environment["TMPDIR"] == str(workspace.parent.parent / "tmp" / "hospital_01")
     assert job(workspace, "first")["environment"]["NVFLARE_JOB_AUTH_TOKEN"] == "token"
     assert "NVFLARE_JOB_AUTH_TOKEN" not in answers["main"]["environment"]
 

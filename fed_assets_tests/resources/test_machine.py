@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fed_assets.federation.landlock import landlock_abi
 from fed_assets.resources.home import Home
 from fed_assets.resources.machine import PACKAGES, Finding, examine
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
@@ -70,7 +72,7 @@ def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
         finding = findings[f"sandbox {name}"]
         assert finding.state == "warning"
         assert "refused: it declares " in finding.seen
-        assert "process=confined" in finding.seen
+        assert "statistics=small_counts_suppressed" in finding.seen
 
 
 def test_public_data_that_is_not_here_is_a_warning_where_phantoms_may_stand_in(
@@ -116,3 +118,11 @@ def test_a_folder_of_public_images_is_looked_for(tmp_path: Path, there: bool) ->
     finding = found(settings(tmp_path, roster=roster))["public data"]
     assert finding.state == ("ok" if there else "missing")
     assert str(tmp_path / "images") in finding.seen
+
+
+def test_what_would_hold_a_confined_hospital_is_told(tmp_path: Path) -> None:
+    finding = found(settings(tmp_path))["walls of confined hospitals"]
+    if os.geteuid() == 0:
+        assert finding.seen == "a Unix user each"
+    else:
+        assert finding.seen == f"Landlock, ABI {landlock_abi()}"

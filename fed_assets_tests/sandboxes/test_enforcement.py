@@ -29,7 +29,6 @@ def declaring(**controls: str) -> Sandbox:
 
 def test_exactly_these_values_are_not_enforced_yet() -> None:
     assert {f"{control}={value}" for control, value in NOT_YET} == {
-        "process=confined",
         "update_protection=clip",
         "update_protection=differential_privacy",
         "update_protection=secure_aggregation",
@@ -70,7 +69,7 @@ def test_the_others_are_refused_with_everything_that_is_missing(name: str) -> No
         require_enforced(sandbox)
     missing = unenforced_controls(sandbox)
     assert "storage" not in missing
-    assert "process" in missing
+    assert "process" not in missing
     for control, value in missing.items():
         assert f"{control}={value}" in str(caught.value)
 

@@ -1,0 +1,38 @@
+"""Global weights that confined hospitals may read: copies, in a folder that is open to them."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from fed_assets.errors import StorageError
+
+
+def shared_copy(weights: Path, folder: Path) -> Path:
+    """Returns a copy of a weights file that hospitals may read; of one file there is one copy.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    try:
+        found = weights.stat()
+        copy = folder / f"{found.st_ino}-{found.st_mtime_ns}.safetensors"
+        if not copy.exists():
+            partial = folder / f".{uuid.uuid4().hex}.partial"
+            shutil.copyfile(weights, partial)
+            partial.chmod(0o640)
+            partial.replace(copy)
+    except OSError as error:
+        raise StorageError(
+            "The global weights cannot be shared", where=str(folder), seen=error.strerror or ""
+        ) from None
+    return copy
+
+
+def clear_shared(folder: Path) -> None:
+    """Removes all copies."""
+    for copy in folder.glob("*.safetensors"):
+        copy.unlink(missing_ok=True)
+    for half in folder.glob(".*.partial"):
+        half.unlink(missing_ok=True)
