@@ -12,7 +12,12 @@ from fed_assets.posture.ladders import IN_USE
 from fed_assets.posture.searches import look_into, search_memory
 from fed_assets.posture.target import Target, together
 
-_HOLDER = "import sys; held = sys.stdin.buffer.read(int(sys.argv[1])); print(flush=True); sys.stdin.read()"
+_HOLDER = """
+import sys
+held = sys.stdin.buffer.read(int(sys.argv[1]))
+print(flush=True)
+sys.stdin.read()
+"""
 
 
 def probes_in_use(targets: Sequence[Target]) -> list[Probe]:
