@@ -76,6 +76,14 @@ def remove_canary(_: Any, store: Store) -> dict[str, Any]:
     return {}
 
 
+TASKS: Mapping[str, Callable[[Any, Store], dict[str, Any]]] = {
+    "plant_canary": plant_canary,
+    "search_store": search_store,
+    "tamper": tamper,
+    "remove_canary": remove_canary,
+}
+
+
 def _taken(store: Store) -> dict[str, bool]:
     """Returns which changes of the canary's file the store does not notice; all are undone."""
     path, other = store.folder / FOLDER / OBJECT, store.folder / FOLDER / OTHER

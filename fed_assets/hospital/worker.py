@@ -198,9 +198,9 @@ def _task(name: object, identity: Identity) -> Task:
         case "clear_away":
             return _clear_away
         case "plant_canary" | "search_store" | "tamper" | "remove_canary":
-            from fed_assets.hospital import canary
+            from fed_assets.hospital.canary import TASKS
 
-            return getattr(canary, name)
+            return TASKS[name]
         case "rotate_key":
             return lambda _, store: {"files": rotate_key(store)}
     raise WorkerFailed(
