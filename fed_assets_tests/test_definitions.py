@@ -52,7 +52,7 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
     for key in graph.asset_check_keys:
         check = graph.get_check_spec(key)
         parts[f"{key.asset_key.to_user_string()}:{key.name}"] = check.description
-    for job in ("federated_lifecycle", "retrain"):
+    for job in ("federated_lifecycle", "retrain", "security_audit"):
         parts[job] = definitions.resolve_job_def(job).description
 
     assert _without_words(parts) == []
@@ -74,14 +74,16 @@ def test_a_part_without_words_is_named() -> None:
     ]
 
 
-def test_the_lifecycle_runs_all_and_retrain_starts_at_the_training(
+def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training(
     definitions: Definitions, roster: Roster
 ) -> None:
     everything = {name for name, _ in _designed(roster)}
     trained = {f"{hospital}/local_rounds" for hospital in roster.hospital_ids} | {"global_model"}
 
-    assert _selected(definitions, "federated_lifecycle") == everything
+    audited = {"security_posture"}
+    assert _selected(definitions, "federated_lifecycle") == everything - audited
     assert _selected(definitions, "retrain") == trained | {"evaluation_report"}
+    assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
 
 
 def test_every_hospital_has_a_group_an_owner_and_a_tag(
@@ -99,7 +101,9 @@ def test_every_hospital_has_a_group_an_owner_and_a_tag(
             assert asset.tags["hospital"] == hospital
         else:
             assert asset.group_name == (
-                "sandbox" if key.path == ["sandbox_controls"] else "federation"
+                "sandbox"
+                if key.path in (["sandbox_controls"], ["security_posture"])
+                else "federation"
             )
 
 
@@ -110,6 +114,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
 
     assert kinds == {
         "sandbox_controls": {"yaml"},
+        "security_posture": {"html"},
         "images": {"image", "parquet"},
         "validated_images": {"greatexpectations"},
         "federation_roster": {"yaml"},
@@ -128,7 +133,7 @@ def test_every_asset_is_partitioned_by_the_five_sandboxes(definitions: Definitio
         assert partitions.get_partition_keys() == SANDBOXES
 
 
-def test_every_expectation_is_a_check_of_each_hospital_and_the_quorum_alone_blocks(
+def test_every_expectation_is_a_check_of_each_hospital_and_quorum_and_posture_block(
     definitions: Definitions, roster: Roster
 ) -> None:
     graph = definitions.resolve_asset_graph()
@@ -145,8 +150,9 @@ def test_every_expectation_is_a_check_of_each_hospital_and_the_quorum_alone_bloc
         ),
         ("federation_roster", "quorum_met"),
         ("evaluation_report", "every_hospital_took_part"),
+        ("security_posture", "sandbox_keeps_its_word"),
     }
-    assert blocking == ["quorum_met"]
+    assert sorted(blocking) == ["quorum_met", "sandbox_keeps_its_word"]
 
 
 def test_training_is_one_step_on_the_gpu_pool_and_a_hospital_may_be_missing_from_it(
@@ -177,6 +183,7 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     """Yields each asset of the design's graph with the assets that it follows from."""
     hospitals = roster.hospital_ids
     yield "sandbox_controls", set()
+    yield "security_posture", {"sandbox_controls"}
     for name in hospitals:
         yield f"{name}/images", {"sandbox_controls"}
         yield f"{name}/validated_images", {f"{name}/images"}

@@ -30,6 +30,7 @@ from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
+from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.roster import read_roster
@@ -128,6 +129,7 @@ def run(
 app.command()(report)
 app.command()(logs)
 app.command()(outbox)
+app.command()(posture)
 app.command("rotate-key")(rotate_key)
 app.command("approve-code")(approve_code)
 

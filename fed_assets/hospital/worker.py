@@ -35,6 +35,10 @@ WHAT = {
     "evaluate": "evaluation",
     "clear_away": "clearing away",
     "rotate_key": "key rotation",
+    "plant_canary": "canary",
+    "search_store": "search for the canary",
+    "tamper": "tampering with the canary",
+    "remove_canary": "removal of the canary",
 }
 
 
@@ -203,6 +207,10 @@ def _task(name: object, identity: Identity) -> Task:
             return evaluate
         case "clear_away":
             return _clear_away
+        case "plant_canary" | "search_store" | "tamper" | "remove_canary":
+            from fed_assets.hospital.canary import TASKS
+
+            return TASKS[name]
         case "rotate_key":
             return lambda _, store: {"files": rotate_key(store)}
     raise WorkerFailed(

@@ -104,6 +104,10 @@ class Home:
         for run in self.federations(sandbox)[keep:]:
             shutil.rmtree(run, ignore_errors=True)
 
+    def posture(self, sandbox: str) -> Path:
+        """Returns the folder of what the last attempts on a sandbox showed."""
+        return self.artifacts / "security_posture" / sandbox
+
     def report(self, sandbox: str) -> Path:
         """Returns the folder of a sandbox's last report."""
         return self.artifacts / "evaluation_report" / sandbox

@@ -15,7 +15,7 @@ from fed_assets.resources.worker_process import WORKER
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away"}
 # Of the store alone: what a command asks for, beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code"}
+STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "plant_canary"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",

@@ -1,0 +1,139 @@
+"""One posture per sandbox: what attempts on its controls showed, and whether it keeps its word."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.federation.roster import Roster
+from fed_assets.posture.at_rest import probes_at_rest
+from fed_assets.posture.evidence import Evidence, Outcome, gather
+from fed_assets.posture.in_use import probes_in_use
+from fed_assets.posture.posture import Posture, judge
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.probing import planted_targets
+from fed_assets.resources.sandboxes import Sandboxes
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.sandbox import Sandbox
+
+POSTURE_FILE = "posture.json"
+PAGE_FILE = "posture.html"
+VERSIONS = ("fed_assets", "cryptography", "nvflare")
+
+
+def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
+    """Returns the asset `security_posture`."""
+
+    @lifecycle_asset(
+        group_name="sandbox",
+        kinds={"html"},
+        deps=["sandbox_controls"],
+        check_specs=[
+            AssetCheckSpec(
+                "sandbox_keeps_its_word",
+                asset="security_posture",
+                blocking=True,
+                description="It was measured to protect at least as far as its controls promise.",
+            )
+        ],
+    )
+    def security_posture(
+        context: AssetExecutionContext, sandboxes: Sandboxes, hospitals: LocalHospitalRunner
+    ) -> Materialized:
+        """How far data are protected at rest and in use, from 0 to 4: shown by attempts.
+
+        Each attempt is made as whoever runs the federation, beside a control in which the same
+        attempt succeeds on something open; without a working control it shows nothing. A level
+        counts only if every attempt up to it was made and failed. `page` has all the evidence.
+        """
+        with clear_failures():
+            sandbox = chosen_sandbox(context, sandboxes)
+            evidence = make_attempts(sandbox, roster.hospital_ids, settings, hospitals)
+            posture = judge(sandbox, evidence)
+            folder = settings.home.posture(sandbox.name)
+            _write(posture, folder)
+        for shortfall in posture.shortfalls:
+            context.log.error(f"The sandbox does not keep its word. {shortfall}")
+        return MaterializeResult(
+            value=posture.as_record(),
+            metadata={
+                **{name: each.level for name, each in posture.standings.items()},
+                **{outcome.value: posture.count(outcome) for outcome in Outcome},
+                "attempts": MetadataValue.table([_row(each) for each in posture.evidence]),
+                "page": MetadataValue.path(str(folder / PAGE_FILE)),
+                "simulated": posture.simulated,
+            },
+            check_results=[
+                AssetCheckResult(
+                    check_name="sandbox_keeps_its_word",
+                    passed=not posture.shortfalls,
+                    description="; ".join(posture.shortfalls) or None,
+                    metadata={"promised": MetadataValue.json(dict(posture.promised))},
+                )
+            ],
+        )
+
+    return security_posture
+
+
+def make_attempts(
+    sandbox: Sandbox, names: Sequence[str], settings: Settings, hospitals: LocalHospitalRunner
+) -> list[Evidence]:
+    """Returns the evidence of every attempt on a sandbox of these hospitals.
+
+    Raises:
+        FedAssetsError: A hospital's store or key cannot be used.
+    """
+    identity = {
+        "user": os.geteuid(),
+        "system": platform.release(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    settings.home.temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (
+        tempfile.TemporaryDirectory(dir=settings.home.temporary) as opened,
+        planted_targets(hospitals, sandbox, names) as targets,
+    ):
+        probes = [*probes_at_rest(targets, Path(opened)), *probes_in_use(targets)]
+        return [gather(probe, identity) for probe in probes]
+
+
+def _write(posture: Posture, folder: Path) -> None:
+    from fed_assets.reporting.posture_page import render_posture
+
+    record = posture.as_record()
+    page = render_posture(record).encode()  # first: what cannot be shown is not written either
+    write_whole(folder / POSTURE_FILE, json.dumps(record, indent=1).encode())
+    write_whole(folder / PAGE_FILE, page)
+
+
+def _row(evidence: Evidence) -> TableRecord:
+    row: dict[str, Any] = {
+        "ladder": evidence.ladder,
+        "level": evidence.rung,
+        "attempt": evidence.probe,
+        "outcome": str(evidence.outcome),
+        "counted": json.dumps(dict(evidence.attempt)),
+        "control": json.dumps(dict(evidence.control)),
+        "seconds": evidence.seconds,
+    }
+    return TableRecord(row)

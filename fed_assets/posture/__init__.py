@@ -1,0 +1,1 @@
+"""What attacks showed of a sandbox: probes, their evidence, and three ladders."""

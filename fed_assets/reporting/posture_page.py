@@ -1,0 +1,49 @@
+"""A sandbox's posture as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fed_assets.reporting import formats
+from fed_assets.reporting.page import TEMPLATES
+
+LADDER_NAMES = {"at_rest": "At rest", "in_transit": "In transit", "in_use": "In use"}
+
+
+def render_posture(posture: Mapping[str, Any]) -> str:
+    """Returns it as HTML that opens from a file, on paper and on a phone.
+
+    Args:
+        posture: What `Posture.as_record` returns.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(date=formats.date, counted=counted)
+    outcomes = [probe["outcome"] for probe in posture["probes"]]
+    return environment.get_template("posture.html.j2").render(
+        posture=posture,
+        ladder_names=LADDER_NAMES,
+        passed=outcomes.count("passed"),
+        failed=outcomes.count("failed"),
+        inconclusive=outcomes.count("inconclusive"),
+    )
+
+
+def counted(counts: Mapping[str, Any]) -> str:
+    """Returns counts as a phrase.
+
+    Examples:
+        >>> counted({"read": 0, "denied": 12})
+        '0 read, 12 denied'
+        >>> counted({})
+        'nothing'
+    """
+    return ", ".join(f"{value} {name}" for name, value in counts.items()) or "nothing"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+
+from fed_assets.posture.evidence import Evidence, Outcome
+from fed_assets.posture.posture import SIMULATED_LIMIT, judge
+from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def seen(ladder: str, rung: int, outcome: Outcome = Outcome.PASSED) -> Evidence:
+    return Evidence(f"{ladder}_{rung}", ladder, rung, "", outcome, "", {}, {}, {}, 0.0, "")
+
+
+def test_a_sandbox_that_promises_nothing_keeps_its_word() -> None:
+    posture = judge(MINIMAL, [seen("at_rest", 1, Outcome.FAILED)])
+    assert posture.shortfalls == ()
+    assert posture.as_record()["keeps_its_word"] is True
+
+
+def test_what_nobody_measured_is_not_kept() -> None:
+    assert judge(EYES_ON, []).shortfalls == (
+        "in_transit: level 0 was measured and 3 is promised (no probe was made for level 1)",
+    )
+
+
+def test_what_was_measured_lower_than_promised_is_named_with_its_attempt() -> None:
+    evidence = [seen("in_transit", 1), seen("in_transit", 2, Outcome.INCONCLUSIVE)]
+    assert judge(EYES_ON, evidence).shortfalls == (
+        "in_transit: level 1 was measured and 3 is promised (in_transit_2 inconclusive)",
+    )
+
+
+def test_what_was_measured_as_promised_is_kept() -> None:
+    posture = judge(EYES_ON, [seen("in_transit", rung) for rung in (3, 1, 2)])
+    assert posture.shortfalls == ()
+    assert [each.rung for each in posture.evidence] == [1, 2, 3]
+
+
+def test_its_record_is_json_with_a_level_per_ladder_at_its_top() -> None:
+    record = json.loads(json.dumps(judge(EYES_ON, [seen("at_rest", 1)]).as_record()))
+    assert (record["at_rest"], record["in_transit"], record["in_use"]) == (1, 0, 0)
+    assert record["probes"][0]["outcome"] == "passed"
+    assert record["controls"]["transport"] == "mtls"
+
+
+def test_a_simulated_enclave_is_said_to_be_one() -> None:
+    attested = {**EYES_ON.model_dump(), "storage": "sealed", "key_custody": "attested"}
+    posture = judge(Sandbox.model_validate(attested), [])
+    assert posture.simulated
+    assert SIMULATED_LIMIT in posture.limits
+    assert SIMULATED_LIMIT not in judge(EYES_ON, []).limits

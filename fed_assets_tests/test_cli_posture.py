@@ -1,0 +1,56 @@
+"""`fed-assets posture` as a person types it: real attempts on a small home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fed_assets_tests.leftovers import seconds_until_clean
+from fed_assets_tests.places import Place, make_place
+
+POSTURE = ("fed_assets.cli", "posture")
+AUDIT_SECONDS = 200
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place(tmp_path_factory.mktemp("posture") / "place")
+
+
+def ask(place: Place, *command: str) -> tuple[int, str, str]:
+    process = place.start(*POSTURE, *command)
+    told, errors = process.communicate(timeout=AUDIT_SECONDS)
+    return process.returncode, told, errors.strip()
+
+
+def test_before_the_first_audit_the_last_one_is_missed_in_one_line(place: Place) -> None:
+    code, told, errors = ask(place, "minimal", "--last")
+    assert (code, told) == (1, "")
+    assert "was not audited yet" in errors
+    assert "Run `fed-assets posture minimal`" in errors
+    assert not place.home.root.exists()
+
+
+@pytest.mark.slow
+def test_minimal_measures_low_and_promises_no_more(place: Place) -> None:
+    code, told, errors = ask(place, "minimal", "--json")
+    assert (code, errors) == (0, "")
+    seen = json.loads(told)
+    assert [seen[ladder] for ladder in ("at_rest", "in_transit", "in_use")] == [0, 0, 0]
+    assert seen["keeps_its_word"]
+    outcomes = {probe["probe"]: probe["outcome"] for probe in seen["probes"]}
+    assert outcomes["read_hospitals_files"] == outcomes["read_hospitals_memory"] == "failed"
+    read = next(each for each in seen["probes"] if each["probe"] == "read_hospitals_files")
+    assert read["attempt"]["found"] == 3
+    assert read["control"]["found"] == 1
+    assert "passed" not in outcomes.values()
+    assert not list(place.home.root.glob("hospitals/*/*/canary"))
+    assert seconds_until_clean(place.home, within_seconds=3)[1] == []
+
+    code, told, _ = ask(place, "minimal", "--last")
+    assert code == 0
+    assert "at_rest: 0 of 4 (0 promised)" in told
+    page = Path(told.split("Page: ")[1].replace("\n", ""))
+    assert "Reads the memory of hospitals" in page.read_text()
