@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -22,24 +22,9 @@ from fed_assets.hospital.approved import approve_code
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
-from fed_assets.hospital.store import open_store, remove_abandoned, rotate_key
+from fed_assets.hospital.store import open_store
 from fed_assets.hospital.suppression import disclosed, disclosed_error, limit_of
-
-Task = Callable[[Mapping[str, Any], Store], dict[str, Any]]
-# What the outbox log calls the tasks and their answers.
-WHAT = {
-    "prepare_images": "images",
-    "validate_images": "validation",
-    "contact_sheet": "preview",
-    "initial_weights": "initial weights",
-    "evaluate": "evaluation",
-    "clear_away": "clearing away",
-    "rotate_key": "key rotation",
-    "plant_canary": "canary",
-    "search_store": "search for the canary",
-    "tamper": "tampering with the canary",
-    "remove_canary": "removal of the canary",
-}
+from fed_assets.hospital.tasks import WHAT, find_task
 
 
 @dataclass(frozen=True)
@@ -129,7 +114,7 @@ def answer(line: str, identity: Identity) -> str:
             what = WHAT.get(str(request.get("task")), "an unknown task")
             outbox = OutboxLog(store, identity.peer)
             outbox.asked(text(what, line.strip().encode()))
-            task = _task(request.get("task"), identity)
+            task = find_task(request.get("task"), previews=identity.previews)
             started = time.perf_counter()
             result = task(request.get("arguments") or {}, store)
             result = disclosed(request["task"], result, below)
@@ -178,62 +163,8 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _task(name: object, identity: Identity) -> Task:
-    """Imports what a task needs, and no more: torch or GX would cost every process seconds."""
-    match name:
-        case "prepare_images":
-            from fed_assets.hospital.images import prepare_images
-
-            return prepare_images
-        case "validate_images":
-            from fed_assets.hospital.validation import validate_images
-
-            return validate_images
-        case "contact_sheet":
-            from fed_assets.hospital.contact_sheet import contact_sheet
-
-            return lambda arguments, store: contact_sheet(
-                arguments, store, previews=identity.previews
-            )
-        case "initial_weights":
-            _one_torch_thread()
-            from fed_assets.hospital.network import initial_weights
-
-            return initial_weights
-        case "evaluate":
-            _one_torch_thread()
-            from fed_assets.hospital.evaluation import evaluate
-
-            return evaluate
-        case "clear_away":
-            return _clear_away
-        case "plant_canary" | "search_store" | "tamper" | "remove_canary":
-            from fed_assets.hospital.canary import TASKS
-
-            return TASKS[name]
-        case "rotate_key":
-            return lambda _, store: {"files": rotate_key(store)}
-    raise WorkerFailed(
-        "A hospital's process was asked for a task that it does not know",
-        seen=str(name)[:40],
-        cure="Use the same version of fed_assets on both sides",
-    )
-
-
 def _shown_outbox(store: Store) -> dict[str, Any]:
     return {"log": base64.b64encode(read_outbox(store)).decode()}
-
-
-def _clear_away(_: Any, store: Store) -> dict[str, Any]:
-    remove_abandoned(store)
-    return {}
-
-
-def _one_torch_thread() -> None:
-    import torch
-
-    # Hospitals share a machine: two threads each were measured six times slower than one.
-    torch.set_num_threads(1)
 
 
 def _parse(line: str) -> Any:
