@@ -73,6 +73,9 @@ THIRD_PARTY_OF = {
     "hospital/sources/picture.py": {"PIL"},
     "hospital/validation.py": {"pandas"},
     "hospital/weights.py": {"safetensors"},
+    # Who is no hospital speaks NVFlare's own language.
+    "posture/knocking.py": {"nvflare", "msgpack"},
+    "posture/strangers.py": {"nvflare"},
     "reporting/canvas.py": {"PIL"},
     "resources/artifact_store.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as

@@ -7,11 +7,8 @@ copy would take the connection from each other.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -22,31 +19,7 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
 from fed_assets.federation.site import SITES, Site
 from fed_assets.federation.spawned import Spawned
-
-# What NVFlare's client says once it is logged in, and once it is refused.
-LOGGED_IN = "Verified received token and signature successfully"
-REJECTED = "registration rejected"
-
-
-def take_guard_away(workspace: Path) -> None:
-    """Leaves the server that has not started yet with NVFlare's own ways."""
-    file = workspace / "local" / "resources.json"
-    resources = json.loads(file.read_text())
-    (guard,) = [each for each in resources["components"] if each["id"] == "login_guard"]
-    resources["components"].remove(guard)
-    file.write_text(json.dumps(resources))
-
-
-def copied(workspace: Path, place: Path) -> Path:
-    """Copies a kit byte by byte, but for how much its client says of itself."""
-    names = ("startup", "local")
-    for name in names:
-        shutil.copytree(workspace / name, place / name)
-    log_config = place / "local" / "log_config.json"
-    config = json.loads(log_config.read_text())
-    config["loggers"]["root"]["level"] = "INFO"
-    log_config.write_text(json.dumps(config))
-    return place
+from fed_assets.posture.copied_kit import copied, outcome, take_guard_away
 
 
 def client_of(hospital: str) -> psutil.Process:
@@ -55,19 +28,6 @@ def client_of(hospital: str) -> psutil.Process:
     family = psutil.Process().children(recursive=True)
     (client,) = [each for each in family if title in " ".join(each.cmdline())]
     return client
-
-
-def outcome(place: Path) -> str:
-    """Waits until a copy's client is logged in or refused, and returns which."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        log = place / "log.txt"
-        said = log.read_text() if log.exists() else ""
-        for sign, name in ((LOGGED_IN, "logged in"), (REJECTED, "refused")):
-            if sign in said:
-                return name
-        time.sleep(0.05)
-    return "neither"
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
-from fed_assets_tests.federation.relay import Relay, lead_through
+from fed_assets.posture.relay import Relay, lead_through
 
 # Into the second round: the hospital has its task by then.
 CUT_AFTER_SECONDS = 0.5

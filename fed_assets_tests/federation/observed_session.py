@@ -17,7 +17,7 @@ import psutil
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
-from fed_assets_tests.federation.relay import Relay, lead_through
+from fed_assets.posture.relay import Relay, lead_through
 
 
 def observe(plan: FederationPlan, tell: Any, without_config: list[str]) -> dict[str, Any]:

@@ -16,12 +16,8 @@ from fed_assets.federation.revocations import revoke
 from fed_assets.federation.session import Event, events_to_stdout, run_federation
 from fed_assets.federation.site import SITES, Site
 from fed_assets.federation.spawned import Spawned
-from fed_assets_tests.federation.copied_session import (
-    client_of,
-    copied,
-    outcome,
-    take_guard_away,
-)
+from fed_assets.posture.copied_kit import copied, outcome, take_guard_away
+from fed_assets_tests.federation.copied_session import client_of
 
 
 def main() -> None:
