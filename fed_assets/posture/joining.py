@@ -43,7 +43,9 @@ def try_to_join(plan: FederationPlan, port: int, strangers: Strangers, notes: No
 
     own = _own(plan, hospital) if secured else None
     valid, another = strangers.valid(hospital), strangers.valid(ANOTHER)
-    for what, context in {**strangers.refused(hospital), "in_plain": None}.items():
+    refused = strangers.refused(hospital)
+    notes.begin()
+    for what, context in {**refused, "in_plain": None}.items():
         notes.control(f"join_{what}", answered(valid if what == "expired" else own))
         notes.attempt(f"join_{what}", answered(context))
     notes.control("join_with_another_hospitals", kept(ANOTHER))

@@ -25,6 +25,10 @@ class Notes:
         self._noted: dict[str, Any] = {"attempt": {}, "control": {}, "failure": None}
         self._last = time.monotonic()
 
+    def begin(self) -> None:
+        """Has the next attempt's time start now, and not with the end of the last one."""
+        self._last = time.monotonic()
+
     def attempt(self, name: str, attempt: Attempt) -> None:
         """Notes an attempt."""
         self._note("attempt", name, attempt)

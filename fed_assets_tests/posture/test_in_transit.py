@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.preload import FEDERATION_MODULES
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.in_transit import PROBES, evidence_of, transit_evidence
 from fed_assets.posture.ladders import IN_TRANSIT, standings
@@ -33,11 +36,17 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("transit") / "probes"
 
 
+def family():
+    return [each.cmdline()[:1] for each in psutil.Process().children(recursive=True)]
+
+
 @pytest.fixture(scope="module")
-def evidence(folder):
-    before = set(psutil.Process().children(recursive=True))
-    found = transit_evidence(EYES_ON, folder, None, IDENTITY)
-    assert set(psutil.Process().children(recursive=True)) <= before
+def evidence(folder, tmp_path_factory):
+    """Returns what is shown by processes of a template that others use too."""
+    with closing(open_origin(FEDERATION_MODULES, tmp_path_factory.mktemp("template"))) as origin:
+        found = transit_evidence(EYES_ON, folder, origin, IDENTITY)
+        left = [name for (name,) in family() if "supervisor" not in name]
+        assert len(left) == 1, "the template alone, and a supervisor per site"
     return by_probe(found)
 
 
@@ -127,9 +136,11 @@ def test_in_clear_every_attempt_on_the_way_and_at_the_door_succeeds(tmp_path):
 
 
 def test_a_federation_that_does_not_come_up_gives_no_verdict_and_says_why(tmp_path):
+    before = family()
     plan = canary_plan(EYES_ON, tmp_path / "sandbox", Transport.MTLS)
     Path(plan.initial_weights).unlink()
     observe_all({"sandbox": (plan, GUARDED)}, tmp_path, None)
+    assert family() == before
     observed = Observed(tmp_path / "sandbox")
     found = evidence_of(observed, observed, IDENTITY)
     assert {each.outcome for each in found} == {Outcome.INCONCLUSIVE}
