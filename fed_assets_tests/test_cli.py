@@ -112,7 +112,7 @@ def test_a_refused_sandbox_ends_in_one_line_that_names_control_and_value(
     ran = cli("run", "eyes_off")
     assert ran.returncode == 1
     (line,) = lines(ran.stderr)
-    assert line.startswith("Error: Sandbox eyes_off is refused: it declares statistics=")
+    assert line.startswith("Error: Sandbox eyes_off is refused: it declares update_protection=clip")
     assert not (tmp_path / "home").exists()
 
 

@@ -39,7 +39,7 @@ def test_a_refused_sandbox_is_not_brought_up(place: Place) -> None:
     code, told, errors = ask(place, "up", "eyes_off")
     assert (code, told) == (1, "")
     assert errors.startswith(
-        "Error: Sandbox eyes_off is refused: it declares statistics=small_counts_suppressed"
+        "Error: Sandbox eyes_off is refused: it declares update_protection=clip"
     )
     assert not place.home.root.exists()
 

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle
 from fed_assets.federation.roster import Roster
 from fed_assets.posture.at_rest import probes_at_rest
 from fed_assets.posture.evidence import Evidence, Outcome, gather
+from fed_assets.posture.in_transit import transit_evidence
 from fed_assets.posture.in_use import probes_in_use
 from fed_assets.posture.posture import Posture, judge
 from fed_assets.resources.artifact_store import write_whole
@@ -59,7 +60,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     def security_posture(
         context: AssetExecutionContext, sandboxes: Sandboxes, hospitals: LocalHospitalRunner
     ) -> Materialized:
-        """How far data are protected at rest and in use, from 0 to 4: shown by attempts.
+        """How far data are protected at rest, in transit and in use, from 0 to 4, by attempts.
 
         Each attempt is made as whoever runs the federation, beside a control in which the same
         attempt succeeds on something open; without a working control it shows nothing. A level
@@ -67,7 +68,14 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
-            evidence = make_attempts(sandbox, roster.hospital_ids, settings, hospitals)
+            confinement = hospitals.confinement(sandbox)
+            identity = {
+                "user": os.geteuid(),
+                "confinement": confinement.as_record() if confinement else None,
+                "system": platform.release(),
+                "versions": {name: version(name) for name in VERSIONS},
+            }
+            evidence = make_attempts(sandbox, identity, roster.hospital_ids, settings, hospitals)
             posture = judge(sandbox, evidence)
             folder = settings.home.posture(sandbox.name)
             _write(posture, folder)
@@ -96,25 +104,26 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
 
 
 def make_attempts(
-    sandbox: Sandbox, names: Sequence[str], settings: Settings, hospitals: LocalHospitalRunner
+    sandbox: Sandbox,
+    identity: Mapping[str, Any],
+    names: Sequence[str],
+    settings: Settings,
+    hospitals: LocalHospitalRunner,
 ) -> list[Evidence]:
     """Returns the evidence of every attempt on a sandbox of these hospitals.
 
     Raises:
-        FedAssetsError: A hospital's store or key cannot be used.
+        FedAssetsError: A hospital's store or key cannot be used, or no process be started.
     """
-    identity = {
-        "user": os.geteuid(),
-        "system": platform.release(),
-        "versions": {name: version(name) for name in VERSIONS},
-    }
     settings.home.temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (
         tempfile.TemporaryDirectory(dir=settings.home.temporary) as opened,
         planted_targets(hospitals, sandbox, names) as targets,
     ):
         probes = [*probes_at_rest(targets, Path(opened)), *probes_in_use(targets)]
-        return [gather(probe, identity) for probe in probes]
+        evidence = [gather(probe, identity) for probe in probes]
+        transit = transit_evidence(sandbox, Path(opened, "transit"), None, identity)
+        return [*evidence, *transit]
 
 
 def _write(posture: Posture, folder: Path) -> None:

@@ -13,9 +13,12 @@ from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.worker_process import WORKER
 
 # Two load side by side, and a run begins with what needs no torch.
-DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away"}
+DATA_TASKS = {
+    *("prepare_images", "contact_sheet", "validate_images", "clear_away"),
+    "plant_canary",  # for an attempt as much as for any run, the templates are opened before
+}
 # Of the store alone: what a command asks for, beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "plant_canary"}
+STORE_TASKS = {"show_outbox", "rotate_key", "approve_code"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",

@@ -45,7 +45,8 @@ def test_its_record_is_json_with_a_level_per_ladder_at_its_top() -> None:
 
 
 def test_a_simulated_enclave_is_said_to_be_one() -> None:
-    attested = {**EYES_ON.model_dump(), "storage": "sealed", "key_custody": "attested"}
+    sealed = {"storage": "sealed", "key_custody": "attested", "job_code": "measured"}
+    attested = {**EYES_ON.model_dump(), **sealed}
     posture = judge(Sandbox.model_validate(attested), [])
     assert posture.simulated
     assert SIMULATED_LIMIT in posture.limits

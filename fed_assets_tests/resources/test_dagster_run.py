@@ -49,7 +49,9 @@ def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(home: Home) -> None
     assert not finished.succeeded
     assert finished.run_id
     assert [progress.step for progress in heard] == ["sandbox_controls"]
-    assert finished.failures[0].startswith("Sandbox eyes_off is refused: it declares process=")
+    assert finished.failures[0].startswith(
+        "Sandbox eyes_off is refused: it declares update_protection=clip"
+    )
     assert stat.S_IMODE(finished.log.stat().st_mode) == 0o600
     assert not (home.root / "hospitals").exists()
     assert not (home.root / "federations").exists()
