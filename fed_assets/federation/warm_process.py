@@ -57,6 +57,7 @@ class WarmProcess:
         self._in_use = threading.Lock()
         self._wanted = True
         self._turned_away: set[str] = set()
+        self._valid_until = valid_until(live.federation.kits).isoformat()
         self._jobs = 0
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._note_idle()
@@ -109,7 +110,7 @@ class WarmProcess:
             "hospitals": list(self._plan.hospitals),
             "missing": sorted(missing),
             "alarms": read_alarms(self._live.federation.kits),
-            "valid_until": valid_until(self._live.federation.kits).isoformat(),
+            "valid_until": self._valid_until,
             "busy": self._in_use.locked(),
             "since": self._since,
             "jobs": self._jobs,
