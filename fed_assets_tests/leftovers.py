@@ -19,6 +19,7 @@ from dagster import DagsterInstance
 
 from fed_assets.federation import warm
 from fed_assets.federation.control import CONTROL_SOCKET
+from fed_assets.federation.warm_folder import FEDERATION
 from fed_assets.resources.home import Home
 
 POOL = "gpu"
@@ -119,7 +120,7 @@ def _open_ports(home: Home, up: Iterable[Path]) -> set[int]:
 
 def _files(home: Home, up: Iterable[Path]) -> Iterator[Path]:
     sockets = {folder / CONTROL_SOCKET for folder in up}
-    known = [folder / warm.FEDERATION for folder in up]
+    known = [folder / FEDERATION for folder in up]
     for folder, folders, names in os.walk(home.root):
         for name in (*folders, *names):
             path = Path(folder, name)

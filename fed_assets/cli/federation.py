@@ -12,6 +12,7 @@ from rich.table import Table
 from fed_assets.cli.names import SandboxName, require_hospital
 from fed_assets.federation import revocations, warm
 from fed_assets.federation.roster import read_roster
+from fed_assets.federation.warm_folder import is_coming_up
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
@@ -68,9 +69,12 @@ def status(
     """
     chosen: Settings = context.obj
     _find(chosen, sandbox)
-    seen = warm.status(chosen.home.warm(sandbox))
+    folder = chosen.home.warm(sandbox)
+    seen = warm.status(folder)
     if as_json:
         print(json.dumps(seen, indent=1))
+    elif seen is None and is_coming_up(folder):
+        out.print(f"The federation of {sandbox} is coming up, or going down.")
     elif seen is None:
         out.print(f"No federation of {sandbox} is up.")
     else:

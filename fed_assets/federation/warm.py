@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -19,7 +15,7 @@ from typing import Any
 
 from fed_assets.errors import FederationDidNotStart, JobFailed, TimeLimitPassed, error_from_record
 from fed_assets.federation.child import end_child
-from fed_assets.federation.control import CONTROL_SOCKET, END_SECONDS, ask, connect, hang_up, heard
+from fed_assets.federation.control import END_SECONDS, ask, connect, hang_up, heard
 from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import FederationPlan
@@ -27,13 +23,17 @@ from fed_assets.federation.program import BARE_ENVIRONMENT
 from fed_assets.federation.progress import Event
 from fed_assets.federation.results import FederationResult, result_from_record
 from fed_assets.federation.site_logs import kept_logs
+from fed_assets.federation.warm_folder import (
+    FEDERATION,
+    alone,
+    clear_dead,
+    clear_if_dead,
+    remove,
+)
 
 LOG_FILE = "warm.log"
-FEDERATION = "federation"
 ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 0.5
-LOOK_SECONDS = 0.05
-REMOVE_SECONDS = 5.0
 # A federation that waits for runs has certificates for so long, and is then provisioned anew.
 CERTIFICATES_VALID = timedelta(days=7)
 _PROVISIONED = (
@@ -66,7 +66,7 @@ def status(folder: Path) -> dict[str, Any] | None:
             ask(connection, {"ask": "status"})
             return dict(next(heard(connection)))
     except (OSError, StopIteration):
-        _clear_dead(folder)
+        clear_dead(folder)
         return None
 
 
@@ -97,9 +97,9 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
         FedAssetsError: It did not start; nothing is left of it but its log.
     """
     place, log = folder / FEDERATION, folder / LOG_FILE
-    with written("The warm federation", folder), _alone(folder):
-        take_down(folder)
-        _remove(place)
+    with written("The warm federation", folder), alone(folder):
+        _end(folder)
+        remove(place)
         own = replace(
             plan,
             folder=str(place),
@@ -125,14 +125,6 @@ def bring_up(plan: FederationPlan, folder: Path, on_event: Callable[[Event], Non
             raise
 
 
-def _remove(place: Path) -> None:
-    """Removes the last federation's folder; the processes of one that was killed write yet."""
-    until = time.monotonic() + REMOVE_SECONDS
-    while place.exists() and time.monotonic() < until:
-        shutil.rmtree(place, ignore_errors=True)
-        time.sleep(LOOK_SECONDS)
-
-
 def _wait_until_up(
     process: subprocess.Popen[bytes], on_event: Callable[[Event], None], log: Path
 ) -> None:
@@ -154,9 +146,18 @@ def _wait_until_up(
 def take_down(folder: Path) -> bool:
     """Stops the federation in a folder, a job of its too; says whether one was up.
 
+    One that is coming up is awaited first.
+
     Raises:
         TimeLimitPassed: It did not end in time.
     """
+    if not folder.is_dir():
+        return False
+    with alone(folder):
+        return _end(folder)
+
+
+def _end(folder: Path) -> bool:
     try:
         with connect(folder) as connection:
             connection.settimeout(END_SECONDS)
@@ -168,7 +169,7 @@ def take_down(folder: Path) -> bool:
             f"The warm federation did not end within {END_SECONDS:g} s", where=str(folder)
         ) from None
     except OSError:
-        _clear_dead(folder)
+        clear_if_dead(folder)
         return False
     return True
 
@@ -195,7 +196,7 @@ def run(
     try:
         connection = connect(folder)
     except OSError:
-        _clear_dead(folder)
+        clear_dead(folder)
         raise Refused("it is not up") from None
     try:
         ask(connection, {"ask": "run", "plan": asdict(plan)})
@@ -213,7 +214,7 @@ def run(
                     case "failed":
                         raise error_from_record(event["error"])
                 on_event(event)
-        _clear_dead(folder)
+        clear_dead(folder)
         if event is None:
             raise Refused("it has ended")
         raise JobFailed(
@@ -221,28 +222,3 @@ def run(
         )
     finally:
         hang_up(connection)
-
-
-def _clear_dead(folder: Path) -> None:
-    """Removes the socket and the keys of a federation that was killed, and what is half done."""
-    if not (folder / FEDERATION).is_dir():
-        return
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another one is being brought up there
-        try:
-            connect(folder).close()
-        except OSError:
-            (folder / CONTROL_SOCKET).unlink(missing_ok=True)
-            clear_half_done(folder / FEDERATION)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Lets one process at a time bring a folder's federation up."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

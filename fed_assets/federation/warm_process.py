@@ -191,7 +191,9 @@ class WarmProcess:
 
     def _idle_cpu_seconds(self, members: list[psutil.Process]) -> float:
         """Returns what the processes that live now have used since the last job."""
-        return sum(cpu_seconds(each) - self._cpu_seconds.get(each.pid, 0.0) for each in members)
+        # One that has just ended has used nothing.
+        used = (cpu_seconds(each) - self._cpu_seconds.get(each.pid, 0.0) for each in members)
+        return sum(max(0.0, each) for each in used)
 
 
 def _say(connection: socket.socket, message: Event) -> None:

@@ -21,10 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from fed_assets.errors import FedAssetsError, RunConfigError, StorageError
 from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
-from fed_assets.resources.dead_runs import bury_dead_runs
+from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
 
-LAUNCH_TAG = "fed_assets/launch"
 POLL_SECONDS = 0.3
 STOP_SECONDS = 30
 
@@ -129,7 +128,9 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
 def _execute(launch: Launch, home: Home, on_progress: Callable[[Progress], None]) -> FinishedRun:
     command = list(launch.command)
     at = command.index("--tags") + 1
-    command[at] = json.dumps(json.loads(command[at]) | {LAUNCH_TAG: launch.tag})
+    # Until it signs in itself, it is this process, which it does not outlive.
+    ours = {LAUNCH_TAG: launch.tag, PROCESS_TAG: signature()}
+    command[at] = json.dumps(json.loads(command[at]) | ours)
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
     with (
         _instance(home) as instance,  # first: two processes must not create its tables at once
@@ -139,7 +140,7 @@ def _execute(launch: Launch, home: Home, on_progress: Callable[[Progress], None]
         while process.poll() is None:
             follower.follow()
             time.sleep(POLL_SECONDS)
-        bury_dead_runs(instance, home)  # this one, if it was killed: its place is the next one's
+        bury_dead_runs(instance, home, launch=launch.tag)  # if it was killed: it holds its places
         follower.follow()
     failures = follower.failures
     if process.returncode < 0:

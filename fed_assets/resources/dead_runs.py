@@ -20,19 +20,30 @@ from fed_assets.federation.half_done import clear_half_done
 from fed_assets.resources.home import Home
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
 
 PROCESS_TAG = "fed_assets/process"
+LAUNCH_TAG = "fed_assets/launch"
+
+
+def signature() -> str:
+    """Returns which process of which machine this is."""
+    return f"{platform.node()} {os.getpid()} {psutil.Process().create_time()}"
 
 
 def sign_in(instance: DagsterInstance, run_id: str) -> None:
-    """Notes in a run's tags which process of which machine it is."""
-    started = psutil.Process().create_time()
-    instance.add_run_tags(run_id, {PROCESS_TAG: f"{platform.node()} {os.getpid()} {started}"})
+    """Notes in a run's tags that it is this process."""
+    instance.add_run_tags(run_id, {PROCESS_TAG: signature()})
 
 
-def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
-    """Returns the ids of the runs that signed in on this machine and died, after ending them."""
+def bury_dead_runs(instance: DagsterInstance, home: Home, *, launch: str = "") -> list[str]:
+    """Returns the ids of the runs that signed in on this machine and died, after ending them.
+
+    Args:
+        instance: Dagster's.
+        home: Where the runs' federations lie.
+        launch: The launch whose process is known to have ended, whether it had signed in or not.
+    """
     from dagster import DagsterRunStatus, RunsFilter
 
     unfinished = [
@@ -44,15 +55,28 @@ def bury_dead_runs(instance: DagsterInstance, home: Home) -> list[str]:
     buried = []
     with _alone(home.instance):
         for run in instance.get_runs(RunsFilter(statuses=unfinished)):
-            signature = run.tags.get(PROCESS_TAG)
-            if signature is None or not _died(signature):
+            launched = bool(launch) and run.tags.get(LAUNCH_TAG) == launch
+            if not launched and not _died(_signature(instance, run)):
                 continue
+            clear_federation(home, run.run_id)  # first: on a full disk the rest cannot be written
             instance.report_run_failed(run, "Its process ended without a word.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            for folder in home.root.glob(f"federations/*/{run.run_id[:8]}"):
-                clear_half_done(folder)
             buried.append(run.run_id)
     return buried
+
+
+def clear_federation(home: Home, run_id: str) -> None:
+    """Removes the private keys of a run that has ended, and what it left half done."""
+    for folder in home.root.glob(f"federations/*/{run_id[:8]}"):
+        clear_half_done(folder)
+
+
+def _signature(instance: DagsterInstance, run: DagsterRun) -> str | None:
+    """Returns which process a run is; None until it signs in: Dagster copies a parent's tags."""
+    found = run.tags.get(PROCESS_TAG)
+    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    copied = parent is not None and parent.tags.get(PROCESS_TAG) == found
+    return None if copied else found
 
 
 @contextmanager
@@ -66,7 +90,9 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _died(signature: str) -> bool:
+def _died(signature: str | None) -> bool:
+    if signature is None:
+        return False
     machine, pid, started = signature.split(" ")
     if machine != platform.node():
         return False  # nobody here can tell

@@ -45,7 +45,7 @@ class LocalFederation(ConfigurableResource[Any]):
             bury_dead_runs(context.instance, home)
             sign_in(context.instance, context.run.run_id)
             if own_confinement() is None:  # or else one watches that can do more
-                self._watches.append(RunWatch(home.root))
+                self._watches.append(RunWatch(home.root, context.run.run_id))
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends the watch over the run."""

@@ -136,7 +136,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         walls = self._build_walls(sandbox, self._home.federation(sandbox, run.run_id))
         # As whom it came, it can still tidy up after runs that were killed, and have that done.
         bury_dead_runs(instance, self._home)
-        self._watches.append(RunWatch(self._home.root))
+        self._watches.append(RunWatch(self._home.root, run.run_id))
         require_ways(walls, sandbox)
         self._templates.open()
         folder = None if instance.is_ephemeral else Path(instance.root_directory)

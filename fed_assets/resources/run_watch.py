@@ -1,8 +1,8 @@
 """A process that outlives a run's own, and tidies up after it where it was killed.
 
-`python -m fed_assets.resources.run_watch HOME PARENT` waits for the end of its parent, the run's
-process, unless that says over stdin that all is well. It loads nothing before that: it costs some
-20 ms and 10 MB.
+`python -m fed_assets.resources.run_watch HOME RUN PARENT` waits for the end of its parent, which is
+the run's process, unless that says over stdin that all is well. It loads nothing before that: it
+costs some 20 ms and 10 MB.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ END_SECONDS = 5.0
 class RunWatch:
     """The watch over this process, from now until `end`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, run_id: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", WATCH, str(home), str(os.getpid())],
+            [sys.executable, "-P", "-m", WATCH, str(home), run_id, str(os.getpid())],
             cwd=home,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -40,20 +40,21 @@ class RunWatch:
 
 def main() -> None:
     """Waits for the run's process to end; then ends the runs that died without a word."""
-    home, parent = Path(sys.argv[1]), int(sys.argv[2])
+    home, run_id, parent = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if sys.stdin.buffer.read(1):
         return
     # Its files were closed; it has ended once this process has another parent.
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os.umask(0o077)
-    from dagster import DagsterInstance
-
-    from fed_assets.resources.dead_runs import bury_dead_runs
+    from fed_assets.resources.dead_runs import bury_dead_runs, clear_federation
     from fed_assets.resources.home import Home
 
-    # All that was tied to the run has ended before Dagster is imported.
     found = Home(home)
+    clear_federation(found, run_id)  # private keys wait for nothing
+    from dagster import DagsterInstance
+
+    # All that was tied to the run has ended before Dagster is imported.
     with DagsterInstance.from_config(str(found.instance)) as instance:
         bury_dead_runs(instance, found)
 

@@ -82,6 +82,7 @@ def test_a_hospital_is_told_where_its_own_approval_is_and_nobody_elses(tmp_path,
         "store": plan.stores["hospital_02"],
         "storage": "sealed",
         "key_custody": "attested",
+        "suppress_below": 0,
         "key_file": "/keys/hospital_02.json",
         "approval": "/keys/hospital_02.approval.json",
     }

@@ -18,6 +18,7 @@ from fed_assets.errors import JobFailed, KitCopied, PortTaken, QuorumNotMet
 from fed_assets.federation import warm
 from fed_assets.federation.alarms import note_alarm
 from fed_assets.federation.control import CONTROL_SOCKET
+from fed_assets.federation.warm_folder import is_coming_up
 from fed_assets.federation.revocations import revoke
 
 pytestmark = pytest.mark.slow
@@ -331,6 +332,22 @@ def test_until_its_last_process_has_ended_it_is_not_said_to_be_gone(folder, up_a
     assert alive(processes[1:]) == []
     assert warm.status(folder) is None
     ending.join()
+
+
+def test_one_that_is_coming_up_is_awaited_and_taken_down(folder, up_again, plan):
+    warm.take_down(folder)
+    told = []
+    coming = threading.Thread(target=warm.bring_up, args=(plan, folder, told.append))
+    coming.start()
+    wait_until(lambda: told)  # it is provisioned, and not up
+    assert is_coming_up(folder)
+    assert warm.status(folder) is None
+    assert warm.take_down(folder)
+    coming.join()
+    assert told[-1]["event"] == "up"
+    assert warm.status(folder) is None
+    assert not is_coming_up(folder)
+    assert list(folder.rglob("*.key")) == []
 
 
 def test_one_that_cannot_start_says_why_and_leaves_nothing(tmp_path, write_plan):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from fed_assets.resources.dead_runs import bury_dead_runs, sign_in
+from fed_assets.resources.dead_runs import bury_dead_runs, sign_in, signature
 from fed_assets.resources.home import Home
 
 POOL = "gpu"
@@ -100,6 +100,42 @@ def test_a_process_id_that_was_given_out_again_is_not_taken_for_the_run(
     machine, pid, _ = signed.tags["fed_assets/process"].split(" ")
     instance.add_run_tags(run, {"fed_assets/process": f"{machine} {pid} {time.time() - 9e6}"})
     assert bury_dead_runs(instance, home) == [run]
+
+
+def test_a_re_execution_is_not_taken_for_its_dead_parent(
+    instance: DagsterInstance, home: Home
+) -> None:
+    parent = claim(instance, "parent")
+    instance.add_run_tags(parent, {"fed_assets/process": signature_of_the_dead()})
+    assert bury_dead_runs(instance, home) == [parent]
+    dead = instance.get_run_by_id(parent)
+    assert dead is not None
+    child = DagsterRun(
+        job_name="parent",
+        root_run_id=parent,
+        parent_run_id=parent,
+        tags=dead.tags,
+        status=DagsterRunStatus.STARTED,
+    )
+    instance.add_run(child)  # as Dagster does: it has not signed in yet
+    assert bury_dead_runs(instance, home) == []
+    sign_in(instance, child.run_id)
+    instance.add_run_tags(child.run_id, {"fed_assets/process": signature_of_the_dead(2.0)})
+    assert bury_dead_runs(instance, home) == [child.run_id]
+
+
+def test_a_launch_that_has_ended_is_ended_though_it_never_signed_in(
+    instance: DagsterInstance, home: Home
+) -> None:
+    run = claim(instance, "early")
+    instance.add_run_tags(run, {"fed_assets/launch": "abc", "fed_assets/process": signature()})
+    assert bury_dead_runs(instance, home, launch="abd") == []
+    assert bury_dead_runs(instance, home, launch="abc") == [run]
+
+
+def signature_of_the_dead(started: float = 1.0) -> str:
+    machine, pid, _ = signature().split(" ")
+    return f"{machine} {pid} {started}"
 
 
 def test_a_run_of_another_machine_is_left_alone(instance: DagsterInstance, home: Home) -> None:

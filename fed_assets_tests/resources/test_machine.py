@@ -72,7 +72,7 @@ def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
         finding = findings[f"sandbox {name}"]
         assert finding.state == "warning"
         assert "refused: it declares " in finding.seen
-        assert "statistics=small_counts_suppressed" in finding.seen
+        assert "update_protection=" in finding.seen
 
 
 def test_public_data_that_is_not_here_is_a_warning_where_phantoms_may_stand_in(

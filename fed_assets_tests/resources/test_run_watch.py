@@ -24,7 +24,7 @@ from pathlib import Path
 home = Home(Path(sys.argv[1]))
 with DagsterInstance.from_config(str(home.instance)) as instance:
     sign_in(instance, sys.argv[2])
-watch = RunWatch(home.root)
+watch = RunWatch(home.root, sys.argv[2])
 print("watched", flush=True)
 sys.stdin.read()
 watch.end()
