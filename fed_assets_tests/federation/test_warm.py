@@ -18,8 +18,8 @@ from fed_assets.errors import JobFailed, KitCopied, PortTaken, QuorumNotMet
 from fed_assets.federation import warm
 from fed_assets.federation.alarms import note_alarm
 from fed_assets.federation.control import CONTROL_SOCKET
-from fed_assets.federation.warm_folder import is_coming_up
 from fed_assets.federation.revocations import revoke
+from fed_assets.federation.warm_folder import is_coming_up
 
 pytestmark = pytest.mark.slow
 
