@@ -38,7 +38,7 @@ def plant_canary(_: Any, store: Store) -> dict[str, Any]:
     store.write(folder / OBJECT, canary)
     store.write(folder / OTHER, secrets.token_bytes(CANARY_BYTES))
     _held[:] = [store.read(folder / OBJECT)]
-    return {"canary": base64.b64encode(canary).decode(), "file": str(folder / OBJECT)}
+    return {"canary": base64.b64encode(canary).decode()}
 
 
 def search_store(_: Any, store: Store) -> dict[str, Any]:

@@ -216,4 +216,9 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "initial_weights": (frozenset({"digest", "parameters"}), _as_it_is),
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),
+    # Of a canary, which is nobody's image.
+    "plant_canary": (frozenset({"canary"}), _as_it_is),
+    "search_store": (frozenset({"found", "files", "control"}), _as_it_is),
+    "tamper": (frozenset({"flipped", "swapped", "foreign", "control"}), _as_it_is),
+    "remove_canary": (frozenset(), _as_it_is),
 }

@@ -33,8 +33,8 @@ def try_to_join(plan: FederationPlan, port: int, strangers: Strangers, notes: No
     def shown(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
         return context if secured else None
 
-    def answered(context: ssl.SSLContext | None, at: int = port) -> Attempt:
-        count = bytes_answered(at, hospital, shown(context))
+    def answered(context: ssl.SSLContext | None) -> Attempt:
+        count = bytes_answered(port, hospital, shown(context))
         return Attempt(count > 0, {"bytes": count})
 
     def kept(name: str) -> Attempt:

@@ -26,7 +26,7 @@ from fed_assets.federation.policies import HOST
 from fed_assets.federation.progress import Event, Interrupted, Progress
 from fed_assets.federation.session import stopped_by_signals
 from fed_assets.federation.site import SITES
-from fed_assets.posture.canaries import ARRAY, AUROC, METRIC, canary, sign_of
+from fed_assets.posture.canaries import ARRAY, AUROC, canary, found_in, sign_of
 from fed_assets.posture.copied_kit import Login, freeze, log_in_with_copy, take_guard_away
 from fed_assets.posture.evidence import Attempt
 from fed_assets.posture.joining import try_to_join
@@ -112,10 +112,11 @@ class Eavesdropper:
 
     def _give_way(self) -> None:
         """Leads the hospital to the server, once it has been with the impostor."""
-        self._relay.target = self.port
+        if len(self._impostor.heard) > 1:  # the first one was the control
+            self._relay.target = self.port
 
     def _note_impostor(self) -> None:
-        _, *heard = self._impostor.heard  # the first one was the control
+        _, *heard = self._impostor.heard
         if heard:
             counts = {"connections": len(heard), "bytes": sum(heard)}
             self.notes.attempt("pose_as_server", Attempt(sum(heard) > 0, counts))
@@ -126,7 +127,9 @@ class Eavesdropper:
     def _note_round(self, record: dict[str, Any]) -> None:
         number = record["round_number"]
         if number == READ_ROUND:
-            self.notes.attempt("read_the_wire", self._read())
+            update = canary(self.plan.seed, READ_ROUND)
+            if read := found_in(bytes(self._relay.heard), update, self.hospital):
+                self.notes.attempt("read_the_wire", read)
             self._tamper(FLIP, flipped())
         else:
             self._note_tampering(record)
@@ -134,18 +137,6 @@ class Eavesdropper:
                 self._tamper(REWRITE, rewritten(canary(self.plan.seed, REWRITE_ROUND)))
         if number != REWRITE_ROUND:
             self._let_answer(number + 1)
-
-    def _read(self) -> Attempt:
-        heard = bytes(self._relay.heard)
-        update = canary(self.plan.seed, READ_ROUND)[ARRAY].tobytes()
-        wanted = {
-            "weights": update[:512],
-            "array_key": ARRAY.encode(),
-            "metric_name": METRIC.encode(),
-            "hospital": self.hospital.encode(),
-        }
-        found = {name: heard.count(content) for name, content in wanted.items()}
-        return Attempt(any(found.values()), {**found, "bytes": len(heard)})
 
     def _tamper(self, name: str, tampering: Tampering) -> None:
         self._tampering, self._connections = (name, tampering), self._relay.connections

@@ -144,7 +144,9 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         instance.add_run_tags(run.run_id, {CONFINED_TAG: json.dumps(self._confinement.as_record())})
 
     def _build_walls(self, sandbox: str, federation: Path | None = None) -> Walls:
-        sources = {name: self.sources.get(name, []) for name in self.hospitals}
+        # The coordinator is the hub's own, whoever asks for it by name.
+        names = [name for name in self.hospitals if name != COORDINATOR]
+        sources = {name: self.sources.get(name, []) for name in names}
         walls = build_walls(self._home, sandbox, sources, federation=federation)
         self._templates.walls = walls
         self._confined = sandbox

@@ -33,7 +33,8 @@ def sealed(tmp_path: Path) -> Store:
 def test_in_a_plain_store_it_is_found_and_every_change_is_taken(plain: Store) -> None:
     answer = plant_canary(None, plain)
     assert len(base64.b64decode(answer["canary"])) == CANARY_BYTES
-    assert Path(answer["file"]).read_bytes() == base64.b64decode(answer["canary"])
+    planted = plain.folder / FOLDER / "object"
+    assert planted.read_bytes() == base64.b64decode(answer["canary"])
     assert search_store(None, plain) == {"found": 1, "files": 2, "control": 1}
     assert tamper(None, plain) == {**ALL, "control": ALL}
 

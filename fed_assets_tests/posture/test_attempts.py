@@ -20,7 +20,7 @@ from fed_assets.posture.target import Target
 
 PLAIN = {"storage": "plain", "key_custody": "none"}
 SEALED = {"storage": "sealed", "key_custody": "hospital"}
-FULL_COUNTS = {"suppress_below": 0}
+SUPPRESSED = {"suppress_below": 10}
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 Plant = Callable[[Mapping[str, str]], list[Target]]
 
@@ -28,7 +28,7 @@ Plant = Callable[[Mapping[str, str]], list[Target]]
 @contextmanager
 def hospital(name: str, folder: Path, kept: Mapping[str, str]) -> Iterator[Target]:
     """Yields a hospital's process that has planted a canary in its store."""
-    place: dict[str, Any] = {"store": str(folder / name), **kept, **FULL_COUNTS}
+    place: dict[str, Any] = {"store": str(folder / name), **kept, **SUPPRESSED}
     keys = [folder / "keys" / f"{name}.json"] if kept is SEALED else []
     if keys:
         place["key_file"] = str(keys[0])

@@ -111,6 +111,15 @@ def test_a_server_that_speaks_tls_1_2_ends_the_ladder_at_three(evidence):
 
 
 @pytest.mark.slow
+def test_what_is_read_impersonated_and_rewritten_stands_at_level_zero(folder, evidence):
+    clear = Observed(folder / "clear")
+    found = by_probe(evidence_of(clear, clear, IDENTITY))
+    on_the_way = {name: found[name].outcome for name in ON_THE_WAY - {"pose_as_server"}}
+    assert on_the_way == dict.fromkeys(on_the_way, Outcome.FAILED)
+    assert standings(found.values())[IN_TRANSIT].level == 0
+
+
+@pytest.mark.slow
 def test_without_an_open_control_nothing_is_shown(folder, evidence):
     protected = Observed(folder / "sandbox")
     found = by_probe(evidence_of(protected, protected, IDENTITY))

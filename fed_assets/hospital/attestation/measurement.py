@@ -76,12 +76,15 @@ def _files(folder: Path) -> list[Path]:
 def _strange_caches(folder: Path) -> dict[str, str]:
     """Returns the compiled files that Python would run in place of a source which says otherwise.
 
-    Whoever may write one of them could else change what runs, and leave each source as it is.
+    Whoever may write one of them could else change what runs, and leave each source as it is. One
+    that this user may not read, Python does not run for him either.
     """
     found = {}
     for source in [path for path in _files(folder) if path.suffix == ".py"]:
         compiled = Path(cache_from_source(str(source)))
-        if compiled.is_file() and not _agree(compiled, source, *_state(compiled), *_state(source)):
+        if os.access(compiled, os.R_OK) and not _agree(
+            compiled, source, *_state(compiled), *_state(source)
+        ):
             name = compiled.relative_to(folder).as_posix()
             found[name] = hashlib.sha256(compiled.read_bytes()).hexdigest()
     return found
