@@ -21,6 +21,7 @@ from fed_assets.federation.preload import FEDERATION_MODULES
 from fed_assets.federation.program import Program
 from fed_assets.federation.weights import write_weights
 from fed_assets.posture.canaries import EXECUTOR, canary
+from fed_assets.sandboxes.controls import JobCode
 from fed_assets.sandboxes.sandbox import Sandbox
 
 PROCESS = "fed_assets.posture.transit_process"
@@ -52,6 +53,9 @@ def canary_plan(sandbox: Sandbox, root: Path, transport: str) -> FederationPlan:
     Raises:
         StorageError: The folder cannot be written, or is in use.
     """
+    # What is measured is preinstalled; the canaries' hospital has no key to release to it.
+    measured = sandbox.job_code is JobCode.MEASURED
+    job_code = JobCode.PREINSTALLED if measured else sandbox.job_code
     store, weights = root / "store", root / "initial.safetensors"
     seed = secrets.randbelow(1 << 31)
     with written("The probes' federation", root):
@@ -62,7 +66,7 @@ def canary_plan(sandbox: Sandbox, root: Path, transport: str) -> FederationPlan:
         plan = FederationPlan(
             sandbox=sandbox.name,
             transport=str(transport),
-            job_code=str(sandbox.job_code),
+            job_code=str(job_code),
             hospitals=(HOSPITAL,),
             stores={HOSPITAL: str(store)},
             folder=str(root / "federation"),
