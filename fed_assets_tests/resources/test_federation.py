@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -233,6 +234,7 @@ def test_where_none_can_be_brought_up_the_run_goes_on_with_its_own(
     assert "The run goes on with one of its own." in done.log
     assert warm.status(door.folder) is None
     assert aside.is_dir()
+    shutil.rmtree(aside)
 
 
 @pytest.mark.parametrize("warmed", [True, False])
