@@ -110,7 +110,7 @@ def test_a_sandbox_that_is_not_enforced_is_refused_once_and_nothing_is_written(
     assert not result.success
     (refusal,) = failures(result)
     assert refusal.startswith(f"Sandbox {sandbox} is refused: it declares ")
-    assert "statistics=small_counts_suppressed" in refusal
+    assert "update_protection=" in refusal
     # The empty file is what runs of the sandbox take turns by.
     assert files_below(tmp_path / "home") == {"dagster/dagster.yaml", f"turns/{sandbox}"}
 
