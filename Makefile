@@ -38,7 +38,7 @@ ui: install ## open Dagster's pages on http://127.0.0.1:3000
 test: install ## run the tests, but for the long ones
 	$(BIN)/python -m pytest -m 'not long'
 
-test-long: install ## run the long tests: whole lifecycles, killed, aborted and resumed ones too
+test-long: install ## run the long tests: federations that lose something, and whole runs, killed ones too
 	$(BIN)/python -m pytest -m long
 
 check: install ## ruff, mypy and a load of the definitions

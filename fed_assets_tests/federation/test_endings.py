@@ -12,7 +12,7 @@ import pytest
 
 from fed_assets.errors import JobFailed, PortTaken, TimeLimitPassed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # The template; and of server and two hospitals the supervisor, the main and the job process each.
 WHOLE_FAMILY = 10

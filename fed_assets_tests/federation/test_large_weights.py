@@ -11,7 +11,7 @@ from fed_assets.errors import QuorumNotMet, StorageError
 from fed_assets.federation.weights import LARGE_BYTES
 from fed_assets_tests.federation.test_losses import CUT, assert_rounds_hold_their_own_updates
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # As float32 a little more than what travels inside a message.
 SHAPE = (1000, LARGE_BYTES // 4000 + 1)
@@ -60,7 +60,6 @@ def test_what_travelled_is_counted_and_nothing_of_it_is_left(degraded):
     assert not (Path(plan.folder) / "parked").exists()
 
 
-@pytest.mark.long
 def test_a_connection_that_is_cut_while_weights_travel_costs_at_most_that_round(
     tmp_path, write_plan, start_session, behave
 ):
@@ -76,7 +75,6 @@ def test_a_connection_that_is_cut_while_weights_travel_costs_at_most_that_round(
     assert_rounds_hold_their_own_updates(plan, session.result["rounds"])
 
 
-@pytest.mark.long
 def test_a_hospital_that_is_killed_while_it_sends_its_weights_is_missing_in_that_round(
     tmp_path, write_plan, start_session, behave
 ):

@@ -122,7 +122,7 @@ def test_without_a_guard_whoever_has_a_copy_of_a_kit_is_given_the_hospitals_job(
     assert session.result["status"] == "complete", "and nobody hears of it"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_second_login_is_refused_and_fails_the_run_by_the_hospitals_name(
     tmp_path, write_plan, start_session
 ):

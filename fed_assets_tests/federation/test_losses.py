@@ -16,7 +16,7 @@ from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.federation.tiny_executor import learn
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CUT = "fed_assets_tests.federation.cut_session"
 SPAWNING = "fed_assets_tests.federation.spawning_session"
@@ -237,7 +237,6 @@ def test_a_connection_that_is_cut_for_seconds_in_mid_round_costs_at_most_that_ro
     assert_rounds_hold_their_own_updates(plan, session.result["rounds"])
 
 
-@pytest.mark.long
 def test_a_server_that_leaves_questions_unanswered_for_a_while_does_not_end_the_run(
     tmp_path, write_plan, start_session, behave
 ):

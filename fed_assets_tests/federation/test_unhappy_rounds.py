@@ -11,7 +11,7 @@ from fed_assets.errors import FederationDidNotStart, QuorumNotMet, StorageError
 from fed_assets.federation.history import read_history
 from fed_assets.federation.plan import FederationPlan
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 OBSERVED = "fed_assets_tests.federation.observed_session"
 BAD_ROUNDS = {

@@ -21,7 +21,7 @@ from fed_assets.federation.control import CONTROL_SOCKET
 from fed_assets.federation.revocations import revoke
 from fed_assets.federation.warm_folder import is_coming_up
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ from fed_assets_tests.leftovers import called, family, seconds_until_clean
 
 __all__ = ["behave", "write_plan"]  # fixtures
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ON_THE_WARM_ONE = ["submitted", "round", "round"]
 ON_ITS_OWN = ["provisioned", "started", *ON_THE_WARM_ONE]
