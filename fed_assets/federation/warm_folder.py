@@ -45,9 +45,9 @@ def _looked_at(folder: Path) -> Iterator[None]:
 
     Raises:
         BlockingIOError: Somebody is at it.
-        FileNotFoundError: Nobody ever was.
+        FileNotFoundError: There is no such folder.
     """
-    with (folder / LOCK).open("r+") as lock:
+    with (folder / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 

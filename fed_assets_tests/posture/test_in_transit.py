@@ -18,6 +18,7 @@ from fed_assets.posture.transit_notes import Observed
 from fed_assets.posture.transit_runs import GUARDED, canary_plan, observe_all
 from fed_assets.sandboxes.controls import Transport
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets_tests.leftovers import called
 
 IDENTITY = {"uid": 1000}
 ON_THE_WAY = {"read_the_wire", "pose_as_server", "flip_a_bit", "rewrite_an_update"}
@@ -37,7 +38,8 @@ def folder(tmp_path_factory):
 
 
 def family():
-    return [each.cmdline()[:1] for each in psutil.Process().children(recursive=True)]
+    """Returns the titles of this process's descendants; what has ended has none."""
+    return [*filter(None, map(called, psutil.Process().children(recursive=True)))]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def evidence(folder, tmp_path_factory):
     """Returns what is shown by processes of a template that others use too."""
     with closing(open_origin(FEDERATION_MODULES, tmp_path_factory.mktemp("template"))) as origin:
         found = transit_evidence(EYES_ON, folder, origin, IDENTITY)
-        left = [name for (name,) in family() if "supervisor" not in name]
+        left = [name for name in family() if "supervisor" not in name]
         assert len(left) == 1, "the template alone, and a supervisor per site"
     return by_probe(found)
 

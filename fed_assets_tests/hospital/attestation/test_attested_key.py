@@ -22,6 +22,7 @@ from fed_assets.hospital.attestation.measurement import measure, package_folder
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.store import open_store, pseudonym_salt, rotate_key
+from fed_assets_tests.leftovers import called
 
 DATA_KEY = bytes(range(32))
 # What a hospital's process does that reads its store, or says why it may not.
@@ -62,7 +63,7 @@ def key(tmp_path: Path) -> Iterator[AttestedKey]:
 def beside() -> list[psutil.Process]:
     """The brokers and attesters that this process has started."""
     children = psutil.Process().children(recursive=True)
-    return [each for each in children if "fed_assets.hospital.attestation" in each.cmdline()]
+    return [each for each in children if "fed_assets.hospital.attestation" in called(each)]
 
 
 def test_what_is_wrapped_comes_back_to_any_process_of_the_hospital(
