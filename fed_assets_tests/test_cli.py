@@ -287,6 +287,7 @@ def test_retrain_before_any_run_says_what_is_missing(cli: Cli) -> None:
     assert Path(log.rpartition(" ")[2]).is_file()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("polite_end", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_leaves_no_process(
     environment: dict[str, str], tmp_path: Path, polite_end: signal.Signals
@@ -315,7 +316,7 @@ def test_a_run_that_is_interrupted_leaves_no_process(
     assert alive == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_leaves_no_process_and_the_next_one_is_not_kept_waiting(
     environment: dict[str, str], tmp_path: Path, cli: Cli
 ) -> None:
@@ -341,7 +342,7 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_is_not_kept_waiting(
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
     ran = cli("run", "minimal", "--rounds", "1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
