@@ -51,8 +51,8 @@ class StepExecutor(Executor):
 
     def identity(self, fl_ctx: FLContext) -> tuple[str, Path]:
         """Returns the hospital's id and store."""
-        hospital, store, _ = read_identity(fl_ctx)
-        return hospital, store.folder
+        site = read_identity(fl_ctx)
+        return site.hospital, site.store.folder
 
     def instructions(self, task: FLModel) -> dict[str, Any]:
         """Returns what to do in this round."""
