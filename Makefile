@@ -6,6 +6,8 @@ BENCH_VENV := .venv-bench
 # Another build of torch: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" (or .../cu130).
 PIP_ARGS ?=
 PORT ?= 3000
+# Which of the long tests to run, such as fed_assets_tests/assets/test_resuming.py; all, if left out.
+TESTS ?=
 
 export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
@@ -39,7 +41,7 @@ test: install ## run the tests, but for the long ones
 	$(BIN)/python -m pytest -m 'not long'
 
 test-long: install ## run the long tests: federations that lose something, and whole runs, killed ones too
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long $(TESTS)
 
 check: install ## ruff, mypy and a load of the definitions
 	$(BIN)/ruff format --check .

@@ -74,7 +74,7 @@ def test_who_is_not_in_the_roster_is_not_revoked(place: Place) -> None:
     assert ask(place, "revoke", "east", "--sandbox", "minimum")[0] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_federation_comes_up_once_says_what_it_costs_and_goes_down(place: Place) -> None:
     code, told, errors = ask(place, "up", "minimal")
     assert (code, errors) == (0, "")

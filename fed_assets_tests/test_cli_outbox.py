@@ -206,7 +206,7 @@ def test_without_its_key_a_sealed_log_stays_shut(sealed: Place) -> None:
     assert len(errors.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lifecycle_leaves_a_whole_log_of_all_that_left(
     finished_lifecycle: FinishedLifecycle,
 ) -> None:
@@ -244,7 +244,7 @@ def artifact(home: Path, name: str) -> Any:
     return json.loads((home / "artifacts" / name / "minimal.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_after_a_lifecycle_dagster_has_seen_every_log_to_its_end(
     finished_lifecycle: FinishedLifecycle,
 ) -> None:
@@ -294,7 +294,7 @@ TAMPERING: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", TAMPERING)
 def test_a_log_that_somebody_touched_after_a_lifecycle_is_found_out(
     finished_lifecycle: FinishedLifecycle, tmp_path: Path, how: str
@@ -308,7 +308,7 @@ def test_a_log_that_somebody_touched_after_a_lifecycle_is_found_out(
     assert ask(environment, "south", "--verify")[0] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_log_that_was_removed_after_a_lifecycle_is_missed(
     finished_lifecycle: FinishedLifecycle, tmp_path: Path
 ) -> None:

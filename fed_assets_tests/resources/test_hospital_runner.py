@@ -31,6 +31,8 @@ from fed_assets.sandboxes.controls import KeyCustody, Storage
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 QUICK = {
     "source": {"kind": "phantom", "images": 40, "test_images": 8, "size": 16},
     "image_size": 16,
