@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
@@ -13,7 +13,23 @@ from fed_assets.reporting.figures import draw_pictures
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
 from fed_assets.reporting.shortfalls import say_shortfall
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATES = Path(__file__).with_name("templates")
+
+
+def templates() -> Environment:
+    """Returns what renders the templates of this package; what a template does not know fails."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -21,15 +37,7 @@ def render_page(report: Mapping[str, Any]) -> str:
 
     Every word of it stands in `templates/`; names and reasons from outside are escaped.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters.update(
         interval=formats.interval,
         bounds=formats.bounds,

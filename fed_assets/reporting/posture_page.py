@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fed_assets.reporting import formats
-from fed_assets.reporting.page import TEMPLATES
+from fed_assets.reporting.page import templates
 
 LADDER_NAMES = {"at_rest": "At rest", "in_transit": "In transit", "in_use": "In use"}
 
@@ -17,15 +17,7 @@ def render_posture(posture: Mapping[str, Any]) -> str:
     Args:
         posture: What `Posture.as_record` returns.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters.update(date=formats.date, counted=counted)
     outcomes = [probe["outcome"] for probe in posture["probes"]]
     return environment.get_template("posture.html.j2").render(
