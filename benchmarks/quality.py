@@ -77,6 +77,7 @@ def learn(
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
     from fed_assets.hospital.weights import read_weights, write_weights
+    from fed_assets.sandboxes.protection import Protection
 
     path = folder / "weights.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
@@ -97,7 +98,12 @@ def learn(
         for hospital, store in stores.items():
             task = FLModel(params=weights, meta=dict(meta))
             answer = run_round(
-                task, hospital=hospital, store=store, suppress_below=0, abort_signal=Signal()
+                task,
+                hospital=hospital,
+                store=store,
+                suppress_below=0,
+                protection=Protection(),
+                abort_signal=Signal(),
             )
             count = answer.meta["examples"]
             updates.append(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import RunConfigError
+from fed_assets.sandboxes.protection import Protection, Rule
 
 HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
@@ -44,6 +45,8 @@ class FederationPlan:
         approvals: Absolute path of each hospital's record of approved code, for `attested`.
         vault_keys: URL of each hospital's key, for `azure_key_vault`.
         suppress_below: Counts from 1 on that are less do not leave a hospital; 0 suppresses none.
+        update_protection: What hospitals do to their updates; see `Protection.as_record`.
+        aggregation: The rule by which updates become one; see `Rule.as_record`.
         folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
             state all lie under it.
         outbox: Absolute path of the folder into which finished rounds are published.
@@ -86,6 +89,8 @@ class FederationPlan:
     key_custody: str = "none"
     key_files: Mapping[str, str] = field(default_factory=dict)
     suppress_below: int = 0
+    update_protection: Mapping[str, Any] = field(default_factory=lambda: Protection().as_record())
+    aggregation: Mapping[str, Any] = field(default_factory=lambda: Rule().as_record())
     revocations: str = ""
     approvals: Mapping[str, str] = field(default_factory=dict)
     vault_keys: Mapping[str, str] = field(default_factory=dict)
@@ -101,6 +106,8 @@ class FederationPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hospitals", tuple(self.hospitals))
+        Protection.of(self.update_protection)
+        Rule.of(self.aggregation)
         for fault in _faults(self):
             raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
 

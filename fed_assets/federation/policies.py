@@ -65,7 +65,12 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
             **common,
             resources=_client_resources(plan.executor),
             privacy=_privacy(),
-            hospital={"hospital": name, "job_code": plan.job_code, **plan.kept(name)},
+            hospital={
+                "hospital": name,
+                "job_code": plan.job_code,
+                "update_protection": plan.update_protection,
+                **plan.kept(name),
+            },
         )
 
 

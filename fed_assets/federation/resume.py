@@ -20,6 +20,7 @@ from fed_assets.federation.results import FederationResult, read_result
 # Plans that agree in these ask for the same rounds, made in the same way.
 SAME_WORK = (
     *("sandbox", "transport", "job_code", "suppress_below", "hospitals", "data_digest"),
+    *("update_protection", "aggregation"),
     *("network", "classes", "channels", "recipe", "rounds", "seed", "executor"),
 )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError
+from fed_assets.errors import FedAssetsError, RunConfigError
 from fed_assets.hospital.approved import attest
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import validation_metrics
@@ -28,34 +26,18 @@ from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
 from fed_assets.hospital.places import place_to_learn
 from fed_assets.hospital.recipe import Recipe
-from fed_assets.hospital.suppression import disclosed_error, limit_of
+from fed_assets.hospital.site import Site, read_site
+from fed_assets.hospital.suppression import disclosed_error
 from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.digests import weights_digest
-from fed_assets.sandboxes.controls import JobCode
+from fed_assets.sandboxes.controls import UpdateProtection
+from fed_assets.sandboxes.protection import Protection
 
 log = logging.getLogger(__name__)
 
-HOSPITAL_FILE = "hospital.json"
 ERROR_HEADER = "fed_assets_error"  # of a refusing reply: the error's `as_record()`
-
-
-@dataclass(frozen=True)
-class Site:
-    """Which hospital a site is.
-
-    Attributes:
-        hospital: Its id.
-        store: Its store.
-        suppress_below: The least count but zero that it tells.
-        measured: Whether its code is measured in each round.
-    """
-
-    hospital: str
-    store: Store
-    suppress_below: int
-    measured: bool
 
 
 class HospitalExecutor(Executor):  # type: ignore[misc]
@@ -101,6 +83,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
                     hospital=site.hospital,
                     store=store,
                     suppress_below=below,
+                    protection=site.protection,
                     abort_signal=abort_signal,
                 )
             examples, seconds = update.meta["examples"], update.meta["seconds"]
@@ -154,38 +137,19 @@ def _round_of(task: FLModel) -> int | None:
 
 
 def read_identity(fl_ctx: FLContext) -> Site:
-    """Returns what the site's own configuration says of it.
-
-    Raises:
-        RunConfigError: the file is missing or cannot be used, or does not say how files are kept
-            and which counts are suppressed.
-        IdentityRefused: it names another hospital than the site's certificate.
-    """
+    """Returns which hospital the site is that NVFlare runs this for; see `read_site`."""
     local = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_site_config_dir())
-    try:
-        identity = json.loads((local / HOSPITAL_FILE).read_text())
-        hospital = str(identity["hospital"])
-        store, below = Store.of(hospital, identity), limit_of(identity)
-        measured = identity.get("job_code") == JobCode.MEASURED
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunConfigError(
-            "The site does not say which hospital it is",
-            where=f"local/{HOSPITAL_FILE}",
-            seen=type(error).__name__,
-            cure="Provision the federation again.",
-        ) from error
-    if hospital != fl_ctx.get_identity_name():
-        raise IdentityRefused(
-            "A site was told to act for another hospital",
-            where=f"local/{HOSPITAL_FILE}",
-            seen=f"{hospital} at the site {fl_ctx.get_identity_name()}",
-            cure="Provision the federation again.",
-        )
-    return Site(hospital, store, below, measured)
+    return read_site(local, fl_ctx.get_identity_name())
 
 
 def run_round(
-    task: FLModel, *, hospital: str, store: Store, suppress_below: int, abort_signal: Signal
+    task: FLModel,
+    *,
+    hospital: str,
+    store: Store,
+    suppress_below: int,
+    protection: Protection,
+    abort_signal: Signal,
 ) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
 
@@ -195,15 +159,19 @@ def run_round(
         hospital: id, part of the seed of every random draw.
         store: the hospital's store.
         suppress_below: what the update's figures must not rest on; see `suppression`.
+        protection: what is done to the update.
         abort_signal: asked before every batch.
 
     Raises:
         DisclosureRefused: so few images were to be learned from that no update may be sent.
         NotValidated: validation has not let the images through.
-        RunConfigError: task, weights or recipe do not fit this hospital.
+        RunConfigError: task, weights or recipe do not fit this hospital, or the update cannot be
+            protected as the hospital's site promises it.
         Stopped: the signal was triggered.
     """
     started = time.perf_counter()
+    if protection.kind is not UpdateProtection.NONE:
+        raise RunConfigError("The update cannot be protected", seen=str(protection.kind))
     dataset = open_dataset(store)
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)

@@ -19,13 +19,22 @@ from fed_assets.sandboxes.controls import (
     Transport,
     UpdateProtection,
 )
+from fed_assets.sandboxes.protection import (
+    NUMBERS_OF,
+    PROTECTION_NUMBERS,
+    TOLERANT,
+    Protection,
+    Rule,
+)
 from fed_assets.sandboxes.yaml_file import read_entries
 
 NEEDS_SINGLE_UPDATES = frozenset(
     {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
 )
 SUPPRESS_BELOW = 10
-NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault"})
+# What a number of a protection or rule is where the sandbox does not say it.
+NUMBERS = {"max_norm": 5.0, "epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0, "tolerated": 2}
+NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault", *NUMBERS})
 # Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
 VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
 
@@ -34,7 +43,8 @@ class Sandbox(BaseModel):
     """What a federation promises of its transport, stores, processes and updates.
 
     `suppress_below` goes with `statistics: small_counts_suppressed` alone, where `None` means 10.
-    `key_vault` goes with `key_custody: azure_key_vault` alone: the URL of the hospitals' keys.
+    `key_vault` goes with `key_custody: azure_key_vault` alone: the URL of the hospitals' keys. The
+    numbers of a protection or rule go with those that use them; see `NUMBERS` for `None`.
 
     Raises:
         IncompatibleControls: two values cannot hold together.
@@ -56,6 +66,11 @@ class Sandbox(BaseModel):
     # because YAML's `yes` would pass for 1.
     suppress_below: Annotated[int, Field(strict=True, ge=3)] | None = None
     key_vault: Annotated[str, Field(pattern=f"^{VAULT_KEY}$")] | None = None
+    max_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    epsilon: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    delta: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
+    max_grad_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    tolerated: Annotated[int, Field(strict=True, ge=1)] | None = None
 
     @model_validator(mode="after")
     def _controls_hold_together(self) -> Sandbox:
@@ -102,6 +117,11 @@ class Sandbox(BaseModel):
             raise self._incompatible(
                 "statistics", "suppress_below", "of full counts none is hidden"
             )
+        for number in PROTECTION_NUMBERS:
+            if number not in NUMBERS_OF[self.update_protection] and self.value(number) != "None":
+                raise self._incompatible("update_protection", number, "it has no use for it")
+        if self.tolerated is not None and self.aggregation not in TOLERANT:
+            raise self._incompatible("aggregation", "tolerated", "this rule tolerates nobody")
         return self
 
     def _incompatible(self, one: str, other: str, reason: str) -> IncompatibleControls:
@@ -127,6 +147,24 @@ class Sandbox(BaseModel):
         if self.statistics is Statistics.FULL:
             return 0
         return SUPPRESS_BELOW if self.suppress_below is None else self.suppress_below
+
+    @property
+    def protection(self) -> Protection:
+        """What a hospital does to its update, with its numbers."""
+        used = NUMBERS_OF[self.update_protection]
+        return Protection(
+            kind=self.update_protection, **{name: self._number(name) for name in used}
+        )
+
+    @property
+    def rule(self) -> Rule:
+        """How the server makes one set of weights of a round's updates."""
+        tolerated = int(self._number("tolerated")) if self.aggregation in TOLERANT else None
+        return Rule(kind=self.aggregation, tolerated=tolerated)
+
+    def _number(self, name: str) -> float:
+        given = getattr(self, name)
+        return NUMBERS[name] if given is None else float(given)
 
     def vault_key(self, hospital: str) -> str:
         """Returns the URL of a hospital's key, or nothing where keys lie in no vault."""
@@ -190,6 +228,10 @@ def allowed_values(control: str) -> str:
         return "a whole number from 3 on"
     if control == "key_vault":
         return "https://VAULT.vault.azure.net/keys/KEY, with {hospital} in it"
+    if control in NUMBERS:
+        return {"delta": "a number between 0 and 1", "tolerated": "a whole number from 1 on"}.get(
+            control, "a number above 0"
+        )
     kind = Sandbox.model_fields[control].annotation
     if kind is bool or kind is None:
         return "yes, no"

@@ -73,7 +73,8 @@ def test_each_hospital_has_a_certificate_and_a_store_of_its_own(provisioned):
         assert common_name.value == name
         how = {"storage": "plain", "key_custody": "none", "suppress_below": 0}
         kept = {"store": plan.stores[name], **how}
-        told = {"hospital": name, "job_code": plan.job_code, **kept}
+        done = {"job_code": plan.job_code, "update_protection": {"kind": "none"}}
+        told = {"hospital": name, **done, **kept}
         assert local(workspace, "hospital") == told
 
 

@@ -42,7 +42,7 @@ def a_site(
     name: str = "hospital_01",
     key_file: Path | None = None,
     suppress_below: int = 0,
-    told: dict[str, str] | None = None,
+    told: dict[str, Any] | None = None,
 ) -> FLContext:
     """The context of a client whose own configuration says which hospital it is."""
     for part in ("local", "startup"):
@@ -50,7 +50,8 @@ def a_site(
     place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
     if key_file is not None:
         place |= {"storage": "sealed", "key_custody": "hospital", "key_file": str(key_file)}
-    identity = {"hospital": "hospital_01", "suppress_below": suppress_below, **(told or place)}
+    promised = {"suppress_below": suppress_below, "update_protection": {"kind": "none"}}
+    identity = {"hospital": "hospital_01", **promised, **(told or place)}
     (folder / "site" / "local" / "hospital.json").write_text(json.dumps(identity))
     context = FLContext()
     context.set_prop(ReservedKey.IDENTITY_NAME, name)
@@ -400,3 +401,12 @@ def test_a_site_that_does_not_say_which_counts_it_suppresses_trains_nothing(
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert "which counts it suppresses" in reply.get_header(ERROR_HEADER)["what"]
+
+
+def test_a_site_that_does_not_say_what_is_done_to_updates_trains_nothing(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    context = a_site(tmp_path, store, told={**kept, "update_protection": None})
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "update_protection cannot be carried out" in reply.get_header(ERROR_HEADER)["what"]

@@ -133,6 +133,12 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
             "previews=yes with statistics=small_counts_suppressed.*pictures",
         ),
         ({"suppress_below": 10}, "statistics=full with suppress_below=10.*none is hidden"),
+        ({"max_norm": 2}, "update_protection=none with max_norm=2.*no use for it"),
+        (
+            {"update_protection": "clip", "epsilon": 8},
+            "update_protection=clip with epsilon=8.*no use for it",
+        ),
+        ({"tolerated": 2}, "aggregation=fedavg with tolerated=2.*tolerates nobody"),
     ],
 )
 def test_controls_that_cannot_hold_together_are_refused_with_the_reason(
@@ -178,6 +184,28 @@ def test_a_number_that_would_hide_nothing_is_refused(tmp_path: Path, value: Any)
     said = r"suppress_below has a value.*Write a whole number from 3 on"
     with pytest.raises(SandboxError, match=said):
         read_sandbox(suppressing(tmp_path, suppress_below=value))
+
+
+def test_numbers_of_a_protection_and_of_a_rule_have_defaults_that_the_yaml_can_change(
+    tmp_path: Path,
+) -> None:
+    private = {"update_protection": "differential_privacy", "epsilon": 3}
+    read = read_sandbox(write(tmp_path, **private, aggregation="trimmed_mean"))
+    assert read.protection.as_record() == {
+        "kind": "differential_privacy",
+        "epsilon": 3.0,
+        "delta": 1e-5,
+        "max_grad_norm": 1.0,
+    }
+    assert read.rule.as_record() == {"kind": "trimmed_mean", "tolerated": 2}
+    assert MINIMAL.protection.as_record() == {"kind": "none"}
+    assert MINIMAL.rule.as_record() == {"kind": "fedavg"}
+
+
+@pytest.mark.parametrize("value", [0, -1.5, float("nan"), "much", True])
+def test_a_norm_that_clips_nothing_or_everything_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(SandboxError, match=r"max_norm has a value.*Write a number above 0"):
+        read_sandbox(write(tmp_path, update_protection="clip", max_norm=value))
 
 
 def test_each_hospital_has_a_key_of_its_own_in_the_vault_that_the_yaml_names(

@@ -1,0 +1,43 @@
+"""What is done to updates, and how they meet, as it travels to hospitals and server."""
+
+import json
+
+import pytest
+
+from fed_assets.errors import RunConfigError
+from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
+from fed_assets.sandboxes.protection import Protection, Rule
+
+CLIP = Protection(kind=UpdateProtection.CLIP, max_norm=2.0)
+KRUM = Rule(kind=Aggregation.MULTI_KRUM, tolerated=2)
+
+
+def test_both_come_back_from_json_as_they_were():
+    assert Protection.of(json.loads(json.dumps(CLIP.as_record()))) == CLIP
+    assert Rule.of(json.loads(json.dumps(KRUM.as_record()))) == KRUM
+    assert CLIP.as_record() == {"kind": "clip", "max_norm": 2.0}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        {},
+        {"kind": "magic"},
+        {"kind": "clip"},
+        {"kind": "none", "max_norm": 2.0},
+        {"kind": "clip", "max_norm": 2.0, "epsilon": 8.0},
+        {"kind": "clip", "max_norm": 2.0, "unknown": 1},
+    ],
+)
+def test_a_protection_that_nobody_can_carry_out_is_refused(record):
+    with pytest.raises(RunConfigError, match="update_protection cannot be carried out"):
+        Protection.of(record)
+
+
+@pytest.mark.parametrize(
+    "record", [{"kind": "magic"}, {"kind": "multi_krum"}, {"kind": "fedavg", "tolerated": 1}]
+)
+def test_a_rule_that_nobody_can_carry_out_is_refused(record):
+    with pytest.raises(RunConfigError, match="aggregation cannot be carried out"):
+        Rule.of(record)
