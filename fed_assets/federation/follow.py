@@ -19,8 +19,6 @@ from fed_assets.federation.progress import Progress
 from fed_assets.federation.revocations import turned_away
 
 STATUS_SECONDS = 1.0
-# A machine that is short of processors may leave a question unanswered, and the job goes on.
-UNANSWERED_SECONDS = 60.0
 # NVFlare's status of a job that it has not begun.
 WAITING = "SUBMITTED"
 
@@ -93,7 +91,9 @@ def follow_rounds(progress: Progress, federation: Federation, admin: Admin, job_
                 meta = admin.job(job_id)
                 answered = progress.elapsed()
             except (JobFailed, TimeLimitPassed):
-                if progress.elapsed() - answered > UNANSWERED_SECONDS:
+                # A machine that is short of processors leaves questions unanswered for long, and
+                # the job goes on: what ends a silent server is the round's own limit.
+                if progress.elapsed() - answered > plan.round_timeout_seconds:
                     raise
             revoked |= _turn_away(federation, admin, plan, revoked)
             asked = progress.elapsed()

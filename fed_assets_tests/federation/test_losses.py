@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fed_assets.errors import JobFailed, QuorumNotMet
+from fed_assets.errors import JobFailed, QuorumNotMet, TimeLimitPassed
 from fed_assets.federation.admin import COMMAND_SECONDS
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.follow import STATUS_SECONDS
@@ -251,3 +251,19 @@ def test_a_server_that_leaves_questions_unanswered_for_a_while_does_not_end_the_
     assert session.finish() == 0, session.events
     assert session.result["status"] == "complete"
     assert session.result["rounds"][1]["seconds"] > COMMAND_SECONDS
+
+
+def test_a_server_that_answers_nothing_for_as_long_as_a_round_may_take_ends_the_run(
+    tmp_path, write_plan, start_session, behave
+):
+    plan = write_plan(tmp_path, hospitals=2, rounds=3, round_timeout_seconds=3)
+    behave(plan, "hospital_01", {2: "slow"})
+    session = start_session(plan)
+    session.until("round")
+    server = session.named("server_train server")
+    server.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    assert session.finish() == 1, session.events
+    assert time.monotonic() - stopped_at > 3
+    assert isinstance(session.failure, JobFailed | TimeLimitPassed)
+    assert "get_job_meta" in str(session.failure)
