@@ -9,44 +9,67 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fed_assets.errors import error_from_record
+from fed_assets.federation.preload import learning_modules
 from fed_assets.hospital.attestation.measurement import measure
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.own_log import read_log
+from fed_assets.hospital.worker import main
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault, sha256
+from fed_assets.resources.templates import DATA_MODULES
 from fed_assets_tests.hospital.samples import write_dicom, write_folder, write_npz
 from fed_assets_tests.networks import SMALL_RESNET
 
 Request = dict[str, Any]
+LIBRARIES = get_context("forkserver")
+LIBRARIES.set_forkserver_preload(
+    [
+        *DATA_MODULES,
+        *learning_modules(SMALL_RESNET["_target_"]),
+        "fed_assets.hospital.evaluation",
+        "sklearn.metrics",
+        __name__,
+    ]
+)
 
 
-def _start(before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "fed_assets.hospital.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=before,
-    )
+def _serve(folder: str, largest_file_bytes: int) -> None:
+    """Runs a worker on the files of a folder in place of its standard streams."""
+    for number, (name, flags) in enumerate(
+        [("in", os.O_RDONLY), ("out", os.O_WRONLY | os.O_CREAT), ("err", os.O_WRONLY | os.O_CREAT)]
+    ):
+        os.dup2(os.open(f"{folder}/{name}", flags, 0o600), number)
+    if largest_file_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
+    sys.stdin = os.fdopen(0, encoding="utf-8")
+    main()
 
 
 def _ask(
-    *lines: Request | str, identity: Request, before: Callable[[], None] | None = None
+    *lines: Request | str, identity: Request, largest_file_bytes: int = 0
 ) -> tuple[list[Request], str]:
-    """Runs one worker over all requests; returns its replies and what it wrote to stderr."""
+    """Runs one worker over all requests; returns its replies and what it wrote to stderr.
+
+    It is forked from a process that has its libraries, as hospitals' workers are from a template.
+    """
     sent = [line if isinstance(line, str) else json.dumps(line) for line in (identity, *lines)]
-    with _start(before) as process:
-        out, err = process.communicate("\n".join(sent) + "\n", timeout=120)
-    assert process.returncode == 0
-    return [json.loads(line) for line in out.splitlines()], err
+    with TemporaryDirectory() as folder:
+        streams = {name: Path(folder) / name for name in ("in", "out", "err")}
+        streams["in"].write_text("\n".join(sent) + "\n")
+        worker = LIBRARIES.Process(target=_serve, args=(folder, largest_file_bytes))
+        worker.start()
+        worker.join(120)
+        assert worker.exitcode == 0, streams["err"].read_text()
+        replies = streams["out"].read_text().splitlines()
+        return [json.loads(line) for line in replies], streams["err"].read_text()
 
 
 def _identity(folder: Path, *hospitals: str, previews: bool = True) -> Request:
@@ -254,15 +277,12 @@ def test_nothing_that_libraries_say_of_a_patient_leaves_the_process(tmp_path: Pa
 
 
 def test_a_full_disk_is_one_clear_error_and_nothing_half_written(tmp_path: Path) -> None:
-    def no_file_above_20_kilobytes() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
     small, large = _prepare(tmp_path), _prepare(tmp_path)
     large["arguments"]["source"]["path"] = str(write_npz(tmp_path / "b.npz", train=500))
     replies, _ = _ask(small, identity=_identity(tmp_path))
     store = tmp_path / "hospital_01"
     before = _files(store)
-    (reply,), _ = _ask(large, identity=_identity(tmp_path), before=no_file_above_20_kilobytes)
+    (reply,), _ = _ask(large, identity=_identity(tmp_path), largest_file_bytes=20_000)
     error = error_from_record(reply["error"])
     assert type(error).__name__ == "StorageError"
     assert "Free disk space" in str(error)
@@ -275,7 +295,9 @@ def test_a_polite_end_in_the_middle_leaves_nothing_half_written(tmp_path: Path) 
     source = {"kind": "phantom", "images": 50_000, "test_images": 0, "size": 64}
     lines = [_identity(tmp_path), _request("prepare_images", source=source, image_size=64)]
     datasets = tmp_path / "hospital_01" / "datasets"
-    with _start() as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "fed_assets.hospital.worker"], stdin=subprocess.PIPE, text=True
+    ) as process:
         process.stdin.write("".join(json.dumps(line) + "\n" for line in lines))
         process.stdin.flush()
         deadline = time.monotonic() + 60
@@ -417,15 +439,11 @@ def test_nothing_leaves_that_cannot_be_noted(tmp_path: Path) -> None:
     log = tmp_path / "hospital_01" / OUTBOX_LOG
     size = log.stat().st_size
 
-    def room_for_the_question_alone() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 600, size + 600))
-
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
     request = _request("contact_sheet", images=4)
-    for limit, entries in ((room_for_the_question_alone, 3), (no_room, 3)):
-        (reply,), _ = _ask(request, identity=_identity(tmp_path), before=limit)
+    for room_bytes, entries in ((600, 3), (0, 3)):
+        (reply,), _ = _ask(
+            request, identity=_identity(tmp_path), largest_file_bytes=size + room_bytes
+        )
         error = error_from_record(reply["error"])
         assert type(error).__name__ == "StorageError"
         assert "cannot be written, so nothing leaves the hospital" in str(error)
