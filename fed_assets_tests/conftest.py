@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parent.parent
 # To be imported is to wait for a test, which is not the one that looks for doctests.
 collect_ignore = ["federation/gates"]
-# Importing the definitions prepares a home, and it shall not be the developer's own.
-os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / "home")
+# Importing the definitions prepares a home, and it shall not be the developer's own, nor be
+# prepared by two processes at once.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / f"home-{WORKER}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps in one process what shares a fixture that takes long: a lifecycle, or a module's."""
+    for item in items:
+        shared = "finished_lifecycle"
+        together = shared if shared in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(scope="session")

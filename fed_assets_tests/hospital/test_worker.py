@@ -66,7 +66,7 @@ def _ask(
         streams["in"].write_text("\n".join(sent) + "\n")
         worker = LIBRARIES.Process(target=_serve, args=(folder, largest_file_bytes))
         worker.start()
-        worker.join(120)
+        worker.join(240)
         assert worker.exitcode == 0, streams["err"].read_text()
         replies = streams["out"].read_text().splitlines()
         return [json.loads(line) for line in replies], streams["err"].read_text()
