@@ -31,7 +31,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fed_assets.federation.aggregation import Update
+    from fed_assets.federation.weights import Weights
     from fed_assets.hospital.files import Store
+    from fed_assets.sandboxes.protection import Protection, Rule
 
 PROJECT = Path(__file__).resolve().parent.parent
 TARGETS = {15: {"auroc": 0.965, "accuracy": 0.91}, 25: {"auroc": 0.973, "accuracy": 0.92}}
@@ -65,24 +70,47 @@ def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str
 
 
 def learn(
-    stores: dict[str, Store], facts: Any, roster: Any, *, rounds: int, seed: int, folder: Path
+    stores: dict[str, Store],
+    facts: Any,
+    roster: Any,
+    *,
+    rounds: int,
+    seed: int,
+    folder: Path,
+    protection: Protection | None = None,
+    rule: Rule | None = None,
+    sent: Callable[[Update, Weights], Update] = lambda update, received: update,
 ) -> dict[str, Any]:
-    """Runs the rounds with these hospitals and evaluates the result on the common test set."""
+    """Runs the rounds with these hospitals and evaluates the result on the common test set.
+
+    Args:
+        stores: The hospitals' stores.
+        facts: What preparing the common test set's images answered.
+        roster: Network, recipe and threshold.
+        rounds: How many.
+        seed: Of the initial weights and of every draw in training.
+        folder: Where weights are written, and where the common test set's store lies.
+        protection: What hospitals do to their updates; nothing, if left out.
+        rule: How updates become one; FedAvg, if left out.
+        sent: What a hospital sends in place of its update, beside the weights that it received.
+    """
     from nvflare.apis.signal import Signal
     from nvflare.app_common.abstract.fl_model import FLModel
 
-    from fed_assets.federation.aggregation import Update, fedavg
+    from fed_assets.federation.aggregation import Update
+    from fed_assets.federation.rules import aggregate
     from fed_assets.hospital.evaluation import evaluate
     from fed_assets.hospital.executor import run_round
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
     from fed_assets.hospital.weights import read_weights, write_weights
-    from fed_assets.sandboxes.protection import Protection
+    from fed_assets.sandboxes.protection import Protection, Rule
 
+    protection, rule = protection or Protection(), rule or Rule()
     path = folder / "weights.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
     initial_weights({"network": roster.network, **shape, "seed": seed, "path": path}, Store(folder))
-    weights = read_weights(path)
+    weights, state = read_weights(path), {}
     started = time.process_time()
     examples = 0
     for round_number in range(1, rounds + 1):
@@ -90,26 +118,29 @@ def learn(
             "round_number": round_number,
             "rounds": rounds,
             "seed": seed,
-            "recipe": roster.recipe.model_dump(),
+            "recipe": roster.recipe.model_dump() | rule.told_hospitals,
             "network": roster.network,
             **shape,
         }
         updates = []
         for hospital, store in stores.items():
-            task = FLModel(params=weights, meta=dict(meta))
+            task = FLModel(params=dict(weights), meta=dict(meta))
             answer = run_round(
                 task,
                 hospital=hospital,
                 store=store,
                 suppress_below=0,
-                protection=Protection(),
+                protection=protection,
                 abort_signal=Signal(),
             )
-            count = answer.meta["examples"]
-            updates.append(
-                Update(hospital=hospital, examples=count, weights=answer.params, report={})
+            update = Update(
+                hospital=hospital,
+                examples=answer.meta["examples"],
+                weights=answer.params,
+                report=answer.meta,
             )
-        weights = fedavg(updates)
+            updates.append(sent(update, weights))
+        weights, state = aggregate(rule, updates, weights, state)
         examples = sum(update.examples for update in updates)
     cpu_seconds = time.process_time() - started
     write_weights(weights, path)

@@ -30,7 +30,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
     home = settings.home
     return Definitions(
         assets=[
-            build_sandbox_asset(),
+            build_sandbox_asset(roster),
             *(asset for lane in lanes for asset in lane),
             build_roster_asset(roster, settings),
             build_training_assets(roster, home),

@@ -55,6 +55,7 @@ THIRD_PARTY = {
 THIRD_PARTY_OF = {
     "assets/roster.py": {"pydantic"},  # fields of the run config
     "assets/training.py": {"pydantic"},
+    "federation/averaging.py": {"pydantic"},
     "federation/cost.py": {"psutil"},
     "federation/processes.py": {"psutil"},
     "federation/spawned.py": {"psutil"},

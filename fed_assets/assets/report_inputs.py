@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.federation.admission import Admission
+from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR
 from fed_assets.resources.tracking import TrackedFederation
@@ -56,7 +57,8 @@ def describe_federation(
             | {name: version(name) for name in PACKAGES},
             machine={"system": platform.platform(), "cores": os.cpu_count()},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            controls={name: shown(sandbox, name) for name in sandbox.controls()},
+            controls={name: shown(sandbox, name) for name in sandbox.controls()}
+            | {"aggregation": str(rule_of(sandbox, roster.aggregation).kind)},
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
         )

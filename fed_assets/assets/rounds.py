@@ -25,6 +25,16 @@ from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
 from fed_assets.resources.outbox_witness import ENTRIES, HEAD
 
 GLOBAL_MODEL = AssetKey("global_model")
+GLOBAL_MODEL_STORY = """The model that all hospitals trained together: one row per round.
+
+Its weights come of the hospitals' weights by the rule that `sandbox_controls` names; by `fedavg`
+they are their average, where each counts by its number of images.
+`loss`, `auroc` and `accuracy` are means over the hospitals; the latter two are of the model as the
+round began, on the hospitals' validation images. `clipped_share` is the share of the updates that
+hospitals had to scale down, where they clip.
+`weights` is the file of the last round (safetensors), those of the earlier rounds stand beside it.
+`status` is degraded if a hospital was missing in any round. `resumed_from` is the failed run whose
+rounds, up to `resumed_after_round`, were taken over."""
 
 
 def local_rounds_key(hospital: str) -> AssetKey:
@@ -45,7 +55,8 @@ def observe_round(context: AssetExecutionContext, record: dict[str, Any], rounds
         context.log.warning(f"Round {number} went on without {hospital}: {reason}")
     for hospital, sent in record["participants"].items():
         _observe(context, local_rounds_key(hospital), {"round": number, **sent})
-    _observe(context, GLOBAL_MODEL, {**summary, "digest": record["global_digest"]})
+    after = {"digest": record["global_digest"], **_clipped(record)}
+    _observe(context, GLOBAL_MODEL, {**summary, **after})
 
 
 def observe_failure(
@@ -119,7 +130,12 @@ def global_model(
             **synthetic_notice(synthetic),
             "status": result.status,
             **_resumed(earlier),
-            "rounds": MetadataValue.table([_row(entry) for entry in _summaries(result.rounds)]),
+            "rounds": MetadataValue.table(
+                [
+                    _row(entry | _clipped(record))
+                    for entry, record in zip(_summaries(result.rounds), result.rounds, strict=True)
+                ]
+            ),
             "seconds": result.seconds,
             "parameters": parameters,
             "seed": plan.seed,
@@ -152,6 +168,10 @@ def _summaries(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for at, number in enumerate(curves["round_number"])
     ]
+
+
+def _clipped(record: Mapping[str, Any]) -> dict[str, float]:
+    return {"clipped_share": record["clipped_share"]} if "clipped_share" in record else {}
 
 
 def _row(entry: Mapping[str, Any]) -> TableRecord:

@@ -14,13 +14,15 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
-def build_sandbox_asset() -> AssetsDefinition:
+def build_sandbox_asset(roster: Roster) -> AssetsDefinition:
     """Returns the asset `sandbox_controls`, the root of every run."""
 
     @lifecycle_asset(group_name="sandbox", kinds={"yaml"})
@@ -31,19 +33,27 @@ def build_sandbox_asset() -> AssetsDefinition:
 
         A control that this version does not enforce refuses the run here, before any image is read.
         `confinement` says what stands around the processes of a sandbox that confines them, and
-        what of it could not be held.
+        what of it could not be held. `update_protection` and `aggregation` hold the numbers of
+        these controls, where they have any, and the rule as the roster refines it.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
+            rule = rule_of(sandbox, roster.aggregation)
+            rule.require_quorum(roster.quorum or len(roster.hospitals))
             confinement = hospitals.confinement(sandbox)
         controls = sandbox.controls()
+        values = {name: shown(sandbox, name) for name in controls} | {"aggregation": str(rule.kind)}
         rows = [
-            TableRecord({"control": name, "value": shown(sandbox, name), "decides": _decides(name)})
-            for name in controls
+            TableRecord({"control": name, "value": value, "decides": _decides(name)})
+            for name, value in values.items()
         ]
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:
             metadata["suppress_below"] = sandbox.suppressed_below
+        if len(protection := sandbox.protection.as_record()) > 1:
+            metadata["update_protection"] = MetadataValue.json(protection)
+        if len(rule.as_record()) > 1:
+            metadata["aggregation"] = MetadataValue.json(rule.as_record())
         if confinement is not None:
             metadata["confinement"] = MetadataValue.json(confinement.as_record())
         return MaterializeResult(value=controls, metadata=metadata)

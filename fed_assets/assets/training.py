@@ -25,6 +25,7 @@ from fed_assets.assets.partitions import SANDBOX_PARTITIONS, chosen_sandbox
 from fed_assets.assets.resuming import take_up
 from fed_assets.assets.rounds import (
     GLOBAL_MODEL,
+    GLOBAL_MODEL_STORY,
     global_model,
     local_rounds,
     local_rounds_key,
@@ -33,6 +34,7 @@ from fed_assets.assets.rounds import (
 )
 from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
 from fed_assets.federation.admission import Admission, admission_from_record
+from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
@@ -52,14 +54,6 @@ In each round the hospital trains the global model on its own images, and sends 
 (`bytes_up`; `update` is the first part of their digest) with these figures, and no image. `loss` is
 of that training. `auroc` and `accuracy` are of the global model as it came in, on the hospital's
 own validation images; `examples` is how many images it trained on."""
-GLOBAL_MODEL_STORY = """The model that all hospitals trained together: one row per round.
-
-Its weights are the average of the hospitals' weights, where each counts by its number of images.
-`loss`, `auroc` and `accuracy` are means over the hospitals; the latter two are of the model as the
-round began, on the hospitals' validation images.
-`weights` is the file of the last round (safetensors), those of the earlier rounds stand beside it.
-`status` is degraded if a hospital was missing in any round. `resumed_from` is the failed run whose
-rounds, up to `resumed_after_round`, were taken over."""
 
 
 class TrainingConfig(Config):
@@ -180,6 +174,7 @@ def plan_training(
 
     Raises:
         QuorumNotMet: the last lifecycle admitted too few hospitals.
+        IncompatibleControls: the roster asks for another rule than the sandbox promises.
         RunConfigError: the plan cannot be carried out.
     """
     if len(admission.participants) < admission.quorum:
@@ -191,19 +186,20 @@ def plan_training(
         )
     changes = config.model_dump(include={"local_epochs", "learning_rate"}, exclude_none=True)
     recipe = Recipe.model_validate(roster.recipe.model_dump() | changes)
-    limits = roster.federation
+    limits, rule = roster.federation, rule_of(sandbox, roster.aggregation)
     return FederationPlan(
         sandbox=sandbox.name,
         transport=str(sandbox.transport),
         job_code=str(sandbox.job_code),
         hospitals=admission.participants,
         **hospitals.kept_by_all(sandbox, admission.participants),
+        aggregation=rule.as_record(),
         folder=str(folder),
         outbox=str(folder / "outbox"),
         initial_weights=str(folder / "initial.safetensors"),
         rounds=config.rounds or roster.rounds,
         seed=roster.seeds[0] if config.seed is None else config.seed,
-        recipe=recipe.model_dump(),
+        recipe=recipe.model_dump() | rule.told_hospitals,
         network=roster.network,
         classes=len(admission.classes),
         channels=admission.channels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from fed_assets.errors import JobFailed, StorageError
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
+from fed_assets.privacy.clipping import is_within
 from fed_assets.privacy.digests import weights_digest
 
 # Header under which an executor that failed may put its error's `as_record()`.
@@ -30,6 +31,7 @@ def read_answer(
     like: Weights,
     bytes_down: int,
     weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
+    max_norm: float | None = None,
 ) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
 
@@ -41,6 +43,9 @@ def read_answer(
         like: The weights that were sent out; the update must have their form.
         bytes_down: Size of what was sent to it.
         weights_of: Gets the weights of an answer, an `FLModel`.
+        max_norm: Largest L2 norm of the update, where hospitals promise one. Where they promise
+            none there is none: what an honest update comes to depends on recipe, network and data,
+            and a limit made up here would refuse some and stop no careful liar.
 
     Raises:
         StorageError: What came in could not be written.
@@ -54,7 +59,7 @@ def read_answer(
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
-            return _judge(hospital, model, weights, like, bytes_down)
+            return _judge(hospital, model, weights, like, bytes_down, max_norm)
     except StorageError:
         raise
     except JobFailed as error:
@@ -63,12 +68,19 @@ def read_answer(
         return f"its answer is unreadable ({type(error).__name__})"
 
 
+def clipped_share(updates: Sequence[Update]) -> dict[str, float]:
+    """Returns which share of the updates their hospitals scaled down, where they clip."""
+    said = [update.report["clipped"] for update in updates if "clipped" in update.report]
+    return {"clipped_share": round(sum(said) / len(said), 4)} if said else {}
+
+
 def _judge(
     hospital: str,
     model: Any,
     weights: Mapping[str, np.ndarray[Any, Any]],
     like: Weights,
     bytes_down: int,
+    max_norm: float | None,
 ) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
 
@@ -83,6 +95,8 @@ def _judge(
     digest = weights_digest(weights)
     if said.get("update_digest") != digest:
         return "its update is refused: its digest is not that of the weights received"
+    if max_norm is not None and not is_within(weights, like, max_norm):
+        return f"its update is refused: its L2 norm is above max_norm={max_norm:g}"
     metrics = model.metrics or {}
     report = {
         **{name: _number(metrics.get(name)) for name in METRICS},
@@ -93,6 +107,7 @@ def _judge(
         "update_digest": digest,
         "dataset_digest": _text(said.get("dataset_digest")),
         **_suppressed(said.get("suppressed")),
+        **_clipped(said.get("clipped")),
         "outbox_entries": _count(said.get("outbox_entries")) or None,
         "outbox_head": _text(said.get("outbox_head")),
     }
@@ -122,6 +137,11 @@ def _suppressed(names: object) -> dict[str, list[str]]:
     """Returns which figures a hospital says that it withholds, if any."""
     known = [name for name in METRICS if isinstance(names, list) and name in names]
     return {"suppressed": known} if known else {}
+
+
+def _clipped(said: object) -> dict[str, bool]:
+    """Returns whether a hospital had to scale its update down, where it clips."""
+    return {"clipped": said} if isinstance(said, bool) else {}
 
 
 def _text(value: object) -> str | None:

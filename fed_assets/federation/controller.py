@@ -18,8 +18,8 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageError
-from fed_assets.federation.aggregation import Update, fedavg
-from fed_assets.federation.answers import read_answer
+from fed_assets.federation.aggregation import Update
+from fed_assets.federation.answers import clipped_share, read_answer
 from fed_assets.federation.carriage import Carriage
 from fed_assets.federation.job import TASK
 from fed_assets.federation.lost import read_lost
@@ -30,9 +30,12 @@ from fed_assets.federation.outbox import (
     round_folder,
 )
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.resume import optimizer_before
+from fed_assets.federation.rules import aggregate
 from fed_assets.federation.standing import GIVEN_UP, Standing
 from fed_assets.federation.weights import Weights, payload_bytes, read_weights
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.sandboxes.protection import Protection, Rule
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,8 @@ class RoundController(Controller):  # type: ignore[misc]
         weights = read_weights(file)
         carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
+        rule = Rule.of(self._plan.aggregation)
+        state = optimizer_before(self._plan, rule)
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
             with carriage.parking():
@@ -103,7 +108,7 @@ class RoundController(Controller):  # type: ignore[misc]
                     return
                 if len(round_.updates) < self._plan.quorum:
                     raise self._quorum_not_met(round_)
-                weights = fedavg(round_.updates)
+                weights, state = aggregate(rule, round_.updates, weights, state)
             silent = round_.now_silent()
             record = {
                 "round_number": round_number,
@@ -111,10 +116,11 @@ class RoundController(Controller):  # type: ignore[misc]
                 "missing": round_.missing(),
                 "global_digest": weights_digest(weights),
                 "seconds": round(time.monotonic() - started, 3),
+                **clipped_share(round_.updates),
             }
             log.info("Round %s: %s", round_number, _in_words(record))
             del round_  # the next round must not hold this one's updates beside its own
-            publish_round(outbox, record, weights)
+            publish_round(outbox, record, weights, state)
             file = round_folder(outbox, round_number) / WEIGHTS_FILE
 
     def _ask(
@@ -130,6 +136,7 @@ class RoundController(Controller):  # type: ignore[misc]
         """Returns how a round stands when it waits for no hospital any more."""
         said = self._instructions(round_number)
         bytes_down = payload_bytes(weights, said)
+        max_norm = Protection.of(self._plan.update_protection).checked_norm
         answers: dict[str, Update | str] = {}
         unwritten: list[StorageError] = []
         taken: set[str] = set()
@@ -155,6 +162,7 @@ class RoundController(Controller):  # type: ignore[misc]
                     like=weights,
                     bytes_down=bytes_down,
                     weights_of=partial(carriage.incoming, hospital),
+                    max_norm=max_norm,
                 )
             except StorageError as error:
                 unwritten.append(error)

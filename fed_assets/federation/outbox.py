@@ -2,6 +2,7 @@
 
     <outbox>/rounds/0001/global.safetensors    the global weights after the round
     <outbox>/rounds/0001/round.json            who took part, and how
+    <outbox>/rounds/0001/optimizer.safetensors the server's optimizer after the round, under fedopt
     <outbox>/failure.json                      the error that ended the job, if one did
 
 A round is either there, whole, or not there at all.
@@ -23,6 +24,7 @@ from fed_assets.privacy.digests import weights_digest
 
 WEIGHTS_FILE = "global.safetensors"
 ROUND_FILE = "round.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
 RECORD = {"round_number", "participants", "missing", "global_digest", "seconds"}
 
 
@@ -31,14 +33,19 @@ def round_folder(outbox: Path, round_number: int) -> Path:
     return outbox / "rounds" / f"{round_number:04d}"
 
 
-def publish_round(outbox: Path, record: Mapping[str, Any], weights: Weights) -> None:
-    """Publishes a round's weights and record by one rename.
+def publish_round(
+    outbox: Path, record: Mapping[str, Any], weights: Weights, optimizer: Weights | None = None
+) -> None:
+    """Publishes a round's weights, its record and the server's optimizer's state by one rename.
 
     Raises:
         StorageError: Something could not be written; nothing of the round is left behind.
     """
     with _publishing(outbox, record["round_number"]) as folder:
         write_weights(folder / WEIGHTS_FILE, weights)
+        if optimizer:
+            write_weights(folder / OPTIMIZER_FILE, optimizer)
+            record = {**record, "optimizer_digest": weights_digest(optimizer)}
         (folder / ROUND_FILE).write_text(json.dumps(record, indent=1, allow_nan=False))
 
 
@@ -49,8 +56,10 @@ def copy_round(source: Path, outbox: Path, round_number: int) -> None:
         StorageError: Something could not be written; nothing of the round is left behind.
     """
     with _publishing(outbox, round_number) as folder:
-        for name in (WEIGHTS_FILE, ROUND_FILE):
+        for name in (WEIGHTS_FILE, ROUND_FILE, OPTIMIZER_FILE):
             published = round_folder(source, round_number) / name
+            if name == OPTIMIZER_FILE and not published.exists():
+                continue
             try:
                 os.link(published, folder / name)
             except OSError:  # another file system, or one that has no hard links
@@ -67,7 +76,7 @@ def _publishing(outbox: Path, round_number: int) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True, mode=0o700)
             yield partial
-            for path in (partial / WEIGHTS_FILE, partial / ROUND_FILE, partial):
+            for path in (*partial.iterdir(), partial):
                 _sync(path)
             partial.rename(folder)
             _sync(folder.parent)
@@ -131,7 +140,23 @@ def read_whole_round(outbox: Path, round_number: int) -> dict[str, Any] | None:
     digest = weights_digest(read_weights(folder / WEIGHTS_FILE))
     if (record["round_number"], record["global_digest"]) != (round_number, digest):
         raise _damaged(round_number, folder, f"weights of digest {digest[:16]}")
+    if "optimizer_digest" in record:
+        read_optimizer(outbox, round_number)
     return record
+
+
+def read_optimizer(outbox: Path, round_number: int) -> Weights:
+    """Returns the state in which the server's optimizer was after a published round.
+
+    Raises:
+        StorageError: It is not there, or not what was published.
+    """
+    folder = round_folder(outbox, round_number)
+    state = read_weights(folder / OPTIMIZER_FILE)
+    digest = weights_digest(state)
+    if (read_round(outbox, round_number) or {}).get("optimizer_digest") != digest:
+        raise _damaged(round_number, folder, f"an optimizer's state of digest {digest[:16]}")
+    return state
 
 
 def _damaged(round_number: int, where: Path, seen: str) -> StorageError:

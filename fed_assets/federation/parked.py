@@ -33,8 +33,25 @@ class ParkedWeights(Mapping[str, np.ndarray[Any, Any]]):
             array: np.ndarray[Any, Any] = file.get_tensor(name)
         return array
 
+    def rows(self, name: str, place: slice) -> np.ndarray[Any, Any]:
+        """Returns some rows of an array; the others are not read."""
+        from safetensors import safe_open
+
+        with safe_open(self._path, "numpy") as file:
+            part: np.ndarray[Any, Any] = file.get_slice(name)[place]
+        return part
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def rows_of(
+    weights: Mapping[str, np.ndarray[Any, Any]], name: str, place: slice
+) -> np.ndarray[Any, Any]:
+    """Returns some rows of one of a hospital's arrays, wherever these lie."""
+    if isinstance(weights, ParkedWeights):
+        return weights.rows(name, place)
+    return weights[name][place]

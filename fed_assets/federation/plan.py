@@ -108,9 +108,10 @@ class FederationPlan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hospitals", tuple(self.hospitals))
         Protection.of(self.update_protection)
-        Rule.of(self.aggregation)
+        rule = Rule.of(self.aggregation)
         for fault in _faults(self):
             raise RunConfigError("The federation's plan cannot be carried out", seen=fault)
+        rule.require_quorum(self.quorum)
 
     def kept(self, hospital: str) -> dict[str, Any]:
         """Returns where and how a hospital keeps its files, and which counts, for its processes."""

@@ -10,12 +10,16 @@ from fed_assets.errors import FedAssetsError, StorageError
 from fed_assets.federation.outbox import (
     WEIGHTS_FILE,
     copy_round,
+    read_optimizer,
     read_whole_round,
     round_folder,
     written,
 )
 from fed_assets.federation.plan import PLAN_FILE, FederationPlan
 from fed_assets.federation.results import FederationResult, read_result
+from fed_assets.federation.weights import Weights
+from fed_assets.sandboxes.controls import Aggregation
+from fed_assets.sandboxes.protection import Rule
 
 # Plans that agree in these ask for the same rounds, made in the same way.
 SAME_WORK = (
@@ -100,6 +104,17 @@ def go_on(plan: FederationPlan, earlier: Earlier) -> FederationPlan:
         return plan
     weights = round_folder(outbox, earlier.last_round) / WEIGHTS_FILE
     return replace(plan, start_round=earlier.last_round + 1, initial_weights=str(weights))
+
+
+def optimizer_before(plan: FederationPlan, rule: Rule) -> Weights:
+    """Returns the state of the server's optimizer when a plan's first round begins.
+
+    Raises:
+        StorageError: It goes on from a round whose state is not there, or is damaged.
+    """
+    if rule.kind is not Aggregation.FEDOPT or plan.start_round == 1:
+        return {}
+    return read_optimizer(Path(plan.outbox), plan.start_round - 1)
 
 
 def keep_plan(plan: FederationPlan) -> None:

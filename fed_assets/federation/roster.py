@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fed_assets.errors import RosterError
+from fed_assets.federation.averaging import Averaging
 from fed_assets.federation.roster_complaints import explained
 from fed_assets.sandboxes.yaml_file import read_entries
 
@@ -181,6 +182,7 @@ class Roster(_Entry):
     hospitals: tuple[Hospital, ...] = Field(min_length=1)
     network: dict[str, Any]
     recipe: Recipe = Recipe()
+    aggregation: Averaging | None = None
     rounds: int = Field(default=15, ge=1, le=10_000)
     quorum: int | None = Field(default=None, ge=1)
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
@@ -247,4 +249,5 @@ def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
 
 
 def _known_keys() -> list[str]:
-    return sorted({key for entry in _Entry.__subclasses__() for key in entry.model_fields})
+    entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), Averaging]
+    return sorted({key for entry in entries for key in entry.model_fields})

@@ -31,6 +31,7 @@ from fed_assets.hospital.suppression import disclosed_error
 from fed_assets.hospital.training import Stopped, train_round
 from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
+from fed_assets.privacy.clipping import clip_update
 from fed_assets.privacy.digests import weights_digest
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import Protection
@@ -170,13 +171,14 @@ def run_round(
         Stopped: the signal was triggered.
     """
     started = time.perf_counter()
-    if protection.kind is not UpdateProtection.NONE:
+    if protection.kind not in (UpdateProtection.NONE, UpdateProtection.CLIP):
         raise RunConfigError("The update cannot be protected", seen=str(protection.kind))
     dataset = open_dataset(store)
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
-    task.params.clear()  # the network has them now, and large ones are held once
+    received = dict(task.params) if protection.kind is UpdateProtection.CLIP else {}
+    task.params.clear()  # the network has them now, and large ones are held once, but for clipping
     rows = dataset.split("train")
     metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
     if abort_signal.triggered:
@@ -194,7 +196,10 @@ def run_round(
         seed=int(task.meta["seed"]),
         should_stop=lambda: bool(abort_signal.triggered),
     )
-    weights = weights_of(network)
+    weights, done = weights_of(network), {}
+    if protection.kind is UpdateProtection.CLIP and protection.max_norm is not None:
+        within = clip_update(weights, received, protection.max_norm)
+        weights, done = within.weights, {"clipped": within.scaled}
     return FLModel(
         params_type=ParamsType.FULL,
         params=weights,
@@ -208,6 +213,7 @@ def run_round(
             "update_digest": weights_digest(weights),
             "dataset_digest": dataset.digest,
             **({"suppressed": withheld} if withheld else {}),
+            **done,
         },
     )
 

@@ -12,7 +12,7 @@ from fed_assets.errors import RunConfigError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every hospital learns; the roster's `recipe`."""
+    """How every hospital learns: the roster's `recipe`, and the `proximal_mu` of FedProx."""
 
     learning_rate: float = 2e-3
     local_epochs: int = 1
@@ -21,6 +21,7 @@ class Recipe:
     augment: bool = True
     prior_correction: bool = True
     schedule: str = "cosine"
+    proximal_mu: float = 0.0
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Recipe:
@@ -46,6 +47,8 @@ class Recipe:
             _refuse("batch_size", recipe.batch_size, "1 to 4096")
         if not 0 <= recipe.weight_decay <= 1:
             _refuse("weight_decay", recipe.weight_decay, "0 to 1")
+        if not 0 <= recipe.proximal_mu <= 1000:
+            _refuse("proximal_mu", recipe.proximal_mu, "0 to 1000")
         if recipe.schedule not in ("cosine", "constant"):
             _refuse("schedule", recipe.schedule, "cosine or constant")
         return recipe

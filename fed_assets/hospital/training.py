@@ -14,6 +14,7 @@ import numpy as np
 from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.augmentation import augment
 from fed_assets.hospital.network import scores
+from fed_assets.hospital.proximal import proximal_pull
 from fed_assets.hospital.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def train_round(
     With `prior_correction`, what is learned is free of the hospital's own class balance, and no
     count has to leave it: rare classes are drawn more often (see `draw_epoch`), and the loss is
     cross-entropy on scores shifted by the log of the shares drawn (logit adjustment, Menon et al.
-    2021, arXiv:2007.07314, eq. 10).
+    2021, arXiv:2007.07314, eq. 10). With a `proximal_mu` above 0, the weights are held near those
+    that came in (see `proximal`); the loss that is told is without that term.
 
     Args:
         network: with the global weights in it.
@@ -120,6 +122,7 @@ def train_round(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    pull = proximal_pull(network, recipe.proximal_mu)
     batch_seed = round_seed(seed, hospital, round_number)
     torch.manual_seed(batch_seed)  # for dropout
     generator = torch.Generator().manual_seed(batch_seed)
@@ -144,6 +147,8 @@ def train_round(
             loss = torch.nn.functional.cross_entropy(output + shift, truth)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.unscale_(optimizer)
+            pull()
             scaler.step(optimizer)
             scaler.update()
             total += float(loss.detach()) * len(batch) / len(drawn)

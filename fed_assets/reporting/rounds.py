@@ -31,6 +31,7 @@ def round_records(rounds: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "missing": record.get("missing", {}),
             "seconds": record.get("seconds"),
             "global_digest": record.get("global_digest"),
+            "clipped": _clipped(record),
         }
         for record in sorted(rounds, key=lambda record: int(record["round_number"]))
     ]
@@ -90,6 +91,13 @@ def total(values: Iterable[float | None]) -> float | None:
     """Returns the sum of what was recorded, None where nothing was."""
     recorded = defined(values)
     return sum(recorded) if recorded else None
+
+
+def _clipped(record: Mapping[str, Any]) -> int | None:
+    """Returns how many hospitals scaled their updates down, None where they do not clip."""
+    answers = record.get("participants", {}).values()
+    said = [answer["clipped"] for answer in answers if "clipped" in answer]
+    return sum(said) if said else None
 
 
 def _column(record: Mapping[str, Any], name: str) -> list[Any]:

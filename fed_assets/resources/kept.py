@@ -37,7 +37,6 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         "key_custody": str(sandbox.key_custody),
         "suppress_below": sandbox.suppressed_below,
         "update_protection": sandbox.protection.as_record(),
-        "aggregation": sandbox.rule.as_record(),
         "key_files": {
             name: place["key_file"] for name, place in places.items() if "key_file" in place
         },

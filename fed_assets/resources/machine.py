@@ -15,6 +15,7 @@ from typing import Literal
 import psutil
 
 from fed_assets.errors import FedAssetsError
+from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, landlock_abi
 from fed_assets.federation.roster import MedMnistSource, Roster, read_roster
 from fed_assets.resources.settings import Settings
@@ -52,7 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
     if roster is not None:
         findings.append(_guarded("public data", partial(_data, roster, settings)))
     for name in SANDBOX_NAMES:
-        findings.append(_guarded(f"sandbox {name}", partial(_sandbox, name, settings)))
+        findings.append(_guarded(f"sandbox {name}", partial(_sandbox, name, roster, settings)))
     return findings
 
 
@@ -158,9 +159,16 @@ def _data(roster: Roster, settings: Settings) -> Finding:
     return Finding("public data", "missing", str(path), "Correct the roster's `data.source`.")
 
 
-def _sandbox(name: str, settings: Settings) -> Finding:
-    unenforced = unenforced_controls(find_sandbox(name, configurable=settings.configurable))
+def _sandbox(name: str, roster: Roster | None, settings: Settings) -> Finding:
+    sandbox = find_sandbox(name, configurable=settings.configurable)
+    unenforced = unenforced_controls(sandbox)
     if not unenforced:
+        try:
+            if roster is not None:
+                rule = rule_of(sandbox, roster.aggregation)
+                rule.require_quorum(roster.quorum or len(roster.hospitals))
+        except FedAssetsError as error:
+            return Finding(f"sandbox {name}", "warning", error.what, error.cure)
         return Finding(f"sandbox {name}", "ok", "every control is enforced")
     declared = ", ".join(f"{control}={value}" for control, value in unenforced.items())
     return Finding(

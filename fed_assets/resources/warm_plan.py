@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fed_assets.errors import UnenforcedControl
+from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
@@ -16,6 +17,7 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
     """Returns a plan to bring a federation up with; each run on it brings rounds of its own.
 
     Raises:
+        IncompatibleControls: The roster asks for another rule than the sandbox promises.
         UnenforcedControl: The sandbox confines its processes, which takes a run's own walls.
     """
     if sandbox.process is Process.CONFINED:
@@ -33,6 +35,7 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
         job_code=str(sandbox.job_code),
         hospitals=names,
         **kept_by_all(home, sandbox, names),
+        aggregation=rule_of(sandbox, roster.aggregation).as_record(),
         folder=str(folder),
         outbox=str(folder / "outbox"),
         initial_weights=str(folder / "initial.safetensors"),

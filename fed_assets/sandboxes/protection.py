@@ -24,6 +24,28 @@ PROTECTION_NUMBERS = tuple(sorted(frozenset().union(*NUMBERS_OF.values())))
 TOLERANT = frozenset({Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM})
 
 
+class Optimizer(StrEnum):
+    """How the server steps along a round's mean update, under `fedopt`."""
+
+    ADAM = "adam"
+    YOGI = "yogi"
+    ADAGRAD = "adagrad"
+    MOMENTUM = "momentum"
+
+
+# What goes with a rule, and with an optimizer beside it, where nothing else is said.
+RULE_NUMBERS: Mapping[Aggregation, Mapping[str, Any]] = {
+    Aggregation.FEDPROX: {"proximal_mu": 0.01},
+    Aggregation.FEDOPT: {"optimizer": Optimizer.ADAM},
+}
+OPTIMIZER_NUMBERS: Mapping[Optimizer, Mapping[str, float]] = {
+    Optimizer.ADAM: {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3},
+    Optimizer.YOGI: {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3},
+    Optimizer.ADAGRAD: {"learning_rate": 0.01, "beta_1": 0.0, "tau": 1e-3},
+    Optimizer.MOMENTUM: {"learning_rate": 0.5, "beta_1": 0.5},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protection:
     """What a hospital does to its update.
@@ -41,6 +63,11 @@ class Protection:
     epsilon: float | None = None
     delta: float | None = None
     max_grad_norm: float | None = None
+
+    @property
+    def checked_norm(self) -> float | None:
+        """The norm that the server holds each update to; None where it cannot, or none is said."""
+        return self.max_norm if self.kind is UpdateProtection.CLIP else None
 
     def as_record(self) -> dict[str, Any]:
         """Returns it as JSON holds it, without what does not go with its kind."""
@@ -63,19 +90,74 @@ class Protection:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How the server makes one set of weights of a round's updates.
+    """How hospitals' updates of a round become one set of weights.
 
     Attributes:
         kind: The control's value.
         tolerated: Hostile hospitals that it withstands; with `trimmed_mean` and `multi_krum`.
+        proximal_mu: How strongly training is held near the global weights; with `fedprox`.
+        optimizer: How the server steps along the mean update; with `fedopt`.
+        learning_rate: Of the server, likewise.
+        beta_1: How much of the first moment stays, likewise.
+        beta_2: How much of the second moment stays; with `adam` and `yogi`.
+        tau: Least size of what a step is divided by; with all but `momentum`.
     """
 
     kind: Aggregation = Aggregation.FEDAVG
     tolerated: int | None = None
+    proximal_mu: float | None = None
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
+    beta_1: float | None = None
+    beta_2: float | None = None
+    tau: float | None = None
+
+    @property
+    def least_updates(self) -> int:
+        """The fewest updates of a round with which it holds what it promises."""
+        tolerated = self.tolerated or 0
+        return {
+            Aggregation.WEIGHTED_MEDIAN: 3,
+            Aggregation.TRIMMED_MEAN: 2 * tolerated + 1,
+            Aggregation.MULTI_KRUM: 2 * tolerated + 3,
+        }.get(self.kind, 1)
+
+    def require_quorum(self, quorum: int) -> None:
+        """Refuses a quorum with which a round could have too few updates for what it promises.
+
+        Raises:
+            RunConfigError: It is below `least_updates`.
+        """
+        if quorum < self.least_updates:
+            raise RunConfigError(
+                f"The quorum is too small for {self}: a round of fewer than "
+                f"{self.least_updates} updates cannot be kept from hostile hospitals",
+                where="control `aggregation`",
+                seen=f"quorum {quorum}",
+                cure="Raise the roster's `quorum`, add hospitals, or lower the sandbox's "
+                "`tolerated`",
+            )
+
+    def __str__(self) -> str:
+        tolerated = "" if self.tolerated is None else f" with tolerated={self.tolerated}"
+        return f"{self.kind}{tolerated}"
+
+    @property
+    def told_hospitals(self) -> dict[str, float]:
+        """What it adds to the recipe by which hospitals train."""
+        return {} if self.proximal_mu is None else {"proximal_mu": self.proximal_mu}
 
     def as_record(self) -> dict[str, Any]:
         """Returns it as JSON holds it, without what does not go with its kind."""
         return _record(self)
+
+    @classmethod
+    def by_default(cls, kind: Aggregation, **given: Any) -> Rule:
+        """Returns the rule of a kind, with the defaults of what goes with it and is not given."""
+        numbers = {**RULE_NUMBERS.get(kind, {}), **given}
+        if kind is Aggregation.FEDOPT:
+            numbers = {**OPTIMIZER_NUMBERS[Optimizer(numbers["optimizer"])], **numbers}
+        return cls(kind=kind, **numbers)
 
     @classmethod
     def of(cls, record: object) -> Rule:
@@ -84,15 +166,32 @@ class Rule:
         Raises:
             RunConfigError: It names no kind, one that is unknown, or not the numbers of its kind.
         """
-        rule = cls(**_entries(cls, record, Aggregation, "aggregation"))
-        if (rule.tolerated is not None) != (rule.kind in TOLERANT):
-            raise _unusable("aggregation", f"{rule.kind} with tolerated={rule.tolerated}")
+        entries = _entries(cls, record, Aggregation, "aggregation")
+        if "optimizer" in entries:
+            if entries["optimizer"] not in set(Optimizer):
+                raise _unusable("aggregation", str(entries["optimizer"]))
+            entries["optimizer"] = Optimizer(entries["optimizer"])
+        rule = cls(**entries)
+        if entries.keys() - {"kind"} != _numbers_of(rule):
+            given = ", ".join(sorted(entries.keys() - {"kind"})) or "no number"
+            raise _unusable("aggregation", f"{rule.kind} with {given}")
         return rule
 
 
+def _numbers_of(rule: Rule) -> frozenset[str]:
+    """Returns what has to be said with a rule's kind."""
+    if rule.kind in TOLERANT:
+        return frozenset({"tolerated"})
+    numbers = frozenset(RULE_NUMBERS.get(rule.kind, ()))
+    return numbers | (frozenset(OPTIMIZER_NUMBERS[rule.optimizer]) if rule.optimizer else numbers)
+
+
 def _record(of: Protection | Rule) -> dict[str, Any]:
-    said = {name: value for name, value in asdict(of).items() if value is not None}
-    return {**said, "kind": str(of.kind)}
+    return {
+        name: str(value) if isinstance(value, StrEnum) else value
+        for name, value in asdict(of).items()
+        if value is not None
+    }
 
 
 def _entries(

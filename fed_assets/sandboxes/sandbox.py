@@ -158,9 +158,10 @@ class Sandbox(BaseModel):
 
     @property
     def rule(self) -> Rule:
-        """How the server makes one set of weights of a round's updates."""
-        tolerated = int(self._number("tolerated")) if self.aggregation in TOLERANT else None
-        return Rule(kind=self.aggregation, tolerated=tolerated)
+        """How updates of a round become one set of weights; a roster can refine `fedavg`."""
+        tolerant = self.aggregation in TOLERANT
+        given = {"tolerated": int(self._number("tolerated"))} if tolerant else {}
+        return Rule.by_default(self.aggregation, **given)
 
     def _number(self, name: str) -> float:
         given = getattr(self, name)

@@ -11,7 +11,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import JobFailed, StorageError
 from fed_assets.federation.aggregation import Update
-from fed_assets.federation.answers import LONGEST_REASON, read_answer
+from fed_assets.federation.answers import LONGEST_REASON, clipped_share, read_answer
 from fed_assets.privacy.digests import weights_digest
 
 LIKE = {"w": np.zeros(3, dtype=np.float32)}
@@ -27,9 +27,14 @@ def answer(meta=None, metrics=None, **model):
     return read(reply, bytes_down=99)
 
 
-def read(reply, *, bytes_down=0, weights_of=lambda model: model.params):
+def read(reply, *, bytes_down=0, weights_of=lambda model: model.params, max_norm=None):
     return read_answer(
-        "hospital_01", reply, like=LIKE, bytes_down=bytes_down, weights_of=weights_of
+        "hospital_01",
+        reply,
+        like=LIKE,
+        bytes_down=bytes_down,
+        weights_of=weights_of,
+        max_norm=max_norm,
     )
 
 
@@ -95,6 +100,22 @@ def test_an_error_is_repeated_on_one_short_line():
     assert reason.startswith("its executor answered EXECUTION_EXCEPTION: No images No images")
     assert "\n" not in reason
     assert len(reason) < LONGEST_REASON + 60
+
+
+def test_an_update_above_the_norm_that_hospitals_promise_is_refused():
+    assert "its L2 norm is above max_norm=1.7" in read(good_reply(), max_norm=1.7)
+    update = read(good_reply(), max_norm=3**0.5)
+    assert isinstance(update, Update)
+    assert isinstance(read(good_reply()), Update)  # where none is promised, none is asked
+
+
+def test_whether_an_update_was_clipped_is_kept_and_makes_a_share():
+    updates = [answer(meta={"clipped": said}) for said in (True, False, False)]
+    assert [update.report["clipped"] for update in updates] == [True, False, False]
+    assert clipped_share(updates) == {"clipped_share": 0.3333}
+    for odd in ({}, {"clipped": "yes"}, {"clipped": 1}):
+        assert "clipped" not in answer(meta=odd).report
+    assert clipped_share([answer()]) == {}
 
 
 def good_reply():

@@ -65,6 +65,25 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(tmp_path, write_plan, chan
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [
+        ({"kind": "weighted_median"}, 3),
+        ({"kind": "trimmed_mean", "tolerated": 2}, 5),
+        ({"kind": "multi_krum", "tolerated": 1}, 5),
+    ],
+)
+def test_a_quorum_that_cannot_keep_what_the_rule_promises_is_refused(
+    tmp_path, write_plan, rule, needed
+):
+    enough = write_plan(tmp_path, hospitals=needed + 1, quorum=needed, aggregation=rule)
+    with pytest.raises(RunConfigError) as caught:
+        FederationPlan.from_json({**asdict(enough), "quorum": needed - 1})
+    assert f"a round of fewer than {needed} updates" in str(caught.value)
+    assert f"Seen: quorum {needed - 1}" in str(caught.value)
+    assert "Raise the roster's `quorum`" in str(caught.value)
+
+
 def test_a_hospital_is_told_where_its_own_key_is_and_nobody_elses(tmp_path, write_plan):
     key_files = {"hospital_01": "/keys/one.json", "hospital_02": "/keys/two.json"}
     kept = {"storage": "sealed", "key_custody": "hospital", "suppress_below": 10}

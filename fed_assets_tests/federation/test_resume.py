@@ -13,9 +13,17 @@ import pytest
 from fed_assets.errors import StorageError
 from fed_assets.federation.outbox import publish_round, read_whole_round, round_folder
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.resume import find_earlier, finished_before, go_on, keep_plan
+from fed_assets.federation.resume import (
+    find_earlier,
+    finished_before,
+    go_on,
+    keep_plan,
+    optimizer_before,
+)
 from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.sandboxes.controls import Aggregation
+from fed_assets.sandboxes.protection import Rule
 
 RUN = "1a2b3c4d-0000-0000-0000-000000000000"
 
@@ -24,7 +32,13 @@ def weights_of(round_number: int) -> dict[str, np.ndarray]:
     return {"w": np.arange(1000, dtype=np.float32) + round_number}
 
 
-def publish(plan: FederationPlan, round_number: int, *, missing: tuple[str, ...] = ()) -> None:
+def publish(
+    plan: FederationPlan,
+    round_number: int,
+    *,
+    missing: tuple[str, ...] = (),
+    optimizer: dict[str, np.ndarray] | None = None,
+) -> None:
     weights = weights_of(round_number)
     record = {
         "round_number": round_number,
@@ -33,7 +47,7 @@ def publish(plan: FederationPlan, round_number: int, *, missing: tuple[str, ...]
         "global_digest": weights_digest(weights),
         "seconds": 1.5,
     }
-    publish_round(Path(plan.outbox), record, weights)
+    publish_round(Path(plan.outbox), record, weights, optimizer)
 
 
 @pytest.fixture
@@ -292,3 +306,59 @@ def test_where_every_round_is_there_nothing_is_left_to_train(again, find, broken
     assert result.final_weights.startswith(plan.outbox)
     assert result.final_digest == weights_digest(weights_of(5))
     assert (result.commands, dict(result.timings)) == ((), {})
+
+
+FEDOPT = Rule.by_default(Aggregation.FEDOPT)
+
+
+@pytest.fixture
+def optimized(tmp_path, write_plan):
+    """Returns the plan of a run with a server's optimizer that broke off after round 2 of 5."""
+    plan = write_plan(tmp_path / "opt", rounds=5, aggregation=FEDOPT.as_record())
+    keep_plan(plan)
+    for round_number in (1, 2):
+        publish(plan, round_number, optimizer={"first_moment.w": np.float32([round_number])})
+    return plan
+
+
+def test_the_servers_optimizer_goes_on_in_the_state_in_which_it_was(optimized, tmp_path):
+    again = replace(
+        optimized, folder=str(tmp_path / "new"), outbox=str(tmp_path / "new" / "outbox")
+    )
+    earlier = find_earlier(again, [(RUN, Path(optimized.folder))], print)
+    plan = go_on(again, earlier)
+    assert plan.start_round == 3
+    assert optimizer_before(plan, FEDOPT)["first_moment.w"] == np.float32([2])
+    assert optimizer_before(optimized, FEDOPT) == {}  # of a first round there is none
+    assert optimizer_before(plan, Rule()) == {}
+
+
+def lose_optimizer(folder: Path) -> None:
+    (folder / "optimizer.safetensors").unlink()
+
+
+def flip_the_optimizer(folder: Path) -> None:
+    flip_a_byte(folder / "optimizer.safetensors")
+
+
+def be_another_rounds_optimizer(folder: Path) -> None:
+    other = folder.with_name("0001") / "optimizer.safetensors"
+    (folder / "optimizer.safetensors").write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "damage", [lose_optimizer, flip_the_optimizer, be_another_rounds_optimizer]
+)
+def test_a_round_whose_optimizer_is_damaged_is_not_gone_on_from(optimized, tmp_path, damage):
+    damage(round_folder(Path(optimized.outbox), 2))
+    noted = []
+    earlier = find_earlier(optimized, [(RUN, Path(optimized.folder))], noted.append)
+    assert earlier.last_round == 1
+    assert noted[0].startswith("Round 2 cannot be gone on from: ")
+    with pytest.raises(StorageError):
+        optimizer_before(replace(optimized, start_round=3), FEDOPT)
+
+
+def test_a_round_without_an_optimizer_cannot_be_gone_on_from_by_one(broken_off):
+    with pytest.raises(StorageError, match="optimizer"):
+        optimizer_before(replace(broken_off, start_round=2), FEDOPT)

@@ -60,6 +60,8 @@ class TinyExecutor(Executor):
         if behaviour == "empty":
             return FLModelUtils.to_shareable(FLModel(params={}))
         weights = learn(model.params, identity["hospital"], round_number, model.meta["seed"])
+        if behaviour == "far":
+            weights["canary_layer.weight"] *= np.float32(1e4)
         claimed = weights_digest(weights)
         if behaviour == "nan":
             weights["canary_layer.weight"][0, 0] = np.nan

@@ -30,6 +30,7 @@ from fed_assets.hospital.outbox_log import read_outbox
 from fed_assets.hospital.store import IMAGES, current_digest, dataset_folder, set_validated
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
+from fed_assets.privacy.clipping import update_norm
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
@@ -410,3 +411,45 @@ def test_a_site_that_does_not_say_what_is_done_to_updates_trains_nothing(tmp_pat
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert "update_protection cannot be carried out" in reply.get_header(ERROR_HEADER)["what"]
+
+
+def clipping_site(tmp_path: Path, store: Store, max_norm: float) -> FLContext:
+    kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    clip = {"kind": "clip", "max_norm": max_norm}
+    return a_site(tmp_path, store, told={**kept, "update_protection": clip})
+
+
+def test_an_update_leaves_within_the_norm_that_the_site_promises(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    sent = global_weights()
+    plain = HospitalExecutor().execute("train", a_task(), a_site(tmp_path, store), Signal())
+    whole = FLModelUtils.from_shareable(plain)
+    assert "clipped" not in whole.meta
+    norm = update_norm(whole.params, sent)
+    assert norm > 0.1
+
+    # What a job asks for does not change what the site promises.
+    task = a_task(update_protection={"kind": "none"}, max_norm=1e9)
+    reply = HospitalExecutor().execute("train", task, clipping_site(tmp_path, store, 0.1), Signal())
+    update = FLModelUtils.from_shareable(Shareable.from_bytes(reply.to_bytes()))
+    assert update.meta["clipped"] is True
+    assert update_norm(update.params, sent) == pytest.approx(0.1, rel=1e-3)
+    assert update.meta["update_digest"] == weights_digest(update.params)
+    assert noted(store)[-2].digest == weights_digest(update.params)  # nothing else has left
+
+    wide = clipping_site(tmp_path, store, 2 * norm)
+    untouched = FLModelUtils.from_shareable(
+        HospitalExecutor().execute("train", a_task(), wide, Signal())
+    )
+    assert untouched.meta["clipped"] is False
+    assert untouched.meta["update_digest"] == whole.meta["update_digest"]
+
+
+def test_a_protection_that_is_not_there_yet_trains_nothing(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    masked = {"kind": "secure_aggregation", "max_norm": 5.0}
+    context = a_site(tmp_path, store, told={**kept, "update_protection": masked})
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "cannot be protected" in reply.get_header(ERROR_HEADER)["what"]

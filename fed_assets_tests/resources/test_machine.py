@@ -10,6 +10,7 @@ from fed_assets.federation.landlock import landlock_abi
 from fed_assets.resources.home import Home
 from fed_assets.resources.machine import PACKAGES, Finding, examine
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
+from fed_assets.sandboxes.presets import EYES_ON
 
 ROSTER = {
     "title": "One",
@@ -68,11 +69,26 @@ def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_pat
 def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
     findings = found(settings(tmp_path))
     assert findings["sandbox eyes_on"].state == "ok"
-    for name in ("eyes_off", "confidential_vm", "configurable"):
+    assert findings["sandbox eyes_off"].state == "ok"
+    for name in ("confidential_vm", "configurable"):
         finding = findings[f"sandbox {name}"]
         assert finding.state == "warning"
         assert "refused: it declares " in finding.seen
         assert "update_protection=" in finding.seen
+
+
+def test_a_roster_and_a_sandbox_that_do_not_go_together_are_a_warning(tmp_path: Path) -> None:
+    robust = EYES_ON.controls() | {"aggregation": "trimmed_mean"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(robust))
+    small = tmp_path / "small.yaml"
+    small.write_text(yaml.safe_dump(ROSTER))
+    asks = tmp_path / "asks.yaml"
+    asks.write_text(yaml.safe_dump(ROSTER | {"aggregation": {"rule": "fedprox"}}))
+    for roster, said in ((small, "quorum is too small"), (asks, "the roster asks for fedprox")):
+        chosen = settings(tmp_path, roster=roster, configurable=tmp_path / "mine.yaml")
+        finding = found(chosen)["sandbox configurable"]
+        assert finding.state == "warning"
+        assert said in finding.seen
 
 
 def test_public_data_that_is_not_here_is_a_warning_where_phantoms_may_stand_in(

@@ -6,7 +6,7 @@ import pytest
 
 from fed_assets.errors import RunConfigError
 from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
-from fed_assets.sandboxes.protection import Protection, Rule
+from fed_assets.sandboxes.protection import Optimizer, Protection, Rule
 
 CLIP = Protection(kind=UpdateProtection.CLIP, max_norm=2.0)
 KRUM = Rule(kind=Aggregation.MULTI_KRUM, tolerated=2)
@@ -36,8 +36,33 @@ def test_a_protection_that_nobody_can_carry_out_is_refused(record):
 
 
 @pytest.mark.parametrize(
-    "record", [{"kind": "magic"}, {"kind": "multi_krum"}, {"kind": "fedavg", "tolerated": 1}]
+    "record",
+    [
+        {"kind": "magic"},
+        {"kind": "multi_krum"},
+        {"kind": "fedavg", "tolerated": 1},
+        {"kind": "fedprox"},
+        {"kind": "fedprox", "proximal_mu": 0.1, "tolerated": 1},
+        {"kind": "fedopt"},
+        {"kind": "fedopt", "optimizer": "sgd"},
+        {"kind": "fedopt", "optimizer": "adam", "learning_rate": 0.1},
+        {"kind": "fedopt", "optimizer": "momentum", "learning_rate": 1, "beta_1": 0, "tau": 1},
+    ],
 )
 def test_a_rule_that_nobody_can_carry_out_is_refused(record):
     with pytest.raises(RunConfigError, match="aggregation cannot be carried out"):
         Rule.of(record)
+
+
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_a_servers_optimizer_travels_with_all_its_numbers(optimizer):
+    rule = Rule.by_default(Aggregation.FEDOPT, optimizer=optimizer)
+    assert Rule.of(json.loads(json.dumps(rule.as_record()))) == rule
+
+
+def test_only_clipping_alone_can_be_checked_and_only_fedprox_tells_hospitals_something():
+    assert CLIP.checked_norm == 2.0
+    masked = Protection(kind=UpdateProtection.SECURE_AGGREGATION, max_norm=2.0)
+    assert masked.checked_norm is Protection().checked_norm is None
+    assert Rule.by_default(Aggregation.FEDPROX).told_hospitals == {"proximal_mu": 0.01}
+    assert KRUM.told_hospitals == Rule.by_default(Aggregation.FEDOPT).told_hospitals == {}
