@@ -36,10 +36,10 @@ def build_sandbox_asset() -> AssetsDefinition:
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
             confinement = hospitals.confinement(sandbox)
-        controls = sandbox.controls()
+        controls = {name: shown(sandbox, name) for name in sandbox.controls()}
         rows = [
-            TableRecord({"control": name, "value": shown(sandbox, name), "decides": _decides(name)})
-            for name in controls
+            TableRecord({"control": name, "value": value, "decides": _decides(name)})
+            for name, value in controls.items()
         ]
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:
