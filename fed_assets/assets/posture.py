@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,17 @@ def make_attempts(
     Raises:
         FedAssetsError: A hospital's store or key cannot be used, or no process be started.
     """
-    with planted_targets(hospitals, sandbox, names) as targets:
-        probes = [*probes_at_rest(targets, opened), *probes_in_use(targets)]
-        evidence = [gather(probe, identity) for probe in probes]
-    releases = probes_of_release(sandbox, opened / "release")
-    evidence += [gather(probe, identity) for probe in releases]
-    return [*evidence, *transit_evidence(sandbox, opened / "transit", None, identity)]
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Federations wait much, for hospitals and for answers that do not come.
+        transit = beside.submit(transit_evidence, sandbox, opened / "transit", None, identity)
+        with planted_targets(hospitals, sandbox, names) as targets:
+            probes = [
+                *probes_at_rest(targets, opened),
+                *probes_in_use(targets),
+                *probes_of_release(sandbox, opened / "release"),
+            ]
+            evidence = [gather(probe, identity) for probe in probes]
+        return [*evidence, *transit.result()]
 
 
 def _write(posture: Posture, folder: Path) -> None:
