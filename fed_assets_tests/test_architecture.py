@@ -62,6 +62,7 @@ THIRD_PARTY_OF = {
     "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
     "hospital/attestation/approval.py": {"jwt"},
+    "hospital/attestation/attempts.py": {"jwt"},
     "hospital/attestation/attester.py": {"jwt"},
     "hospital/attestation/evidence.py": {"jwt"},
     "hospital/contact_sheet.py": {"PIL"},

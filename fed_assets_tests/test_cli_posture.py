@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from fed_assets_tests.leftovers import seconds_until_clean
+from fed_assets_tests.leftovers import called, family, seconds_until_clean
 from fed_assets_tests.places import Place, make_place
 
 POSTURE = ("fed_assets.cli", "posture")
@@ -45,8 +47,10 @@ def test_minimal_measures_low_and_promises_no_more(place: Place) -> None:
     read = next(each for each in seen["probes"] if each["probe"] == "read_hospitals_files")
     assert read["attempt"]["found"] == 3
     assert read["control"]["found"] == 1
-    first = {probe["outcome"] for probe in seen["probes"] if probe["rung"] == 1}
-    assert first == {"failed"}
+    first = {probe["probe"]: probe["outcome"] for probe in seen["probes"] if probe["rung"] == 1}
+    assert first.pop("name_unlisted_class") == "passed"
+    assert first == dict.fromkeys(first, "failed")
+    assert "submit_own_code" in first
     assert not list(place.home.root.glob("hospitals/*/*/canary"))
     assert seconds_until_clean(place.home, within_seconds=3)[1] == []
 
@@ -55,3 +59,23 @@ def test_minimal_measures_low_and_promises_no_more(place: Place) -> None:
     assert "at_rest: 0 of 4 (0 promised)" in told
     page = Path(told.split("Page: ")[1].replace("\n", ""))
     assert "Reads the memory of hospitals" in page.read_text()
+
+
+@pytest.mark.long
+def test_an_audit_that_is_killed_leaves_no_key(place: Place) -> None:
+    audit = place.start(*POSTURE, "minimal")
+    until = time.monotonic() + AUDIT_SECONDS
+    while not [*place.home.temporary.rglob("*.key")]:
+        assert audit.poll() is None, audit.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (dagsters,) = [
+        each
+        for each in family(psutil.Process(audit.pid))
+        if "federation.child" in called(each) and "fed_assets.posture" not in called(each)
+    ]
+    dagsters.kill()
+    audit.communicate(timeout=AUDIT_SECONDS)
+    assert audit.returncode != 0
+    assert seconds_until_clean(place.home, within_seconds=15)[1] == []
+    assert [*place.home.root.rglob("*.key")] == []

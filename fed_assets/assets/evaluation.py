@@ -26,7 +26,7 @@ from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
 from fed_assets.errors import FedAssetsError
-from fed_assets.federation.admission import admission_from_record
+from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.roster import Roster
 from fed_assets.reporting.shortfalls import missing_tag
 from fed_assets.resources.artifact_store import write_whole
@@ -70,14 +70,18 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         Every hospital tests the model on its own images and sends back figures alone. Each has a
         95 % interval, which is long where the images are few. `page` is the whole report, for any
         browser; its pictures are here too ([Show Markdown]). `degraded` means that a hospital of
-        the roster was missing; the check says which, and in which rounds.
+        the roster was missing; the check says which, and in which rounds. One that cannot test the
+        model any more is missing too, while the quorum holds without it.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admission_from_record(federation_roster)
             common = federation_roster["common_test"]
             places = ([COORDINATOR] if common else []) + list(admission.participants)
-            records = evaluate_everywhere(places, roster, sandbox, global_model, hospitals)
+            records, failed = evaluate_everywhere(places, roster, sandbox, global_model, hospitals)
+            _require_quorum(admission, failed)
+            for name, error in failed.items():
+                context.log.error(f"{name} is missing from the report. {error}")
             report = describe_federation(roster, sandbox, admission, common, global_model, records)
             folder = settings.home.report(sandbox.name)
             pictures = _write_report(report, folder)
@@ -98,7 +102,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 "degraded": report["degraded"],
                 "synthetic": report["data"]["synthetic"],
                 "mlflow_run": tracked,
-                **outbox_heads({name: records[name] for name in admission.participants}),
+                **outbox_heads(_answers(admission, records, failed)),
             },
             check_results=[_took_part(report)],
         )
@@ -112,11 +116,10 @@ def evaluate_everywhere(
     sandbox: Sandbox,
     global_model: Mapping[str, Any],
     hospitals: LocalHospitalRunner,
-) -> dict[str, dict[str, Any]]:
-    """Returns an evaluation record per place: a hospital, or the coordinator's common test set.
+) -> tuple[dict[str, dict[str, Any]], dict[str, FedAssetsError]]:
+    """Returns an evaluation record per place, and why there is none of others.
 
-    Raises:
-        FedAssetsError: a hospital could not evaluate.
+    A place is a hospital, or the coordinator with the common test set.
     """
     arguments = {
         "weights": global_model["final_weights"],
@@ -127,15 +130,35 @@ def evaluate_everywhere(
         "threshold": roster.threshold,
     }
 
-    def evaluate(name: str) -> dict[str, Any]:
+    def evaluate(name: str) -> dict[str, Any] | FedAssetsError:
         try:
             return hospitals.ask(sandbox, name, "evaluate", arguments)
         except FedAssetsError as error:
             error.where = ", ".join(filter(None, [name, error.where]))
-            raise
+            return error
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return dict(zip(places, pool.map(evaluate, places), strict=True))
+        answers = dict(zip(places, pool.map(evaluate, places), strict=True))
+    records = {name: each for name, each in answers.items() if isinstance(each, dict)}
+    failed = {name: each for name, each in answers.items() if isinstance(each, FedAssetsError)}
+    return records, failed
+
+
+def _require_quorum(admission: Admission, failed: Mapping[str, FedAssetsError]) -> None:
+    """Raises what failed first, where too few hospitals are left, or the common test set is not."""
+    left = [name for name in admission.participants if name not in failed]
+    if failed and (COORDINATOR in failed or len(left) < admission.quorum):
+        raise failed.get(COORDINATOR) or next(iter(failed.values()))
+
+
+def _answers(
+    admission: Admission,
+    records: Mapping[str, Mapping[str, Any]],
+    failed: Mapping[str, FedAssetsError],
+) -> dict[str, Mapping[str, Any]]:
+    """Returns what each hospital answered that says where its outbox log ends."""
+    told = {name: {"outbox": error.outbox} for name, error in failed.items() if error.outbox}
+    return {name: records[name] for name in admission.participants if name in records} | told
 
 
 def _write_report(report: dict[str, Any], folder: Path) -> dict[str, str]:

@@ -5,8 +5,8 @@
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from fed_assets.posture.evidence import Evidence, Outcome, gather
 from fed_assets.posture.in_transit import transit_evidence
 from fed_assets.posture.in_use import probes_in_use
 from fed_assets.posture.posture import Posture, judge
+from fed_assets.posture.releasing import probes_of_release
 from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.audit_folder import audit_folder
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.probing import planted_targets
 from fed_assets.resources.sandboxes import Sandboxes
@@ -75,7 +77,8 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "system": platform.release(),
                 "versions": {name: version(name) for name in VERSIONS},
             }
-            evidence = make_attempts(sandbox, identity, roster.hospital_ids, settings, hospitals)
+            with audit_folder(settings.home, context.instance, context.run_id) as folder:
+                evidence = make_attempts(sandbox, identity, roster.hospital_ids, folder, hospitals)
             posture = judge(sandbox, evidence)
             folder = settings.home.posture(sandbox.name)
             _write(posture, folder)
@@ -107,23 +110,32 @@ def make_attempts(
     sandbox: Sandbox,
     identity: Mapping[str, Any],
     names: Sequence[str],
-    settings: Settings,
+    opened: Path,
     hospitals: LocalHospitalRunner,
 ) -> list[Evidence]:
     """Returns the evidence of every attempt on a sandbox of these hospitals.
 
+    Args:
+        sandbox: What is attacked.
+        identity: As whom, and with which versions.
+        names: The hospitals' ids.
+        opened: An empty folder, for what is open on purpose and what is made to be attacked.
+        hospitals: Starts their processes.
+
     Raises:
         FedAssetsError: A hospital's store or key cannot be used, or no process be started.
     """
-    settings.home.temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (
-        tempfile.TemporaryDirectory(dir=settings.home.temporary) as opened,
-        planted_targets(hospitals, sandbox, names) as targets,
-    ):
-        probes = [*probes_at_rest(targets, Path(opened)), *probes_in_use(targets)]
-        evidence = [gather(probe, identity) for probe in probes]
-        transit = transit_evidence(sandbox, Path(opened, "transit"), None, identity)
-        return [*evidence, *transit]
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Federations wait much, for hospitals and for answers that do not come.
+        transit = beside.submit(transit_evidence, sandbox, opened / "transit", None, identity)
+        with planted_targets(hospitals, sandbox, names) as targets:
+            probes = [
+                *probes_at_rest(targets, opened),
+                *probes_in_use(targets),
+                *probes_of_release(sandbox, opened / "release"),
+            ]
+            evidence = [gather(probe, identity) for probe in probes]
+        return [*evidence, *transit.result()]
 
 
 def _write(posture: Posture, folder: Path) -> None:

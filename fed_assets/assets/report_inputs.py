@@ -50,7 +50,7 @@ def describe_federation(
             left_out=admission.left_out,
             rounds=global_model["rounds"],
             test=records.get(COORDINATOR),
-            hospitals={name: records[name] for name in admission.participants},
+            hospitals={name: records[name] for name in admission.participants if name in records},
             seconds=global_model["seconds"],
             seed=global_model["seed"],
             versions={"python": platform.python_version()}

@@ -41,11 +41,11 @@ def build_sandbox_asset(roster: Roster) -> AssetsDefinition:
             rule = rule_of(sandbox, roster.aggregation)
             rule.require_quorum(roster.quorum or len(roster.hospitals))
             confinement = hospitals.confinement(sandbox)
-        controls = sandbox.controls()
-        values = {name: shown(sandbox, name) for name in controls} | {"aggregation": str(rule.kind)}
+        controls = {name: shown(sandbox, name) for name in sandbox.controls()}
+        controls["aggregation"] = str(rule.kind)
         rows = [
             TableRecord({"control": name, "value": value, "decides": _decides(name)})
-            for name, value in values.items()
+            for name, value in controls.items()
         ]
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:

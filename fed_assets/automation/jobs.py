@@ -5,6 +5,7 @@ from __future__ import annotations
 from dagster import AssetSelection, define_asset_job
 
 from fed_assets.assets.resuming import RETRAIN
+from fed_assets.resources.templates import AUDIT_JOB
 
 POSTURE = AssetSelection.assets("security_posture")
 
@@ -22,7 +23,7 @@ retrain = define_asset_job(
 )
 
 security_audit = define_asset_job(
-    "security_audit",
+    AUDIT_JOB,
     selection=AssetSelection.assets("sandbox_controls") | POSTURE,
     description="Makes every attempt on one sandbox (the partition), and judges what it promises.",
 )

@@ -13,11 +13,11 @@ from fed_assets.cli.names import SandboxName
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
+from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
 
 EXIT_NOT_KEPT = 1
-JOB = "security_audit"
 out = Console()
 STYLES = {"passed": "green", "failed": "red", "inconclusive": "yellow"}
 
@@ -59,7 +59,7 @@ def _audit(chosen: Settings, sandbox: str) -> None:
     home = chosen.home.prepare()
     path = home.posture(sandbox) / "posture.json"
     before = path.stat().st_mtime_ns if path.exists() else 0
-    launch = plan_launch(home, job=JOB, sandbox=sandbox, config={})
+    launch = plan_launch(home, job=AUDIT_JOB, sandbox=sandbox, config={})
     finished = execute(launch, home, on_progress=lambda _: None)
     if not path.exists() or path.stat().st_mtime_ns == before:
         raise JobFailed(

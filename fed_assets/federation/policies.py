@@ -20,6 +20,7 @@ OFFER_FILTER = "fed_assets.federation.carried.OfferWeights"
 # Where sites listen for their job processes. NVFlare's default is any port, the server's own too.
 INTERNAL_PORTS = "20000-32000"
 PACE = "fed_assets.federation.pace.Pace"
+TLS_SCHEME = "tls13"  # of the addresses at which sites listen, see `tls`
 LAUNCHERS = "fed_assets.federation.launcher."
 LOGIN_GUARD = "fed_assets.federation.logins.LoginGuard"
 SCOPE = "hospital"
@@ -59,6 +60,8 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
         "log_config": _LOG_CONFIG,
     }
     _write_local(kits.server, **common, resources=_server_resources(kits.server))
+    if plan.transport == "mtls":
+        _listen_by_tls(kits.server)
     for name, workspace in kits.hospitals.items():
         _write_local(
             workspace,
@@ -80,6 +83,14 @@ def _write_local(workspace: Path, **documents: Any) -> None:
         leftover.unlink()
     for name, document in documents.items():
         (local / f"{name}.json").write_text(json.dumps(document, indent=1))
+
+
+def _listen_by_tls(server: Path) -> None:
+    file = server / "startup" / "fed_server.json"
+    config = json.loads(file.read_text())
+    for each in config["servers"]:
+        each["service"]["scheme"] = TLS_SCHEME
+    file.write_text(json.dumps(config, indent=1))
 
 
 def _authorization(job_code: str) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def _links(transport: str) -> dict[str, Any]:
         "streaming_chunk_size": 524_288,
         "allow_adhoc_conns": False,
         "internal": {
-            "scheme": "tcp",
+            "scheme": TLS_SCHEME if transport == "mtls" else "tcp",
             "resources": {
                 "host": HOST,
                 "ports": INTERNAL_PORTS,

@@ -36,6 +36,7 @@ FEDERATION_MODULES = (
     "fed_assets.federation.controller",
     "fed_assets.federation.launcher",
     "fed_assets.federation.nvflare_process",
+    "fed_assets.federation.tls",
     _DRIVERS,
 )
 # An optimizer imports `torch._dynamo` when it is first built, which takes a second.

@@ -1,8 +1,9 @@
-"""Probes of what passes between hospitals and server: a small federation, and the same in clear.
+"""Probes of a small federation: what passes between its sites, who joins it, whose code it runs.
 
-Both run beside each other, each in a process of its own, with one hospital that sends canaries.
-What is tried on the sandbox's own is tried on the clear one too, where it must succeed; who must be
-refused knocks beside somebody who must be answered.
+One is as the sandbox says, and one is in clear and runs what is submitted. Both run beside each
+other, each in a process of its own, with one hospital that sends canaries. What is tried on the
+sandbox's own is tried on the clear one too, where it must succeed; who must be refused knocks
+beside somebody who must be answered.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 from fed_assets.federation.origin import Origin
 from fed_assets.posture.evidence import Attempt, Evidence, Probe, gather
-from fed_assets.posture.ladders import IN_TRANSIT
+from fed_assets.posture.ladders import IN_TRANSIT, IN_USE
+from fed_assets.posture.submitting import OWN_CODE, UNLISTED_CLASS
 from fed_assets.posture.transit_notes import Observed
 from fed_assets.posture.transit_runs import GUARDED, OPEN, canary_plan, observe_all
-from fed_assets.sandboxes.controls import Transport
+from fed_assets.sandboxes.controls import JobCode, Transport
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -32,6 +34,7 @@ class Tried:
         in_clear: The attempt on the clear federation that must succeed; empty if there is none.
         beside: Whether there is a control at the sandbox's own federation.
         everywhere: Whether it must fail on the clear federation, too.
+        ladder: Its ladder.
     """
 
     rung: int
@@ -40,10 +43,16 @@ class Tried:
     in_clear: str = ""
     beside: bool = False
     everywhere: bool = False
+    ladder: str = IN_TRANSIT
 
 
-def _on_the_way(rung: int, name: str, tries: str, **more: bool) -> Tried:
-    return Tried(rung, name, tries, in_clear=name, **more)
+def _on_the_way(rung: int, name: str, tries: str, *, beside: bool = False) -> Tried:
+    return Tried(rung, name, tries, in_clear=name, beside=beside)
+
+
+def _at_the_hospital(name: str, tries: str) -> Tried:
+    # Code that runs in a hospital's process reads what that holds: it is read as memory is.
+    return Tried(1, name, tries, in_clear=name, ladder=IN_USE)
 
 
 def _at_the_door(rung: int, name: str, tries: str) -> Tried:
@@ -77,13 +86,17 @@ PROBES = (
         in_clear="use_a_copied_kit",
         everywhere=True,
     ),
+    _at_the_hospital(OWN_CODE, "Submits a job that brings code along, and looks whether it ran"),
+    _at_the_hospital(
+        UNLISTED_CLASS, "Submits a job that names a class which hospitals have not allowed"
+    ),
 )
 
 
 def transit_evidence(
     sandbox: Sandbox, folder: Path, origin: Origin | None, identity: Mapping[str, Any]
 ) -> list[Evidence]:
-    """Returns what the probes of the ladder `in_transit` show of a sandbox.
+    """Returns what the probes of a federation show of a sandbox.
 
     Args:
         sandbox: Whose transport and job code are probed.
@@ -98,7 +111,7 @@ def transit_evidence(
     """
     plans = {
         "sandbox": canary_plan(sandbox, folder / "sandbox", sandbox.transport),
-        "clear": canary_plan(sandbox, folder / "clear", Transport.CLEAR),
+        "clear": canary_plan(sandbox, folder / "clear", Transport.CLEAR, JobCode.SUBMITTED),
     }
     modes = {"sandbox": GUARDED, "clear": OPEN}
     observe_all({name: (plan, modes[name]) for name, plan in plans.items()}, folder, origin)
@@ -110,7 +123,7 @@ def evidence_of(own: Observed, clear: Observed, identity: Mapping[str, Any]) -> 
 
     Args:
         own: What was tried on the sandbox's own federation.
-        clear: What was tried on a clear one, whose server lets copied kits in.
+        clear: What was tried on a clear one, which lets copied kits and any code in.
         identity: As whom, and with which versions.
     """
     return [_evidence(tried, own, clear, identity) for tried in PROBES]
@@ -134,6 +147,6 @@ def _evidence(
         made = [seen.look_up(kind, name) for kind, seen, name in controls]
         return Attempt(all(each.succeeded for each in made), made[-1].counts)
 
-    probe = Probe(tried.name, IN_TRANSIT, tried.rung, tried.tries, attempt, control)
+    probe = Probe(tried.name, tried.ladder, tried.rung, tried.tries, attempt, control)
     took = sum(seen.seconds(kind, name) for kind, seen, name in [*attempts, *controls])
     return replace(gather(probe, identity), seconds=round(took, 3))

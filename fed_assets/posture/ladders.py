@@ -10,7 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fed_assets.posture.evidence import Evidence, Outcome
-from fed_assets.sandboxes.controls import Process, Storage, Transport, UpdateProtection
+from fed_assets.sandboxes.controls import (
+    JobCode,
+    Process,
+    Storage,
+    Transport,
+    UpdateProtection,
+)
 from fed_assets.sandboxes.sandbox import Sandbox
 
 AT_REST, IN_TRANSIT, IN_USE = "at_rest", "in_transit", "in_use"
@@ -84,7 +90,8 @@ def promised(sandbox: Sandbox) -> dict[str, int]:
     # Without walls, whoever runs the federation is the user who owns the key files.
     at_rest = (3 if confined else 2) if sealed else int(confined)
     in_use = 0
-    if confined:
+    # Whoever may submit code reads from inside what the walls keep him from.
+    if confined and sandbox.job_code is not JobCode.SUBMITTED:
         in_use = {
             UpdateProtection.NONE: 1,
             UpdateProtection.CLIP: 2,

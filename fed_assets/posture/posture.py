@@ -8,12 +8,22 @@ from typing import Any
 
 from fed_assets.posture.evidence import Evidence, Outcome
 from fed_assets.posture.ladders import LADDERS, Standing, promised, standings
+from fed_assets.posture.releasing import RELEASES
+from fed_assets.posture.submitting import CODE_PROBES
+from fed_assets.sandboxes.controls import JobCode, KeyCustody
+from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 LIMITS = (
     "It protects from the identity that runs the federation, and not from the machine's root.",
     "What was not tried is not shown. A probe that passed shows that one attempt failed.",
 )
+# What a control promises to withstand, however low the ladder ends for another's sake.
+WITHSTOOD = {
+    ("job_code", JobCode.PREINSTALLED): CODE_PROBES,
+    ("job_code", JobCode.MEASURED): CODE_PROBES,
+    ("key_custody", KeyCustody.ATTESTED): RELEASES,
+}
 SIMULATED_LIMIT = (
     "SIMULATED: the trusted execution environment is a simulation, and protects from nobody who is "
     "root."
@@ -28,6 +38,7 @@ class Posture:
         sandbox: Its name.
         controls: What it declares.
         promised: The least level of each ladder that it promises by that.
+        withstood: The probes that it promises to pass, each with the control that does.
         standings: The level of each ladder that it reached.
         evidence: What each probe showed.
         simulated: Whether its keys are released to a simulated enclave.
@@ -36,19 +47,27 @@ class Posture:
     sandbox: str
     controls: Mapping[str, str]
     promised: Mapping[str, int]
+    withstood: Mapping[str, str]
     standings: Mapping[str, Standing]
     evidence: Sequence[Evidence]
     simulated: bool
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
-        """Returns, a sentence each, on which ladders it stands lower than it promises, and why."""
-        return tuple(
+        """Returns, a sentence each, where less was measured than it promises, and why."""
+        lower = [
             f"{ladder}: level {self.standings[ladder].level} was measured and {level} is promised "
             f"({self.standings[ladder].why})"
             for ladder, level in self.promised.items()
             if self.standings[ladder].level < level
-        )
+        ]
+        outcomes = {each.probe: str(each.outcome) for each in self.evidence}
+        missed = [
+            f"{probe}: {outcomes.get(probe, 'not made')}, and {control} promises that it passes"
+            for probe, control in self.withstood.items()
+            if outcomes.get(probe) != Outcome.PASSED
+        ]
+        return (*lower, *missed)
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -65,6 +84,7 @@ class Posture:
             "sandbox": self.sandbox,
             **{ladder: standing.level for ladder, standing in self.standings.items()},
             "promised": dict(self.promised),
+            "withstood": dict(self.withstood),
             "keeps_its_word": not self.shortfalls,
             "shortfalls": list(self.shortfalls),
             "simulated": self.simulated,
@@ -80,9 +100,19 @@ def judge(sandbox: Sandbox, evidence: Iterable[Evidence]) -> Posture:
     known = sorted(evidence, key=lambda each: (list(LADDERS).index(each.ladder), each.rung))
     return Posture(
         sandbox=sandbox.name,
-        controls=sandbox.controls(),
+        controls={name: shown(sandbox, name) for name in sandbox.controls()},
         promised=promised(sandbox),
+        withstood=_withstood(sandbox),
         standings=standings(known),
         evidence=known,
         simulated=sandbox.key_custody == "attested",
     )
+
+
+def _withstood(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        probe: f"{control}={value}"
+        for (control, value), probes in WITHSTOOD.items()
+        if sandbox.value(control) == value
+        for probe in probes
+    }

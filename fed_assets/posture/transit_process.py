@@ -2,7 +2,8 @@
 
 `python -m fed_assets.posture.transit_process PLAN.json guarded` makes all attempts on a federation
 as it is; `open` makes those that need a federation of their own on one whose server has no guard
-against copied kits. NVFlare's session wants a process of its own.
+against copied kits, and whose hospital has no list of classes. NVFlare's session wants a process of
+its own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fed_assets.posture.joining import try_to_join
 from fed_assets.posture.knocking import Impostor, bytes_answered
 from fed_assets.posture.relay import Relay, lead_through
 from fed_assets.posture.strangers import Strangers, client_context
+from fed_assets.posture.submitting import take_list_away, try_to_submit
 from fed_assets.posture.tampering import Tampering, flipped, negated, rewritten
 from fed_assets.posture.transit_notes import Notes
 from fed_assets.posture.transit_runs import CERTIFICATES, COPIES, GUARDED, ROUNDS
@@ -52,7 +54,7 @@ class Eavesdropper:
         plan: The federation's.
         strangers: Whose certificates are tried on it.
         notes: Gets what came of it.
-        guarded: Whether the server keeps its guard against copied kits.
+        guarded: Whether the server keeps its guard against copied kits, and the hospital its list.
     """
 
     plan: FederationPlan
@@ -97,6 +99,7 @@ class Eavesdropper:
         self.strangers.trust(server)
         if not self.guarded:
             take_guard_away(server)
+            take_list_away(Path(self.plan.folder, SITES, self.hospital))
         self.port = port
         self._relay = Relay(port)
         lead_through(self._relay, self.plan, self.hospital)
@@ -182,6 +185,7 @@ def observe(plan: FederationPlan, notes: Notes, *, guarded: bool, origin: Origin
             follow_rounds(progress, live.federation, live.admin, job_id)
         except (JobFailed, QuorumNotMet):
             between.broke_off()
+        try_to_submit(live, plan, notes)
         freeze(live.federation, between.hospital)
         if guarded:
             try_to_join(plan, between.port, strangers, notes)

@@ -42,20 +42,24 @@ START_SECONDS, ROUND_SECONDS, TOTAL_SECONDS, STOP_SECONDS = 60.0, 30.0, 150.0, 1
 LOOK_SECONDS = 0.1
 
 
-def canary_plan(sandbox: Sandbox, root: Path, transport: str) -> FederationPlan:
+def canary_plan(
+    sandbox: Sandbox, root: Path, transport: str, job_code: JobCode | None = None
+) -> FederationPlan:
     """Writes and returns the plan of a federation that is made to be attacked.
 
     Args:
         sandbox: Whose job code it has.
         root: The folder that all of it goes to.
         transport: Its transport.
+        job_code: Another job code than the sandbox's.
 
     Raises:
         StorageError: The folder cannot be written, or is in use.
     """
     # What is measured is preinstalled; the canaries' hospital has no key to release to it.
-    measured = sandbox.job_code is JobCode.MEASURED
-    job_code = JobCode.PREINSTALLED if measured else sandbox.job_code
+    job_code = job_code or sandbox.job_code
+    if job_code is JobCode.MEASURED:
+        job_code = JobCode.PREINSTALLED
     store, weights = root / "store", root / "initial.safetensors"
     seed = secrets.randbelow(1 << 31)
     with written("The probes' federation", root):
@@ -94,7 +98,7 @@ def observe_all(
     """Has plans' federations run and observed beside each other, and leaves no private key.
 
     Args:
-        plans: Each plan, and whether its server is `guarded` or `open`.
+        plans: Each plan, and whether its sites are `guarded` or `open`.
         folder: A folder for what an import may write.
         origin: Where processes come from; if left out, a template of their own.
 

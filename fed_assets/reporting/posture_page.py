@@ -35,7 +35,13 @@ def counted(counts: Mapping[str, Any]) -> str:
     Examples:
         >>> counted({"read": 0, "denied": 12})
         '0 read, 12 denied'
+        >>> counted({"opened": 0, "answer": "it has expired"})
+        '0 opened, answer: it has expired'
         >>> counted({})
         'nothing'
     """
-    return ", ".join(f"{value} {name}" for name, value in counts.items()) or "nothing"
+    told = [
+        f"{name}: {value}" if isinstance(value, str) else f"{value} {name}"
+        for name, value in counts.items()
+    ]
+    return ", ".join(told) or "nothing"

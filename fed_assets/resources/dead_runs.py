@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ def clear_federation(home: Home, run_id: str) -> None:
     """Removes the private keys of a run that has ended, and what it left half done."""
     for folder in home.root.glob(f"federations/*/{run_id[:8]}"):
         clear_half_done(folder)
+    shutil.rmtree(home.audit(run_id), ignore_errors=True)
 
 
 def _signature(instance: DagsterInstance, run: DagsterRun) -> str | None:

@@ -41,6 +41,10 @@ class Home:
         """Returns the folder for what a library may write for a moment."""
         return self.root / "tmp"
 
+    def audit(self, run: str) -> Path:
+        """Returns the folder of one run's attempts on a sandbox, which holds keys meanwhile."""
+        return self.temporary / f"audit-{run[:8]}"
+
     @property
     def tracking(self) -> Path:
         """Returns MLflow's folder: its sqlite file and its artifacts."""

@@ -80,7 +80,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 except FedAssetsError as refusal:
                     self._refusal = refusal  # a step can say it so that a person reads it
                 return
-        self._templates.open()
+        self._templates.open(context.run.job_name if context.run else "")
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Ends what was started for the run, and its turn."""
@@ -138,7 +138,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         bury_dead_runs(instance, self._home)
         self._watches.append(RunWatch(self._home.root, run.run_id))
         require_ways(walls, sandbox)
-        self._templates.open()
+        self._templates.open(run.job_name)
         folder = None if instance.is_ephemeral else Path(instance.root_directory)
         self._confinement = confine_orchestrator(walls, self._home, folder)
         instance.add_run_tags(run.run_id, {CONFINED_TAG: json.dumps(self._confinement.as_record())})

@@ -11,9 +11,10 @@ from typing import Any
 from fed_assets.errors import FedAssetsError
 from fed_assets.posture.target import Target
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.templates import PLANT
 from fed_assets.sandboxes.sandbox import Sandbox
 
-PLANT, REMOVE = "plant_canary", "remove_canary"
+REMOVE = "remove_canary"
 ANSWER_SECONDS = 60.0
 
 

@@ -12,11 +12,12 @@ from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.worker_process import WORKER
 
+# Plants a canary: of the store alone, but in a run that does more the other templates are open.
+PLANT = "plant_canary"
+# The job that makes attempts, and needs no images.
+AUDIT_JOB = "security_audit"
 # Two load side by side, and a run begins with what needs no torch.
-DATA_TASKS = {
-    *("prepare_images", "contact_sheet", "validate_images", "clear_away"),
-    "plant_canary",  # for an attempt as much as for any run, the templates are opened before
-}
+DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 # Of the store alone: what a command asks for, beside any run.
 STORE_TASKS = {"show_outbox", "rotate_key", "approve_code"}
 DATA_MODULES = (
@@ -62,14 +63,14 @@ class Templates:
         self._opened: dict[str, Origin] = {}
         self._opening = threading.Lock()
 
-    def open(self) -> None:
-        """Has those that a run needs load their modules, while other work goes on."""
-        for name in ("data", "learning"):
+    def open(self, job: str = "") -> None:
+        """Has those that a run of a job needs load their modules, while other work goes on."""
+        for name in ("store",) if job == AUDIT_JOB else ("data", "learning"):
             self._origin(name)
 
     def for_task(self, task: str) -> Origin:
         """Returns what starts the process of a worker's task."""
-        if task in STORE_TASKS:
+        if task in STORE_TASKS or (task == PLANT and "store" in self._opened):
             return self._origin("store")
         return self._origin("data" if task in DATA_TASKS else "learning")
 

@@ -115,6 +115,15 @@ def test_a_sandbox_that_is_not_enforced_is_refused_once_and_nothing_is_written(
     assert files_below(tmp_path / "home") == {"dagster/dagster.yaml", f"turns/{sandbox}"}
 
 
+def test_controls_say_simulated_where_anybody_reads_them(run: Run, tmp_path: Path) -> None:
+    attested = {"storage": "sealed", "key_custody": "attested", "job_code": "measured"}
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(TRAINS_OPENLY | attested))
+    assert run("sandbox_controls", sandbox="configurable").success
+    table = (tmp_path / "home" / "artifacts" / "sandbox_controls" / "configurable.json").read_text()
+    assert json.loads(table)["key_custody"] == "attested (SIMULATED)"
+    assert json.loads(table)["job_code"] == "measured"
+
+
 def test_a_hospital_alone_cannot_slip_past_the_refusal(run: Run, tmp_path: Path) -> None:
     result = run("north/images", sandbox="eyes_off")
     assert not result.success
@@ -377,3 +386,33 @@ def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
     canary = pixels.read_bytes()[5000:5064]
     written = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert {path for path in written if canary in path.read_bytes()} == {pixels}
+
+
+@pytest.mark.long
+def test_a_hospital_whose_sealed_images_are_damaged_after_validation_is_missing_from_the_report(
+    run: Run, entries: dict[str, Any], tmp_path: Path
+) -> None:
+    entries["quorum"] = 2
+    sealed = {"storage": "sealed", "key_custody": "hospital"}
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(TRAINS_OPENLY | sealed))
+    assert run(sandbox="configurable").success
+    home = Home(tmp_path / "home")
+    damage(home.store("north", "configurable"))
+    result = run("evaluation_report", sandbox="configurable")
+    assert result.success, failures(result)
+    report = result.output_for_node("evaluation_report")
+    assert [(each["kind"], each["hospital"]) for each in report["shortfalls"]] == [
+        ("not_evaluated", "north")
+    ]
+    assert set(report["hospitals"]) == {"east", "south"}
+    damage(home.store("south", "configurable"))
+    (failure,) = failures(run("evaluation_report", sandbox="configurable"))
+    assert "north" in failure
+
+
+def damage(store: Path) -> None:
+    """Flips a bit in the midst of each file of a store's datasets."""
+    for path in (each for each in store.glob("datasets/*/*") if each.is_file()):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)

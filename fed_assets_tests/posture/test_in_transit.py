@@ -13,14 +13,16 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.preload import FEDERATION_MODULES
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.in_transit import PROBES, evidence_of, transit_evidence
-from fed_assets.posture.ladders import IN_TRANSIT, standings
+from fed_assets.posture.ladders import IN_TRANSIT, IN_USE, standings
+from fed_assets.posture.submitting import CODE_PROBES, OWN_CODE, UNLISTED_CLASS
 from fed_assets.posture.transit_notes import Observed
 from fed_assets.posture.transit_runs import GUARDED, canary_plan, observe_all
-from fed_assets.sandboxes.controls import Transport
+from fed_assets.sandboxes.controls import JobCode, Transport
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets_tests.leftovers import called
 
 IDENTITY = {"uid": 1000}
+STRICT = EYES_ON.model_copy(update={"job_code": JobCode.PREINSTALLED})
 ON_THE_WAY = {"read_the_wire", "pose_as_server", "flip_a_bit", "rewrite_an_update"}
 
 
@@ -46,7 +48,7 @@ def family():
 def evidence(folder, tmp_path_factory):
     """Returns what is shown by processes of a template that others use too."""
     with closing(open_origin(FEDERATION_MODULES, tmp_path_factory.mktemp("template"))) as origin:
-        found = transit_evidence(EYES_ON, folder, origin, IDENTITY)
+        found = transit_evidence(STRICT, folder, origin, IDENTITY)
         left = [name for name in family() if "supervisor" not in name]
         assert len(left) == 1, "the template alone, and a supervisor per site"
     return by_probe(found)
@@ -55,13 +57,12 @@ def evidence(folder, tmp_path_factory):
 @pytest.mark.slow
 def test_mtls_hides_what_passes_and_refuses_whoever_is_not_sure_to_be_a_hospital(evidence):
     assert set(evidence) == {tried.name for tried in PROBES}
-    required = [each for each in evidence.values() if each.rung <= 3]
-    assert {each.probe: (each.outcome, each.reason) for each in required} == {
-        each.probe: (Outcome.PASSED, "") for each in required
+    assert {name: (each.outcome, each.reason) for name, each in evidence.items()} == {
+        name: (Outcome.PASSED, "") for name in evidence
     }
-    assert {each.ladder for each in required} == {IN_TRANSIT}
-    assert all(each.identity == IDENTITY for each in required)
-    assert standings(evidence.values())[IN_TRANSIT].level >= 3
+    assert {name for name in evidence if evidence[name].ladder == IN_USE} == {*CODE_PROBES}
+    assert all(each.identity == IDENTITY for each in evidence.values())
+    assert standings(evidence.values())[IN_TRANSIT].level == 4
 
 
 @pytest.mark.slow
@@ -105,11 +106,18 @@ def test_a_copied_kit_and_a_revoked_one_are_refused(evidence):
 
 
 @pytest.mark.slow
-def test_a_server_that_speaks_tls_1_2_ends_the_ladder_at_three(evidence):
-    old = evidence["speak_tls_1_2"]
-    assert old.control["bytes"] > 0
-    level = standings(evidence.values())[IN_TRANSIT].level
-    assert (old.outcome, level) in [(Outcome.FAILED, 3), (Outcome.PASSED, 4)]
+def test_tls_1_2_is_refused_by_the_server_and_answered_by_one_that_speaks_it(evidence):
+    assert evidence["speak_tls_1_2"].attempt == {"bytes": 0}
+    assert evidence["speak_tls_1_2"].control["bytes"] > 0
+
+
+@pytest.mark.slow
+def test_code_that_a_job_brings_or_names_runs_where_it_may_be_submitted_alone(folder, evidence):
+    for name in CODE_PROBES:
+        assert evidence[name].attempt["marks"] == 0
+        assert evidence[name].control == {"marks": 1, "job": "ran"}
+        assert (folder / "clear" / "store" / f"{name}.mark").exists()
+        assert not (folder / "sandbox" / "store" / f"{name}.mark").exists()
 
 
 @pytest.mark.slow
@@ -118,6 +126,7 @@ def test_what_is_read_impersonated_and_rewritten_stands_at_level_zero(folder, ev
     found = by_probe(evidence_of(clear, clear, IDENTITY))
     on_the_way = {name: found[name].outcome for name in ON_THE_WAY - {"pose_as_server"}}
     assert on_the_way == dict.fromkeys(on_the_way, Outcome.FAILED)
+    assert {found[name].outcome for name in CODE_PROBES} == {Outcome.FAILED}
     assert standings(found.values())[IN_TRANSIT].level == 0
 
 
@@ -125,7 +134,8 @@ def test_what_is_read_impersonated_and_rewritten_stands_at_level_zero(folder, ev
 def test_without_an_open_control_nothing_is_shown(folder, evidence):
     protected = Observed(folder / "sandbox")
     found = by_probe(evidence_of(protected, protected, IDENTITY))
-    assert {found[name].outcome for name in ON_THE_WAY} == {Outcome.INCONCLUSIVE}
+    shown = {found[name].outcome for name in ON_THE_WAY | {*CODE_PROBES}}
+    assert shown == {Outcome.INCONCLUSIVE}
     assert "The control failed" in found["read_the_wire"].reason
     assert standings(found.values())[IN_TRANSIT].level == 0
 
@@ -142,6 +152,9 @@ def test_probes_leave_no_private_key_and_nothing_that_others_may_read(folder, ev
 def test_in_clear_every_attempt_on_the_way_and_at_the_door_succeeds(tmp_path):
     found = by_probe(transit_evidence(MINIMAL, tmp_path / "probes", None, IDENTITY))
     required = {name: each.outcome for name, each in found.items() if each.rung <= 3}
+    # Who may bring code needs no class of others; one that he names is refused all the same.
+    assert required.pop(UNLISTED_CLASS) is Outcome.PASSED
+    assert required.pop(OWN_CODE) is Outcome.FAILED
     assert required == dict.fromkeys(required, Outcome.FAILED)
     assert standings(found.values())[IN_TRANSIT].level == 0
 
@@ -169,3 +182,7 @@ def test_the_plan_has_the_sandboxs_job_code(tmp_path, sandbox):
     plan = canary_plan(sandbox, tmp_path / "probes", sandbox.transport)
     assert FederationPlan.read(tmp_path / "probes" / "plan.json") == plan
     assert (plan.transport, plan.job_code) == (sandbox.transport, sandbox.job_code)
+    other = canary_plan(sandbox, tmp_path / "other", sandbox.transport, JobCode.MEASURED)
+    assert other.job_code == "preinstalled", (
+        "its hospital has no key to release to what is measured"
+    )

@@ -50,16 +50,21 @@ def changed(**controls: str | bool) -> Sandbox:
     return Sandbox.model_validate({**EYES_ON.model_dump(), **controls})
 
 
+def confined(**controls: str | bool) -> Sandbox:
+    return changed(**{"process": "confined", "job_code": "preinstalled", **controls})
+
+
 @pytest.mark.parametrize(
     ("sandbox", "levels"),
     [
         (MINIMAL, (0, 0, 0)),
         (EYES_ON, (0, 3, 0)),
-        (changed(process="confined"), (1, 3, 1)),
+        (changed(process="confined"), (1, 3, 0)),  # and any code may be submitted
+        (confined(), (1, 3, 1)),
         (changed(storage="sealed", key_custody="hospital"), (2, 3, 0)),
-        (changed(storage="sealed", key_custody="hospital", process="confined"), (3, 3, 1)),
-        (changed(process="confined", update_protection="clip"), (1, 3, 2)),
-        (changed(process="confined", update_protection="secure_aggregation"), (1, 3, 3)),
+        (confined(storage="sealed", key_custody="hospital"), (3, 3, 1)),
+        (confined(update_protection="clip"), (1, 3, 2)),
+        (confined(update_protection="secure_aggregation"), (1, 3, 3)),
         (changed(update_protection="secure_aggregation"), (0, 3, 0)),  # its memory is open
     ],
 )

@@ -4,6 +4,9 @@ import json
 
 from fed_assets.posture.evidence import Evidence, Outcome
 from fed_assets.posture.posture import SIMULATED_LIMIT, judge
+from fed_assets.posture.releasing import RELEASES
+from fed_assets.posture.submitting import CODE_PROBES
+from fed_assets.sandboxes.controls import JobCode
 from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -44,10 +47,41 @@ def test_its_record_is_json_with_a_level_per_ladder_at_its_top() -> None:
     assert record["controls"]["transport"] == "mtls"
 
 
+def named(probe: str, outcome: Outcome = Outcome.PASSED) -> Evidence:
+    return Evidence(probe, "in_use", 1, "", outcome, "", {}, {}, {}, 0.0, "")
+
+
+def test_code_that_runs_breaks_the_word_of_a_sandbox_whose_ladder_promises_nothing() -> None:
+    strict = MINIMAL.model_copy(update={"job_code": JobCode.PREINSTALLED})
+    own, unlisted = CODE_PROBES
+    assert judge(strict, [named(own), named(unlisted)]).shortfalls == ()
+    assert judge(strict, [named(own, Outcome.FAILED)]).shortfalls == (
+        f"{own}: failed, and job_code=preinstalled promises that it passes",
+        f"{unlisted}: not made, and job_code=preinstalled promises that it passes",
+    )
+    assert judge(MINIMAL, [named(own, Outcome.FAILED)]).shortfalls == ()
+
+
+ATTESTED = Sandbox.model_validate(
+    {
+        **EYES_ON.model_dump(),
+        "storage": "sealed",
+        "key_custody": "attested",
+        "job_code": "measured",
+    }
+)
+
+
+def test_an_attested_key_has_to_be_measured() -> None:
+    found = judge(ATTESTED, [named(each) for each in CODE_PROBES])
+    missed = [each.partition(":")[0] for each in found.shortfalls]
+    assert missed == ["at_rest", "in_transit", *RELEASES]
+    assert f"{RELEASES[0]}: not made, and key_custody=attested promises" in found.shortfalls[2]
+
+
 def test_a_simulated_enclave_is_said_to_be_one() -> None:
-    sealed = {"storage": "sealed", "key_custody": "attested", "job_code": "measured"}
-    attested = {**EYES_ON.model_dump(), **sealed}
-    posture = judge(Sandbox.model_validate(attested), [])
+    posture = judge(ATTESTED, [])
     assert posture.simulated
+    assert posture.as_record()["controls"]["key_custody"] == "attested (SIMULATED)"
     assert SIMULATED_LIMIT in posture.limits
     assert SIMULATED_LIMIT not in judge(EYES_ON, []).limits

@@ -70,6 +70,7 @@ def test_a_run_whose_process_died_is_ended_and_gives_its_place_back(
         folder / "outbox" / "rounds" / ".0002.partial",
         folder / "provisioning" / "ca",
         folder / "tmp" / "upload",
+        home.audit(run) / "transit" / "sandbox" / "federation",
     ]
     for each in (*kept, *half_done):
         each.mkdir(parents=True)

@@ -1,0 +1,28 @@
+"""Which template a task's process is forked from, and which a job has load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fed_assets.resources.templates import AUDIT_JOB, PLANT, Templates
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> Iterator[Templates]:
+    found = Templates(tmp_path, "monai.networks.nets.ResNet")
+    yield found
+    found.close()
+
+
+def test_an_audit_has_no_more_load_than_stores_need(templates: Templates) -> None:
+    templates.open(AUDIT_JOB)
+    assert templates.for_task(PLANT) is templates.for_task("show_outbox")
+
+
+def test_any_other_run_plants_canaries_from_what_it_has_open(templates: Templates) -> None:
+    prepared = templates.for_task("prepare_images")
+    assert templates.for_task(PLANT) is prepared
+    assert templates.for_task("show_outbox") is not prepared
