@@ -30,8 +30,12 @@ def read_answer(
     like: Weights,
     bytes_down: int,
     weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
+    masked: bool = False,
 ) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
+
+    Of a masked update names, shapes and dtype are judged, and nothing else: any words are as good
+    as any others, and how many images they were learned from is in them.
 
     Its report holds, as sizes of the content (see `payload_bytes`), `bytes_up` and `bytes_down`.
 
@@ -41,6 +45,7 @@ def read_answer(
         like: The weights that were sent out; the update must have their form.
         bytes_down: Size of what was sent to it.
         weights_of: Gets the weights of an answer, an `FLModel`.
+        masked: Whether they are words, which do not tell the number of examples.
 
     Raises:
         StorageError: What came in could not be written.
@@ -49,12 +54,12 @@ def read_answer(
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
     if reply.get_return_code() != ReturnCode.OK:
-        return _refusal(reply)
+        return refusal(reply)
     try:
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
-            return _judge(hospital, model, weights, like, bytes_down)
+            return _judge(hospital, model, weights, like, bytes_down, masked)
     except StorageError:
         raise
     except JobFailed as error:
@@ -69,6 +74,7 @@ def _judge(
     weights: Mapping[str, np.ndarray[Any, Any]],
     like: Weights,
     bytes_down: int,
+    masked: bool,
 ) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
 
@@ -78,7 +84,7 @@ def _judge(
     if difference := difference_in_form(weights, like):
         return f"its update is refused: {difference}"
     examples = _count(said.get("examples"))
-    if examples < 1:
+    if examples < 1 and not masked:
         return "its update is refused: it was learned from no images"
     digest = weights_digest(weights)
     if said.get("update_digest") != digest:
@@ -86,7 +92,7 @@ def _judge(
     metrics = model.metrics or {}
     report = {
         **{name: _number(metrics.get(name)) for name in METRICS},
-        "examples": examples,
+        "examples": None if masked else examples,
         "seconds": _number(said.get("seconds")),
         "bytes_up": payload_bytes(like, {**said, **metrics}),
         "bytes_down": bytes_down,
@@ -99,7 +105,8 @@ def _judge(
     return Update(hospital=hospital, examples=examples, weights=weights, report=report)
 
 
-def _refusal(reply: Any) -> str:
+def refusal(reply: Any) -> str:
+    """Returns the reason that a reply gives that is no answer."""
     reason = f"its executor answered {reply.get_return_code()}"
     error = reply.get_header(ERROR_HEADER)
     if isinstance(error, Mapping) and error.get("what"):

@@ -25,10 +25,9 @@ from cryptography.x509.oid import NameOID
 
 from fed_assets.errors import IdentityRefused, RunConfigError, system_reason
 from fed_assets.hospital.site import HOSPITAL_FILE
-from fed_assets.privacy.masking import LEAST_HOSPITALS, Turn
+from fed_assets.privacy.masking import Turn
+from fed_assets.privacy.masking_terms import LEAST_HOSPITALS, PUBLIC
 
-# What a hospital says of its keys; all of it as text.
-PUBLIC = ("cipher_key", "mask_key", "commitment")
 _LONGEST = 8192  # of a certificate
 _PADDING = padding.PSS(padding.MGF1(SHA256()), padding.PSS.DIGEST_LENGTH)
 

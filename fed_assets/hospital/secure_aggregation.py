@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fed_assets.errors import DisclosureRefused
 from fed_assets.hospital.peers import Peers
 from fed_assets.privacy.fixed_point import Arrays, Words, changes, encoded, rounded_up
-from fed_assets.privacy.masking import KEY_BYTES, Turn, add_masks, sign_for
+from fed_assets.privacy.masking import CONTENT_BYTES, Turn, add_masks, sign_for
+from fed_assets.privacy.masking_terms import KEY_BYTES
 from fed_assets.privacy.shamir import SHARE_BYTES, split
 
 _HIGHEST_POWER = 40  # of two; a hospital with more images than that is none
@@ -47,7 +48,7 @@ class _Shares:
 
     @classmethod
     def unpacked(cls, content: bytes) -> _Shares:
-        if len(content) != 2 * SHARE_BYTES + 1 or content[-1] > _HIGHEST_POWER:
+        if len(content) != CONTENT_BYTES or content[-1] > _HIGHEST_POWER:
             raise ValueError("it holds no shares")
         return cls(content[:SHARE_BYTES], content[SHARE_BYTES:-1], content[-1])
 

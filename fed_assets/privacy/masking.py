@@ -42,18 +42,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fed_assets.privacy.chain import canonical, sha256
 from fed_assets.privacy.fixed_point import WORD
+from fed_assets.privacy.masking_terms import KEY_BYTES
+from fed_assets.privacy.shamir import SHARE_BYTES
 
-LEAST_HOSPITALS = 3
-KEY_BYTES = 32
-_NONCE_BYTES = 12
+_NONCE_BYTES, _TAG_BYTES = 12, 16
+# Shares of both secrets, and a byte that says what power of two there are images of.
+CONTENT_BYTES = 2 * SHARE_BYTES + 1
+SEALED_BYTES = _NONCE_BYTES + CONTENT_BYTES + _TAG_BYTES
 _PURPOSE = "fed_assets secure aggregation 1"
 # A keystream is made and added in pieces that stay in the processor's cache.
 _PIECE = 1 << 15
-
-
-def threshold(hospitals: int, quorum: int) -> int:
-    """Returns how many hospitals must answer so that a round can be unmasked: t > n / 2."""
-    return max(hospitals // 2 + 1, quorum)
 
 
 @dataclass(frozen=True)

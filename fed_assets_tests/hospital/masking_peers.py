@@ -13,7 +13,8 @@ from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serial
 from fed_assets.hospital.peers import Peers, read_peers
 from fed_assets.hospital.secure_aggregation import SecureAggregation
 from fed_assets.privacy.fixed_point import in_words
-from fed_assets.privacy.masking import Turn, threshold
+from fed_assets.privacy.masking import Turn
+from fed_assets.privacy.masking_terms import threshold
 from fed_assets.privacy.unmasking import Sharing
 
 MAX_NORM = 5.0

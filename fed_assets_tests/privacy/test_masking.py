@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fed_assets.privacy.masking import Turn, add_masks, sign_for, threshold
+from fed_assets.privacy.masking import Turn, add_masks, sign_for
+from fed_assets.privacy.masking_terms import threshold
 
 TURN = Turn("job-1", 3)
 ONE, OTHER, THIRD = (X25519PrivateKey.generate() for _ in range(3))
