@@ -175,7 +175,7 @@ class RoundController(Controller):  # type: ignore[misc]
         )
         if not standing.awaited():
             return standing
-        deadline = time.monotonic() + phase.limit_seconds
+        began = time.monotonic()
         names = list(standing.asked)
         with phase.sent() as message:
             tasks = []
@@ -208,7 +208,8 @@ class RoundController(Controller):  # type: ignore[misc]
                     answers=dict(answers),
                     lost=read_lost(Path(self._plan.folder)),
                     closed_by="" if closed[0] is None else str(closed[0].value),
-                    over=time.monotonic() > deadline,
+                    over=time.monotonic() > began + phase.limit_seconds,
+                    silent=silent if time.monotonic() > began + phase.patience_seconds else {},
                 )
             for task in tasks:
                 self.cancel_task(task, fl_ctx=fl_ctx)

@@ -25,6 +25,7 @@ from fed_assets.federation.masked_answers import (
     fault_of_sealed,
     said_by,
 )
+from fed_assets.federation.pace import LONGEST_SECONDS
 from fed_assets.federation.phases import Message, Phase
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import Standing
@@ -166,6 +167,8 @@ class MaskedRound:
             hospitals=[*hospitals],
             quorum=self.least,
             limit_seconds=min(QUICK_SECONDS, self.plan.round_timeout_seconds),
+            # It is over so soon that who asks for tasks seldom by now would never get one.
+            patience_seconds=LONGEST_SECONDS + 0.5 if silent else 0.0,
             sent=sent,
             read=read,
         )

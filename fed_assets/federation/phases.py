@@ -33,6 +33,7 @@ class Phase:
         limit_seconds: How long it waits for them.
         sent: Has what it takes ready, and yields what makes the message for a hospital.
         to_each: Whether each hospital gets a message of its own, and not all the same.
+        patience_seconds: How long it waits for a hospital too that was silent in an earlier round.
         read: Returns a hospital's answer, or why it cannot be used.
     """
 
@@ -43,6 +44,7 @@ class Phase:
     limit_seconds: float
     sent: Callable[[], AbstractContextManager[Message]]
     to_each: bool = False
+    patience_seconds: float = 0.0
     read: Callable[[str, Any], Update | str]
 
 

@@ -16,7 +16,8 @@ answered: the mean is off by at most n C / (ROOM W), with n = 10, C = 5 and all 
 by 5e-8.
 
 Whole-number arrays, such as counters, are not clipped. They travel by a step of their own, for
-changes of at most 2^16 a round, and their mean is rounded to the nearest as plain averaging does.
+changes of at most 2^16 a round, and their mean is rounded to the nearest as plain averaging does;
+where it lies halfway between two, either may come out.
 """
 
 from __future__ import annotations

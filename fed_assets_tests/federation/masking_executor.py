@@ -49,7 +49,7 @@ class MaskingExecutor(TinyExecutor):
         try:
             if task_name in LEAVES:
                 said = dict(shareable[SAID])
-                act(_behaviour(site.store.folder, said["round_number"]), task_name, abort_signal)
+                act(_behaviour(site.store.folder, said["round_number"]), task_name)
                 outbox = OutboxLog(site.store, "a test")
                 answer = self._masking.answer(task_name, said, site, outbox, workspace, run)
                 reply = make_reply(ReturnCode.OK)
@@ -60,6 +60,8 @@ class MaskingExecutor(TinyExecutor):
             mask = self._masking.mask(task.meta, site, run)
             reply = super().execute(task_name, shareable, fl_ctx, abort_signal)
             if reply is None or reply.get_return_code() != ReturnCode.OK:
+                return reply
+            if _behaviour(site.store.folder, task.meta["round_number"]) == "unmasked":
                 return reply
             update = FLModelUtils.from_shareable(reply)
             words = mask(received, update.params, examples_of(hospital))
@@ -72,13 +74,13 @@ class MaskingExecutor(TinyExecutor):
             return make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
 
 
-def act(behaviour: str, task_name: str, abort_signal: Any) -> None:
+def act(behaviour: str, task_name: str) -> None:
     what, _, when = behaviour.partition(" at ")
     if when != task_name:
         return
     if what == "die":
         os._exit(3)
-    while what == "hang" and not abort_signal.triggered:
-        time.sleep(0.05)
+    if what == "late":
+        time.sleep(8)
     if what == "raise":
         raise ValueError("a bug in the executor")
