@@ -19,7 +19,7 @@ from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageEr
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.carriage import Carriage
 from fed_assets.federation.lost import read_lost
-from fed_assets.federation.masked_rounds import MaskedRound, masks
+from fed_assets.federation.masked_rounds import MaskedRound
 from fed_assets.federation.outbox import (
     WEIGHTS_FILE,
     publish_failure,
@@ -97,7 +97,7 @@ class RoundController(Controller):  # type: ignore[misc]
             ask = partial(self._ask, abort_signal=abort_signal, fl_ctx=fl_ctx)
             train = partial(training, carriage, weights, file, self._instructions(round_number))
             with carriage.parking():
-                if masks(self._plan):
+                if self._plan.masks:
                     turn = Turn(fl_ctx.get_job_id(), round_number)
                     masked = MaskedRound(
                         plan=self._plan,

@@ -17,7 +17,6 @@ from fed_assets.federation.policies import (
 )
 from fed_assets.federation.weights import are_large
 from fed_assets.privacy.masking_terms import TASKS as MASKING_TASKS
-from fed_assets.sandboxes.controls import UpdateProtection
 
 TASK = "train"
 # How often a hospital asks for its next task at first, see `pace`.
@@ -62,8 +61,7 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
     # NVFlare resolves braces and `path` keys inside a component's arguments, which a network's
     # config may hold: the controller gets the plan as a file.
     controller = {"id": "rounds", "path": CONTROLLER, "args": {"plan": str(plan_file)}}
-    masked = plan.update_protection["kind"] == UpdateProtection.SECURE_AGGREGATION
-    tasks = [TASK, *(MASKING_TASKS if masked else ())]
+    tasks = [TASK, *(MASKING_TASKS if plan.masks else ())]
     executor = {"tasks": tasks, "executor": {"path": plan.executor, "args": {}}}
     _write(
         config / "config_fed_server.json",

@@ -37,10 +37,8 @@ from fed_assets.privacy.masking_terms import (
     REVEAL_TASK,
     SAID,
     SHARES_TASK,
-    threshold,
 )
 from fed_assets.privacy.unmasking import Sharing
-from fed_assets.sandboxes.controls import UpdateProtection
 
 # How long a phase without training waits at most; no longer than the round itself may take.
 QUICK_SECONDS = 60.0
@@ -48,11 +46,6 @@ QUICK_SECONDS = 60.0
 Ask = Callable[[Phase, Mapping[str, int]], Standing]
 # Makes the phase of training: for whom, what each is told besides, and the form of an update.
 Training = Callable[..., Phase]
-
-
-def masks(plan: FederationPlan) -> bool:
-    """Returns whether a plan's hospitals mask their updates."""
-    return bool(plan.update_protection["kind"] == UpdateProtection.SECURE_AGGREGATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +67,6 @@ class MaskedRound:
     ask: Ask
     training: Training
     stopped: Callable[[], bool]
-
-    @property
-    def least(self) -> int:
-        """Fewest hospitals that may be added up."""
-        return threshold(len(self.plan.hospitals), self.plan.quorum)
 
     def run(self, silent: Mapping[str, int]) -> tuple[Standing, Weights]:
         """Returns how the round stands, and the mean of its updates.
@@ -113,7 +101,10 @@ class MaskedRound:
         }
         trained = self.ask(
             self.training(
-                hospitals=[*sealed], quorum=self.least, told=for_each, like=in_words(self.weights)
+                hospitals=[*sealed],
+                quorum=self.plan.threshold,
+                told=for_each,
+                like=in_words(self.weights),
             ),
             {},
         )
@@ -133,7 +124,7 @@ class MaskedRound:
             raise self._cannot_be_unmasked(revealed)
         sharing = Sharing(
             turn=self.turn,
-            threshold=self.least,
+            threshold=self.plan.threshold,
             keys=told,
             took_part=[*sealed],
             survivors=survivors,
@@ -165,7 +156,7 @@ class MaskedRound:
             task=task,
             round_number=self.turn.round_number,
             hospitals=[*hospitals],
-            quorum=self.least,
+            quorum=self.plan.threshold,
             limit_seconds=min(QUICK_SECONDS, self.plan.round_timeout_seconds),
             # It is over so soon that who asks for tasks seldom by now would never get one.
             patience_seconds=LONGEST_SECONDS + 0.5 if silent else 0.0,
@@ -175,7 +166,7 @@ class MaskedRound:
         return self.ask(phase, silent or {})
 
     def _ends(self, standing: Standing) -> bool:
-        return self.stopped() or len(standing.updates) < self.least
+        return self.stopped() or len(standing.updates) < self.plan.threshold
 
     def _in_one(self, first: Standing, *later: Standing) -> Standing:
         """Returns how the round stands, of how its phases did."""
@@ -205,7 +196,7 @@ class MaskedRound:
         return QuorumNotMet(
             f"The sum of round {self.turn.round_number} cannot be unmasked: of "
             f"{len(revealed.asked)} hospitals {len(revealed.updates)} revealed shares, and it "
-            f"takes {self.least}",
+            f"takes {self.plan.threshold}",
             where=self.plan.folder,
             seen="; ".join(f"{name}: {reason}" for name, reason in revealed.missing().items()),
             cure="Look why these hospitals fell silent, and run again: it goes on with new keys",

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.privacy.masking_terms import threshold
-from fed_assets.sandboxes.controls import UpdateProtection
 
 # NVFlare's server listens on loopback alone when this is its name, and on every address otherwise.
 HOST = "localhost"
@@ -79,10 +77,9 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
 
 def _peers(plan: FederationPlan) -> dict[str, Any]:
     """Returns among whom a hospital's updates are added up, where nobody may see them alone."""
-    if plan.update_protection["kind"] != UpdateProtection.SECURE_AGGREGATION:
+    if not plan.masks:
         return {}
-    least = threshold(len(plan.hospitals), plan.quorum)
-    return {"secure_aggregation": {"hospitals": plan.hospitals, "threshold": least}}
+    return {"secure_aggregation": {"hospitals": plan.hospitals, "threshold": plan.threshold}}
 
 
 def _write_local(workspace: Path, **documents: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_pat
 def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
     findings = found(settings(tmp_path))
     assert findings["sandbox eyes_on"].state == "ok"
-    for name in ("eyes_off", "confidential_vm", "configurable"):
+    for name in ("eyes_off", "configurable"):
         finding = findings[f"sandbox {name}"]
         assert finding.state == "warning"
         assert "refused: it declares " in finding.seen
