@@ -220,7 +220,7 @@ def test_logs_of_an_unknown_run_end_in_one_line(cli: Cli) -> None:
 
 
 def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli, tmp_path: Path) -> None:
-    assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\n"
+    assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\nconfidential_vm\n"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EYES_ON.controls()))
     mine = cli("sandboxes", "--runnable", FED_ASSETS_SANDBOX="mine.yaml")
     assert mine.stdout == "minimal\neyes_on\nconfigurable\n"

@@ -32,8 +32,12 @@ def read_answer(
     bytes_down: int,
     weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
     max_norm: float | None = None,
+    masked: bool = False,
 ) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
+
+    Of a masked update names, shapes and dtype are judged, and nothing else: any words are as good
+    as any others, and how many images they were learned from is in them.
 
     Its report holds, as sizes of the content (see `payload_bytes`), `bytes_up` and `bytes_down`.
 
@@ -46,6 +50,7 @@ def read_answer(
         max_norm: Largest L2 norm of the update, where hospitals promise one. Where they promise
             none there is none: what an honest update comes to depends on recipe, network and data,
             and a limit made up here would refuse some and stop no careful liar.
+        masked: Whether they are words, which do not tell the number of examples.
 
     Raises:
         StorageError: What came in could not be written.
@@ -54,12 +59,12 @@ def read_answer(
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
     if reply.get_return_code() != ReturnCode.OK:
-        return _refusal(reply)
+        return refusal(reply)
     try:
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
-            return _judge(hospital, model, weights, like, bytes_down, max_norm)
+            return _judge(hospital, model, weights, like, bytes_down, max_norm, masked)
     except StorageError:
         raise
     except JobFailed as error:
@@ -81,6 +86,7 @@ def _judge(
     like: Weights,
     bytes_down: int,
     max_norm: float | None,
+    masked: bool,
 ) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
 
@@ -90,7 +96,7 @@ def _judge(
     if difference := difference_in_form(weights, like):
         return f"its update is refused: {difference}"
     examples = _count(said.get("examples"))
-    if examples < 1:
+    if examples < 1 and not masked:
         return "its update is refused: it was learned from no images"
     digest = weights_digest(weights)
     if said.get("update_digest") != digest:
@@ -100,7 +106,7 @@ def _judge(
     metrics = model.metrics or {}
     report = {
         **{name: _number(metrics.get(name)) for name in METRICS},
-        "examples": examples,
+        "examples": None if masked else examples,
         "seconds": _number(said.get("seconds")),
         "bytes_up": payload_bytes(like, {**said, **metrics}),
         "bytes_down": bytes_down,
@@ -114,7 +120,8 @@ def _judge(
     return Update(hospital=hospital, examples=examples, weights=weights, report=report)
 
 
-def _refusal(reply: Any) -> str:
+def refusal(reply: Any) -> str:
+    """Returns the reason that a reply gives that is no answer."""
     reason = f"its executor answered {reply.get_return_code()}"
     error = reply.get_header(ERROR_HEADER)
     if isinstance(error, Mapping) and error.get("what"):

@@ -14,27 +14,27 @@ from typing import Any
 
 from nvflare.apis.controller_spec import Task
 from nvflare.apis.impl.controller import Controller
-from nvflare.app_common.abstract.fl_model import FLModel
-from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageError
 from fed_assets.federation.aggregation import Update
-from fed_assets.federation.answers import clipped_share, read_answer
+from fed_assets.federation.answers import clipped_share
 from fed_assets.federation.carriage import Carriage
-from fed_assets.federation.job import TASK
 from fed_assets.federation.lost import read_lost
+from fed_assets.federation.masked_rounds import MaskedRound
 from fed_assets.federation.outbox import (
     WEIGHTS_FILE,
     publish_failure,
     publish_round,
     round_folder,
 )
+from fed_assets.federation.phases import Phase, training
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.resume import optimizer_before
 from fed_assets.federation.rules import aggregate
 from fed_assets.federation.standing import GIVEN_UP, Standing
-from fed_assets.federation.weights import Weights, payload_bytes, read_weights
+from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.privacy.masking import Turn
 from fed_assets.sandboxes.protection import Protection, Rule
 
 log = logging.getLogger(__name__)
@@ -97,18 +97,33 @@ class RoundController(Controller):  # type: ignore[misc]
         carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
         rule = Rule.of(self._plan.aggregation)
+        max_norm = Protection.of(self._plan.update_protection).checked_norm
         state = optimizer_before(self._plan, rule)
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
+            ask = partial(self._ask, abort_signal=abort_signal, fl_ctx=fl_ctx)
+            said = self._instructions(round_number)
+            train = partial(training, carriage, weights, file, said, max_norm)
             with carriage.parking():
-                round_ = self._ask(
-                    round_number, weights, file, carriage, silent, abort_signal, fl_ctx
-                )
+                if self._plan.masks:
+                    turn = Turn(fl_ctx.get_job_id(), round_number)
+                    masked = MaskedRound(
+                        plan=self._plan,
+                        turn=turn,
+                        weights=weights,
+                        ask=ask,
+                        training=train,
+                        stopped=lambda: bool(abort_signal.triggered),
+                    )
+                    round_, mean = masked.run(silent)
+                else:
+                    phase = train(hospitals=self._plan.hospitals, quorum=self._plan.quorum)
+                    round_, mean = ask(phase, silent), None
                 if abort_signal.triggered:
                     return
-                if len(round_.updates) < self._plan.quorum:
+                if len(round_.updates) < round_.quorum:
                     raise self._quorum_not_met(round_)
-                weights, state = aggregate(rule, round_.updates, weights, state)
+                weights, state = aggregate(rule, round_.updates, weights, state, mean=mean)
             silent = round_.now_silent()
             record = {
                 "round_number": round_number,
@@ -125,18 +140,12 @@ class RoundController(Controller):  # type: ignore[misc]
 
     def _ask(
         self,
-        round_number: int,
-        weights: Weights,
-        file: Path,
-        carriage: Carriage,
+        phase: Phase,
         silent: Mapping[str, int],
         abort_signal: Any,
         fl_ctx: Any,
     ) -> Standing:
-        """Returns how a round stands when it waits for no hospital any more."""
-        said = self._instructions(round_number)
-        bytes_down = payload_bytes(weights, said)
-        max_norm = Protection.of(self._plan.update_protection).checked_norm
+        """Returns how a phase stands when it waits for no hospital any more."""
         answers: dict[str, Update | str] = {}
         unwritten: list[StorageError] = []
         taken: set[str] = set()
@@ -156,14 +165,7 @@ class RoundController(Controller):  # type: ignore[misc]
 
         def judge(hospital: str, reply: Any) -> None:
             try:
-                answers[hospital] = read_answer(
-                    hospital,
-                    reply,
-                    like=weights,
-                    bytes_down=bytes_down,
-                    weights_of=partial(carriage.incoming, hospital),
-                    max_norm=max_norm,
-                )
+                answers[hospital] = phase.read(hospital, reply)
             except StorageError as error:
                 unwritten.append(error)
             finally:
@@ -172,47 +174,54 @@ class RoundController(Controller):  # type: ignore[misc]
 
         connected = {client.name for client in self._engine.get_clients()}
         standing = Standing(
-            round_number=round_number,
-            hospitals=self._plan.hospitals,
-            quorum=self._plan.quorum,
-            limit_seconds=self._plan.round_timeout_seconds,
-            asked=[name for name in self._plan.hospitals if name in connected],
+            round_number=phase.round_number,
+            hospitals=phase.hospitals,
+            quorum=phase.quorum,
+            limit_seconds=phase.limit_seconds,
+            asked=[name for name in phase.hospitals if name in connected],
             silent=silent,
             lost=read_lost(Path(self._plan.folder)),
         )
         if not standing.awaited():
             return standing
-        deadline = time.monotonic() + self._plan.round_timeout_seconds
-        with carriage.outgoing(weights, file) as (params, where):
-            task = Task(
-                name=TASK,
-                data=FLModelUtils.to_shareable(
-                    FLModel(params=params, current_round=round_number, meta={**said, **where})
-                ),
-                # The round keeps its own limit, and says so; NVFlare's is for what it holds.
-                timeout=math.ceil(self._plan.round_timeout_seconds) + 1,
-                after_task_sent_cb=give,
-                result_received_cb=take,
-            )
-            self.broadcast(task, fl_ctx, targets=list(standing.asked), min_responses=0)
+        began = time.monotonic()
+        names = list(standing.asked)
+        with phase.sent() as message:
+            tasks = []
+            for targets in [[name] for name in names] if phase.to_each else [names]:
+                task = Task(
+                    name=phase.task,
+                    data=message(targets[0]),
+                    # The phase keeps its own limit, and says so; NVFlare's is for what it holds.
+                    timeout=math.ceil(phase.limit_seconds) + 1,
+                    after_task_sent_cb=give,
+                    result_received_cb=take,
+                )
+                tasks.append(task)
+                if phase.to_each:  # and without a copy of the weights for each
+                    self.send(task, fl_ctx, targets=targets)
+                else:
+                    self.broadcast(task, fl_ctx, targets=targets, min_responses=0)
             while standing.awaited() and not abort_signal.triggered and not unwritten:
                 answered.wait(LOOK_SECONDS)
                 answered.clear()
                 # NVFlare closes the task when all have replied, which may not be judged yet. Read
                 # in this order: who replied before it was closed is being judged, or has an answer.
-                closed = task.completion_status
-                if judging:
-                    closed = None
+                closed = [task.completion_status for task in tasks]
+                if judging or None in closed:
+                    closed = [None]
                 # Copies: a late answer must not change the round under our hands.
                 standing = replace(
                     standing,
                     taken=frozenset(taken),
                     answers=dict(answers),
                     lost=read_lost(Path(self._plan.folder)),
-                    closed_by="" if closed is None else str(closed.value),
-                    over=time.monotonic() > deadline,
+                    closed_by="" if closed[0] is None else str(closed[0].value),
+                    over=time.monotonic() > began + phase.limit_seconds,
+                    silent=silent if time.monotonic() > began + phase.patience_seconds else {},
                 )
-            self.cancel_task(task, fl_ctx=fl_ctx)
+            for task in tasks:
+                self.cancel_task(task, fl_ctx=fl_ctx)
         for error in unwritten:
             raise error
         return standing
@@ -223,7 +232,7 @@ class RoundController(Controller):  # type: ignore[misc]
         consoles = [loss.console for name, loss in standing.lost.items() if name in missing]
         return QuorumNotMet(
             f"Round {standing.round_number} has {len(standing.updates)} usable updates of "
-            f"{len(self._plan.hospitals)} hospitals, and the quorum is {self._plan.quorum}",
+            f"{len(self._plan.hospitals)} hospitals, and the quorum is {standing.quorum}",
             where=", ".join(consoles) or self._plan.folder,
             seen="; ".join(f"{name}: {reason}" for name, reason in missing.items()),
         )

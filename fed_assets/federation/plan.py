@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import RunConfigError
+from fed_assets.privacy.masking_terms import LEAST_HOSPITALS, threshold
+from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
 from fed_assets.sandboxes.protection import Protection, Rule
 
 HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -23,6 +25,7 @@ UNMEASURED = {
     ("submitted", "attested"),
     *(("measured", custody) for custody in ("none", *CUSTODIES) if custody != "attested"),
 }
+ADD_UP = (Aggregation.FEDAVG, Aggregation.FEDPROX)  # rules that take the sum of updates alone
 SERVER = "server"
 PLAN_FILE = "plan.json"
 
@@ -128,6 +131,16 @@ class FederationPlan:
         }
         return kept | {name: each[hospital] for name, each in places.items() if hospital in each}
 
+    @property
+    def masks(self) -> bool:
+        """Whether hospitals mask their updates, so that the server learns their sum alone."""
+        return bool(self.update_protection["kind"] == UpdateProtection.SECURE_AGGREGATION)
+
+    @property
+    def threshold(self) -> int:
+        """Fewest hospitals whose masked updates may be added up."""
+        return threshold(len(self.hospitals), self.quorum)
+
     def write(self, path: Path) -> None:
         """Writes the plan as JSON, whole or not at all."""
         partial = path.with_name(f".{path.name}.partial")
@@ -207,6 +220,11 @@ def _faults(plan: FederationPlan) -> list[str]:
         faults.append(f"transport {plan.transport!r}; it is one of {', '.join(TRANSPORTS)}")
     if plan.job_code not in JOB_CODES:
         faults.append(f"job_code {plan.job_code!r}; it is one of {', '.join(JOB_CODES)}")
+    if plan.masks:
+        if len(names) < LEAST_HOSPITALS or plan.transport != "mtls":
+            faults.append(f"secure aggregation of {len(names)} over {plan.transport}")
+        if plan.aggregation["kind"] not in ADD_UP:
+            faults.append(f"secure aggregation with {plan.aggregation['kind']}")
     if plan.suppress_below != 0 and plan.suppress_below < 3:
         faults.append(f"suppress_below {plan.suppress_below}; it is 0, or 3 at least")
     if not 1 <= plan.quorum <= len(names):

@@ -73,8 +73,16 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
                 "job_code": plan.job_code,
                 "update_protection": plan.update_protection,
                 **plan.kept(name),
+                **_peers(plan),
             },
         )
+
+
+def _peers(plan: FederationPlan) -> dict[str, Any]:
+    """Returns among whom a hospital's updates are added up, where nobody may see them alone."""
+    if not plan.masks:
+        return {}
+    return {"secure_aggregation": {"hospitals": plan.hospitals, "threshold": plan.threshold}}
 
 
 def _write_local(workspace: Path, **documents: Any) -> None:

@@ -26,6 +26,8 @@ def aggregate(
     updates: Sequence[Update],
     received: Weights,
     state: Mapping[str, np.ndarray[Any, Any]],
+    *,
+    mean: Weights | None = None,
 ) -> tuple[Weights, Weights]:
     """Returns the next global weights, and what the rule has to know in the round after.
 
@@ -36,13 +38,14 @@ def aggregate(
         updates: The round's usable updates.
         received: The weights that they started from.
         state: What the round before returned; nothing in the first.
+        mean: Their mean, where single updates cannot be seen.
 
     Raises:
         QuorumNotMet: There are too few updates for what the rule promises.
         JobFailed: The weights would not be finite numbers.
     """
     require_enough(rule, updates)
-    weights, next_state = _by(rule, updates, received, state)
+    weights, next_state = _by(rule, updates, received, state, mean)
     unfinished = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if unfinished:
         raise JobFailed(
@@ -59,6 +62,7 @@ def _by(
     updates: Sequence[Update],
     received: Weights,
     state: Mapping[str, np.ndarray[Any, Any]],
+    mean: Weights | None,
 ) -> tuple[Weights, Weights]:
     match rule.kind:
         case Aggregation.WEIGHTED_MEDIAN:
@@ -68,6 +72,6 @@ def _by(
         case Aggregation.MULTI_KRUM:
             return multi_krum(updates, rule.tolerated or 0), {}
         case Aggregation.FEDOPT:
-            return step(rule, received, fedavg(updates), state)
+            return step(rule, received, mean or fedavg(updates), state)
         case _:  # FedProx differs in how hospitals train
-            return fedavg(updates), {}
+            return mean or fedavg(updates), {}

@@ -65,7 +65,8 @@ def step(
 
 def is_stepped(name: str, array: _Array) -> bool:
     """Returns whether a gradient leads to an array, or nothing but averaging."""
-    return np.issubdtype(array.dtype, np.floating) and name.rpartition(".")[2] not in STATISTICS
+    floating = bool(np.issubdtype(array.dtype, np.floating))
+    return floating and name.rpartition(".")[2] not in STATISTICS
 
 
 def _second(rule: Rule, before: _Array, square: _Array) -> _Array:

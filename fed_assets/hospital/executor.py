@@ -21,6 +21,7 @@ from fed_assets.hospital.approved import attest
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import validation_metrics
 from fed_assets.hospital.files import Store
+from fed_assets.hospital.masked_tasks import LEAVES, Mask, MaskedTasks, number_of
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
@@ -33,12 +34,16 @@ from fed_assets.hospital.weights import load_weights, weights_of
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.clipping import clip_update
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.privacy.fixed_point import WEIGHT
+from fed_assets.privacy.masking_terms import SAID
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import Protection
 
 log = logging.getLogger(__name__)
 
 ERROR_HEADER = "fed_assets_error"  # of a refusing reply: the error's `as_record()`
+# Where an update says how many images it was learned from: to our own server, and to NVFlare.
+COUNTS = ("examples", FLMetaKey.NUM_STEPS_CURRENT_ROUND)
 
 
 class HospitalExecutor(Executor):  # type: ignore[misc]
@@ -54,6 +59,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
     def __init__(self, train_task: str = "train") -> None:
         super().__init__()
         self.train_task = train_task
+        self._masking = MaskedTasks()  # NVFlare keeps one executor for all tasks of a job
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
@@ -69,10 +75,17 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             site = read_identity(fl_ctx)
             store, below = site.store, site.suppress_below
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
+            masks = site.protection.kind is UpdateProtection.SECURE_AGGREGATION
+            if masks and task_name in LEAVES:
+                said = dict(shareable.get(SAID) or {})
+                round_number = number_of(said)
+                reply = make_reply(ReturnCode.OK)
+                reply[SAID] = self._masking.answer(task_name, said, site, outbox, *_run_of(fl_ctx))
+                return reply
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
             task = FLModelUtils.from_shareable(shareable)
-            round_number = _round_of(task)
+            round_number = number_of(task.meta)
             outbox.asked(_received(task, round_number))
             if site.measured:
                 attest(store)
@@ -86,8 +99,9 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
                     suppress_below=below,
                     protection=site.protection,
                     abort_signal=abort_signal,
+                    mask=self._masking.mask(task.meta, site, _run_of(fl_ctx)[1]) if masks else None,
                 )
-            examples, seconds = update.meta["examples"], update.meta["seconds"]
+            examples, seconds = update.meta.get("examples", "its"), update.meta["seconds"]
             log.info("It learned from %s images in %.1f s", examples, seconds)
             head = outbox.left(*sent_with(update, round_number))
             update.meta |= {"outbox_entries": head.entries, "outbox_head": head.hash}
@@ -115,7 +129,8 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
 def sent_with(update: FLModel, round_number: int | None) -> tuple[Thing, Thing]:
     """Returns what leaves with an update: its weights, and the figures beside them."""
     figures = canonical({"metrics": update.metrics, "meta": update.meta})
-    weights = arrays("update", update.params, update.meta["update_digest"], round_number)
+    what = "masked update" if WEIGHT in update.params else "update"
+    weights = arrays(what, update.params, update.meta["update_digest"], round_number)
     return weights, text("figures of the update", figures, round_number)
 
 
@@ -132,9 +147,9 @@ def _received(task: FLModel, round_number: int | None) -> Thing:
     return arrays("update", weights, weights_digest(weights), round_number)
 
 
-def _round_of(task: FLModel) -> int | None:
-    number = task.meta.get("round_number")
-    return number if isinstance(number, int) else None
+def _run_of(fl_ctx: FLContext) -> tuple[Path, str]:
+    workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+    return Path(workspace.get_root_dir()), str(fl_ctx.get_job_id())
 
 
 def read_identity(fl_ctx: FLContext) -> Site:
@@ -151,6 +166,7 @@ def run_round(
     suppress_below: int,
     protection: Protection,
     abort_signal: Signal,
+    mask: Mask | None = None,
 ) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
 
@@ -162,6 +178,8 @@ def run_round(
         suppress_below: what the update's figures must not rest on; see `suppression`.
         protection: what is done to the update.
         abort_signal: asked before every batch.
+        mask: what masks the update, with `secure_aggregation`; the number of examples is not told
+            then, and the weights are words.
 
     Raises:
         DisclosureRefused: so few images were to be learned from that no update may be sent.
@@ -171,14 +189,19 @@ def run_round(
         Stopped: the signal was triggered.
     """
     started = time.perf_counter()
-    if protection.kind not in (UpdateProtection.NONE, UpdateProtection.CLIP):
+    clips, masks = (
+        protection.kind is kind
+        for kind in (UpdateProtection.CLIP, UpdateProtection.SECURE_AGGREGATION)
+    )
+    unprotected = protection.kind is UpdateProtection.NONE
+    if masks != (mask is not None) or not (clips or masks or unprotected):
         raise RunConfigError("The update cannot be protected", seen=str(protection.kind))
     dataset = open_dataset(store)
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
-    received = dict(task.params) if protection.kind is UpdateProtection.CLIP else {}
-    task.params.clear()  # the network has them now, and large ones are held once, but for clipping
+    received = {} if unprotected else dict(task.params)
+    task.params.clear()  # the network has them now, and large ones are held once where they can be
     rows = dataset.split("train")
     metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
     if abort_signal.triggered:
@@ -197,9 +220,11 @@ def run_round(
         should_stop=lambda: bool(abort_signal.triggered),
     )
     weights, done = weights_of(network), {}
-    if protection.kind is UpdateProtection.CLIP and protection.max_norm is not None:
+    if clips and protection.max_norm is not None:
         within = clip_update(weights, received, protection.max_norm)
         weights, done = within.weights, {"clipped": within.scaled}
+    if mask:
+        weights = mask(received, weights, trained.examples)
     return FLModel(
         params_type=ParamsType.FULL,
         params=weights,
@@ -207,8 +232,7 @@ def run_round(
         current_round=task.current_round,
         total_rounds=task.total_rounds,
         meta={
-            "examples": trained.examples,
-            FLMetaKey.NUM_STEPS_CURRENT_ROUND: trained.examples,
+            **({} if mask else dict.fromkeys(COUNTS, trained.examples)),
             "seconds": time.perf_counter() - started,
             "update_digest": weights_digest(weights),
             "dataset_digest": dataset.digest,

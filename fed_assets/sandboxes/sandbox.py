@@ -109,6 +109,15 @@ class Sandbox(BaseModel):
                 "aggregation",
                 "this rule compares single updates, and secure aggregation shows only their sum",
             )
+        if (
+            self.update_protection is UpdateProtection.SECURE_AGGREGATION
+            and self.transport is Transport.CLEAR
+        ):
+            raise self._incompatible(
+                "update_protection",
+                "transport",
+                "whoever is on the way could change a masked update, and nobody sees it alone",
+            )
         if self.previews and self.statistics is Statistics.SMALL_COUNTS_SUPPRESSED:
             raise self._incompatible(
                 "previews", "statistics", "pictures would show what the counts hide"

@@ -23,6 +23,8 @@ from fed_assets.federation.weights import write_weights
 
 PROJECT = Path(__file__).parent.parent.parent
 EXECUTOR = "fed_assets_tests.federation.tiny_executor.TinyExecutor"
+MASKING = "fed_assets_tests.federation.masking_executor.MaskingExecutor"
+MAX_NORM = 100.0  # more than what a tiny executor changes
 
 
 class Session:
@@ -143,6 +145,18 @@ def write_plan() -> Callable[..., FederationPlan]:
             "executor": EXECUTOR,
         }
         return FederationPlan.from_json({**plan, **changes})
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_masked_plan(write_plan: Callable[..., FederationPlan]) -> Callable[..., FederationPlan]:
+    """Returns `write_plan` for three hospitals that mask their updates."""
+
+    def write(root: Path, **changes: Any) -> FederationPlan:
+        protection = {"kind": "secure_aggregation", "max_norm": MAX_NORM}
+        told = {"hospitals": 3, "executor": MASKING, "update_protection": protection}
+        return write_plan(root, **{**told, **changes})
 
     return write
 

@@ -19,6 +19,9 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fed_assets.errors import NotValidated
 from fed_assets.privacy.digests import weights_digest
 
+# Files in a hospital's store: one that it waits for, and one that says that it has learned.
+GO, LEARNED = "go", "learned"
+
 
 class TinyExecutor(Executor):
     """Adds seeded noise to the global weights.
@@ -49,6 +52,9 @@ class TinyExecutor(Executor):
                 time.sleep(0.05)
         if behaviour == "late":
             time.sleep(8)
+        if behaviour == "wait":
+            while not (Path(identity["store"]) / GO).exists() and not abort_signal.triggered:
+                time.sleep(0.05)
         if behaviour == "slow":
             time.sleep(3)
         if behaviour == "steady":
@@ -81,6 +87,7 @@ class TinyExecutor(Executor):
                 "dataset_digest": hashlib.sha256(identity["hospital"].encode()).hexdigest(),
             },
         )
+        (Path(identity["store"]) / LEARNED).touch()
         return FLModelUtils.to_shareable(answer)
 
 

@@ -14,7 +14,7 @@ def test_an_enforced_sandbox_comes_out_as_it_is() -> None:
     assert Sandboxes().enforced("minimal") is MINIMAL
 
 
-@pytest.mark.parametrize("name", ["eyes_off", "confidential_vm", "configurable"])
+@pytest.mark.parametrize("name", ["eyes_off", "configurable"])
 def test_a_sandbox_that_is_not_enforced_does_not_come_out(name: str) -> None:
     with pytest.raises(UnenforcedControl, match=f"Sandbox {name} is refused: .*update_protection="):
         Sandboxes().enforced(name)

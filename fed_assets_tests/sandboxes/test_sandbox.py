@@ -129,6 +129,10 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
             "aggregation=multi_krum.*their sum",
         ),
         (
+            {"update_protection": "secure_aggregation"},
+            "update_protection=secure_aggregation with transport=clear.*nobody sees it alone",
+        ),
+        (
             {"statistics": "small_counts_suppressed"},
             "previews=yes with statistics=small_counts_suppressed.*pictures",
         ),
@@ -149,7 +153,7 @@ def test_controls_that_cannot_hold_together_are_refused_with_the_reason(
 
 
 def test_secure_aggregation_of_plain_averages_holds_together(tmp_path: Path) -> None:
-    read = read_sandbox(write(tmp_path, update_protection="secure_aggregation"))
+    read = read_sandbox(write(tmp_path, update_protection="secure_aggregation", transport="mtls"))
     assert read.value("update_protection") == "secure_aggregation"
 
 

@@ -1,0 +1,149 @@
+"""Updates as whole numbers modulo 2^32, so that masks can be added to them and fall out of a sum.
+
+Hospital u of n counts e_u images. It tells the others the least power of two p_u >= e_u, no more;
+all reckon w_u = e_u / (p_1 + ... + p_n), so that every w_u is positive and together they are at
+most 1. With x_u its update, clipped to the L2 norm C, it sends the words
+
+    round(w_u x_u / step)  and  round(w_u / (1 / ROOM)),   step = C / ROOM,   ROOM = 2^31 - 2^16.
+
+No coordinate of x_u exceeds its norm, so of the sum over any of the hospitals
+
+    |sum round(w_u x_u / step)| <= C / step * sum w_u + n / 2 <= ROOM + n / 2 < 2^31,
+
+which never wraps while n < 2^17, whatever C, n and the counts are. The weighted mean is the
+quotient of both sums. Each rounding errs by half a step, and W is the sum of w over those who
+answered: the mean is off by at most n C / (ROOM W), with n = 10, C = 5 and all answering (W > 1/2)
+by 5e-8.
+
+Whole-number arrays, such as counters, are not clipped. They travel by a step of their own, for
+changes of at most 2^16 a round, and their mean is rounded to the nearest as plain averaging does;
+where it lies halfway between two, either may come out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fed_assets.errors import JobFailed, RunConfigError
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+Words = dict[str, np.ndarray[Any, np.dtype[np.uint32]]]
+
+WORD = np.dtype("<u4")
+ROOM = 2**31 - 2**16
+MOST_CHANGE = 2**16  # of a whole number, in one round
+WEIGHT = "the weight of an update"  # beside the arrays; no network names one so
+
+
+def rounded_up(examples: int) -> int:
+    """Returns the least power of two that is no less than a number of images."""
+    return 1 << (examples - 1).bit_length()
+
+
+def changes(local: Arrays, received: Arrays, max_norm: float) -> Arrays:
+    """Returns what a hospital changed: float arrays clipped to an L2 norm together, as float64.
+
+    Args:
+        local: The arrays after training.
+        received: Those that it began with.
+        max_norm: The norm C; see Abadi et al. 2016, doi:10.1145/2976749.2978318, algorithm 1:
+            x / max(1, |x| / C).
+
+    Raises:
+        RunConfigError: A change is not finite.
+    """
+    changed = {
+        name: np.asarray(np.subtract(array, received[name], dtype=np.float64))
+        for name, array in local.items()
+    }
+    floats = [name for name, array in local.items() if np.issubdtype(array.dtype, np.floating)]
+    squares = (np.vdot(changed[name], changed[name]) for name in floats)
+    norm = math.sqrt(math.fsum(float(each) for each in squares))
+    if not math.isfinite(norm):
+        raise RunConfigError("An update cannot be masked", seen="changes that are not finite")
+    if norm > max_norm:
+        for name in floats:
+            changed[name] *= max_norm / norm  # in place: it is ours
+    return changed
+
+
+def encoded(changed: Arrays, share: float, like: Arrays, max_norm: float) -> Words:
+    """Returns the words of an update and of its weight.
+
+    Args:
+        changed: What `changes` returned.
+        share: w of the hospital, above 0 and at most 1.
+        like: Arrays of the dtypes that the update had.
+        max_norm: C.
+
+    Raises:
+        RunConfigError: The update could wrap around; nothing of it may leave.
+    """
+    if not 0 < share <= 1:
+        raise RunConfigError("An update cannot be masked", seen=f"a weight of {share:g}")
+    words: Words = {}
+    for name, change in changed.items():
+        most = _most(like[name], max_norm)
+        # What clipping leaves exceeds C by rounding errors alone. Written so that NaN fails too.
+        if change.size and not np.abs(change).max() <= most * (1 + 1e-9):
+            raise RunConfigError("An update cannot be masked", seen=f"a change above {most:g}")
+        steps = np.rint(change * (share * ROOM / most)).astype(np.int64)
+        words[name] = np.asarray(steps.astype(WORD), order="C")
+    words[WEIGHT] = np.array([round(share * ROOM)], WORD)
+    return words
+
+
+def decoded(total: Arrays, received: Arrays, max_norm: float) -> dict[str, np.ndarray[Any, Any]]:
+    """Returns the weighted mean of the weights, of the sum of words.
+
+    Args:
+        total: The sum modulo 2^32 of hospitals' words, without masks.
+        received: The weights that the hospitals began with.
+        max_norm: C.
+
+    Raises:
+        JobFailed: The sum cannot be one of updates, as where a mask is left in it.
+    """
+    weight = int(_signed(total[WEIGHT])[0]) / ROOM
+    if not 0 < weight <= 1 + 1e-4:
+        raise _no_mean(f"a sum of weights of {weight:g}")
+    mean = {}
+    for name, array in received.items():
+        most = _most(array, max_norm)
+        change = _signed(total[name]) * (most / ROOM / weight)
+        # Half a step of rounding for each of at most 2^15 hospitals.
+        if change.size and not np.abs(change).max() <= most * (1 + 2**-16 / weight):
+            raise _no_mean(f"a change above {most:g} in the mean")
+        value = array.astype(np.float64) + change
+        rounded = value if np.issubdtype(array.dtype, np.floating) else np.rint(value)
+        mean[name] = np.asarray(rounded, dtype=array.dtype)
+    return mean
+
+
+def in_words(weights: Arrays) -> Words:
+    """Returns arrays, without content, of the form that the words of such weights have."""
+    forms = {name: array.shape for name, array in weights.items()}
+    return {
+        name: np.broadcast_to(np.zeros((), WORD), shape)
+        for name, shape in {**forms, WEIGHT: (1,)}.items()
+    }
+
+
+def _most(array: np.ndarray[Any, Any], max_norm: float) -> float:
+    return max_norm if np.issubdtype(array.dtype, np.floating) else MOST_CHANGE
+
+
+def _signed(words: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    return words.astype(WORD, copy=False).view("<i4")
+
+
+def _no_mean(seen: str) -> JobFailed:
+    return JobFailed(
+        "The sum of the masked updates is no sum of updates",
+        seen=seen,
+        cure="Look which hospital runs another version, leave it out and run again",
+    )

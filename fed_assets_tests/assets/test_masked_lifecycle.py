@@ -1,0 +1,94 @@
+"""A lifecycle of a sandbox whose hospitals mask their updates, and one that goes on from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from fed_assets.federation.weights import read_weights
+from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets_tests.places import Place, make_place
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+LIFECYCLE = ("fed_assets.cli", "run", "configurable")
+RETRAIN = (*LIFECYCLE, "--job", "retrain")
+HOSPITALS = ("north", "east", "south", "west")
+MAX_NORM = 50.0  # which no update of these reaches
+
+
+def make_sandbox(folder: Path, **changes: Any) -> Place:
+    made = make_place(
+        folder, rounds=3, hospitals=[{"id": name, "name": name} for name in HOSPITALS]
+    )
+    controls = {str(name): str(EYES_ON.value(name)) for name in EYES_ON.controls()}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(controls | changes))
+    own = {"FED_ASSETS_SANDBOX": str(folder / "sandbox.yaml")}
+    return replace(made, environment=made.environment | own, sandbox="configurable")
+
+
+def rounds_of(place: Place) -> list[dict[str, Any]]:
+    newest = place.home.federations(place.sandbox)[0]
+    found = sorted(newest.glob("outbox/rounds/*/round.json"))
+    return [json.loads(path.read_text()) for path in found]
+
+
+def weights_of(place: Place, number: int) -> Any:
+    newest = place.home.federations(place.sandbox)[0]
+    return read_weights(newest / "outbox" / "rounds" / f"{number:04d}" / "global.safetensors")
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = make_sandbox(
+        tmp_path_factory.mktemp("masked") / "place",
+        update_protection="secure_aggregation",
+        max_norm=MAX_NORM,
+    )
+    place.run(*LIFECYCLE)
+    return place
+
+
+def test_masked_rounds_give_the_model_that_plain_ones_give(masked: Place, tmp_path: Path) -> None:
+    plain = make_sandbox(tmp_path / "place")
+    plain.run(*LIFECYCLE)
+    for one, other in zip(rounds_of(masked), rounds_of(plain), strict=True):
+        assert one["missing"] == other["missing"] == {}
+        assert one["participants"].keys() == other["participants"].keys() == set(HOSPITALS)
+        for name, report in one["participants"].items():
+            assert report["examples"] is None
+            assert other["participants"][name]["examples"] > 0
+            assert report["bytes_up"] > 0
+    # Rounds after the first begin at models that differ by what the first was rounded by.
+    first, same = weights_of(masked, 1), weights_of(plain, 1)
+    for name, array in same.items():
+        assert np.abs(first[name] - array).max() < 1e-5
+
+
+def test_the_report_says_what_protects_the_updates(masked: Place) -> None:
+    report = json.loads((masked.home.report("configurable") / "report.json").read_text())
+    assert report["controls"]["update_protection"] == "secure_aggregation"
+    page = (masked.home.report("configurable") / "report.html").read_text()
+    assert "secure_aggregation" in page
+
+
+def test_each_thing_that_leaves_stands_in_the_hospitals_outbox_log(masked: Place) -> None:
+    told = masked.run("fed_assets.cli", "outbox", "north", "configurable", "--verify")
+    for what in ("keys of secure aggregation", "sealed shares", "masked update", "figures of"):
+        assert what in told
+    assert "left  update" not in told
+
+
+def test_a_run_that_was_killed_goes_on_with_new_keys(masked: Place) -> None:
+    folder = masked.kill_after_round(1, *RETRAIN)
+    assert not (folder / "outbox" / "rounds" / "0003").exists()
+    masked.run(*RETRAIN)
+    records = rounds_of(masked)
+    assert [record["round_number"] for record in records] == [1, 2, 3]
+    assert all(record["missing"] == {} for record in records)

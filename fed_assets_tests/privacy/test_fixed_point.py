@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.privacy.fixed_point import (
+    MOST_CHANGE,
+    ROOM,
+    WEIGHT,
+    changes,
+    decoded,
+    encoded,
+    in_words,
+    rounded_up,
+)
+
+MAX_NORM = 5.0
+RNG = np.random.default_rng(0)
+RECEIVED = {
+    "layer.weight": RNG.normal(size=(16, 8)).astype(np.float32),
+    "norm.running_var": np.abs(RNG.normal(size=16)).astype(np.float32),
+    "norm.num_batches_tracked": np.array(12_345, np.int64),
+    "half": RNG.normal(size=5).astype(np.float16),
+    "empty": np.zeros((0, 3), np.float32),
+}
+
+
+def trained(seed: int, *, norm: float = 0.5 * MAX_NORM, steps: int = 12) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    noise = {name: rng.normal(size=array.shape) for name, array in RECEIVED.items()}
+    floats = [name for name in RECEIVED if name != "norm.num_batches_tracked"]
+    length = np.sqrt(sum((noise[name] ** 2).sum() for name in floats))
+    local = {
+        name: (RECEIVED[name] + noise[name] * norm / length).astype(RECEIVED[name].dtype)
+        for name in floats
+    }
+    local["norm.num_batches_tracked"] = RECEIVED["norm.num_batches_tracked"] + np.int64(steps)
+    return {name: np.asarray(local[name]) for name in RECEIVED}
+
+
+def words_of(local: dict[str, Any], share: float) -> dict[str, Any]:
+    return encoded(changes(local, RECEIVED, MAX_NORM), share, RECEIVED, MAX_NORM)
+
+
+def mean_of(locals_: list[dict[str, Any]], examples: list[int], denominator: int) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for local, count in zip(locals_, examples, strict=True):
+        for name, words in words_of(local, count / denominator).items():
+            total[name] = words + total.get(name, np.zeros((), np.uint32))
+    return decoded(total, RECEIVED, MAX_NORM)
+
+
+@pytest.mark.parametrize("counts", [[48, 48, 48], [1, 2, 3], [10, 388, 5000, 7, 64], [200_000, 3]])
+def test_the_sum_gives_the_mean_weighted_by_examples(counts: list[int]) -> None:
+    locals_ = [trained(seed, steps=3 * seed + 1) for seed in range(len(counts))]
+    mean = mean_of(locals_, counts, sum(rounded_up(count) for count in counts))
+    plain = fedavg(
+        [
+            Update(hospital=str(at), examples=count, weights=local, report={})
+            for at, (local, count) in enumerate(zip(locals_, counts, strict=True))
+        ]
+    )
+    for name, array in RECEIVED.items():
+        assert (mean[name].dtype, mean[name].shape) == (array.dtype, array.shape)
+        # A float16 keeps three digits, and rounds in the other direction by less than that.
+        worst = 2e-3 if array.dtype == np.float16 else 1e-5 * (array.dtype != np.int64)
+        assert np.abs(mean[name].astype(float) - plain[name].astype(float)).max(initial=0) <= worst
+
+
+def test_the_bound_of_the_error_holds_for_many_hospitals_of_which_few_answer() -> None:
+    # As exact as float64 is: what is encoded must not have been rounded to float32 before.
+    names, hospitals, answering = ["x"], 40, 21
+    received = {"x": np.zeros(1000)}
+    locals_ = [
+        {"x": np.random.default_rng(seed).normal(size=1000) / 10} for seed in range(answering)
+    ]
+    share = 1 / hospitals
+    total = {name: np.zeros(received[name].shape, np.uint32) for name in names}
+    total[WEIGHT] = np.zeros(1, np.uint32)
+    for local in locals_:
+        for name, words in encoded(
+            changes(local, received, MAX_NORM), share, received, MAX_NORM
+        ).items():
+            total[name] += words
+    mean = decoded(total, received, MAX_NORM)["x"]
+    bound = answering * MAX_NORM / (ROOM * answering * share)
+    assert 0 < np.abs(mean - np.mean([local["x"] for local in locals_], axis=0)).max() < bound
+
+
+def test_an_update_longer_than_the_norm_is_clipped_and_counters_are_not() -> None:
+    long = trained(1, norm=20.0)
+    changed = changes(long, RECEIVED, MAX_NORM)
+    floats = [name for name in RECEIVED if name != "norm.num_batches_tracked"]
+    assert np.sqrt(sum((changed[name] ** 2).sum() for name in floats)) == pytest.approx(MAX_NORM)
+    assert changed["norm.num_batches_tracked"] == 12
+    direction = changed["layer.weight"] / (long["layer.weight"] - RECEIVED["layer.weight"])
+    assert np.allclose(direction, MAX_NORM / 20, rtol=1e-3)
+
+
+def test_updates_at_the_limit_do_not_wrap_around() -> None:
+    # One coordinate has all of the norm, in each hospital with the same sign.
+    received = {"x": np.zeros(2, np.float32), "steps": np.zeros((), np.int64)}
+    local = {"x": np.array([-50, 0], np.float32), "steps": np.array(MOST_CHANGE)}
+    hospitals = 1000
+    total = {name: np.zeros(words.shape, np.uint32) for name, words in in_words(received).items()}
+    changed = changes(local, received, MAX_NORM)
+    for _ in range(hospitals):
+        for name, words in encoded(changed, 1 / hospitals, received, MAX_NORM).items():
+            total[name] += words
+    mean = decoded(total, received, MAX_NORM)
+    assert np.allclose(mean["x"], [-MAX_NORM, 0], atol=1e-4)
+    assert mean["steps"] == MOST_CHANGE
+    # The same with weights of 1 each does wrap, and is found out.
+    for name, words in encoded(changed, 1.0, received, MAX_NORM).items():
+        total[name] += words
+    with pytest.raises(JobFailed, match="no sum of updates"):
+        decoded(total, received, MAX_NORM)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan"), float("inf")])
+def test_a_weight_that_could_wrap_around_is_refused(share: float) -> None:
+    with pytest.raises(RunConfigError, match="a weight of"):
+        words_of(trained(0), share)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_change_that_is_not_finite_is_refused(bad: float) -> None:
+    local = trained(0)
+    local["layer.weight"][0, 0] = bad
+    with pytest.raises(RunConfigError, match="not finite"):
+        words_of(local, 0.5)
+
+
+def test_a_change_beyond_the_range_is_refused() -> None:
+    with pytest.raises(RunConfigError, match="a change above 65536"):
+        words_of(trained(0, steps=MOST_CHANGE + 1), 0.5)
+    unclipped = changes(trained(0, norm=90.0), RECEIVED, 100.0)
+    with pytest.raises(RunConfigError, match="a change above 5"):
+        encoded(unclipped, 0.5, RECEIVED, MAX_NORM)
+
+
+def test_a_sum_with_a_mask_left_in_it_is_refused() -> None:
+    total = words_of(trained(0), 0.75)
+    mask = np.random.default_rng(0)
+    for name, words in total.items():
+        spoiled = {**total, name: words + mask.integers(0, 2**32, words.shape, np.uint32)}
+        if name in ("layer.weight", "norm.running_var"):
+            with pytest.raises(JobFailed, match="no sum of updates"):
+                decoded(spoiled, RECEIVED, MAX_NORM)
+    nothing = {**total, WEIGHT: np.zeros(1, np.uint32)}
+    with pytest.raises(JobFailed, match="a sum of weights of 0"):
+        decoded(nothing, RECEIVED, MAX_NORM)
+
+
+def test_the_form_of_words_is_that_of_what_is_encoded() -> None:
+    words, form = words_of(trained(0), 0.5), in_words(RECEIVED)
+    assert {name: (each.shape, each.dtype) for name, each in words.items()} == {
+        name: (each.shape, each.dtype) for name, each in form.items()
+    }
+
+
+@pytest.mark.parametrize(("examples", "power"), [(1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
+def test_a_count_is_told_as_the_next_power_of_two(examples: int, power: int) -> None:
+    assert rounded_up(examples) == power
