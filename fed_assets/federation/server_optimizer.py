@@ -74,7 +74,7 @@ def _second(rule: Rule, before: _Array, square: _Array) -> _Array:
         return before + square
     assert rule.beta_2 is not None
     if rule.optimizer is Optimizer.YOGI:
-        return before - (1 - rule.beta_2) * square * np.sign(before - square)
+        return np.asarray(before - (1 - rule.beta_2) * square * np.sign(before - square))
     return np.asarray(rule.beta_2 * before + (1 - rule.beta_2) * square)
 
 
