@@ -136,7 +136,7 @@ class RoundController(Controller):  # type: ignore[misc]
         """Returns how a round stands when it waits for no hospital any more."""
         said = self._instructions(round_number)
         bytes_down = payload_bytes(weights, said)
-        max_norm = Protection.of(self._plan.update_protection).checked_norm
+        bounds = Protection.of(self._plan.update_protection).bounds
         answers: dict[str, Update | str] = {}
         unwritten: list[StorageError] = []
         taken: set[str] = set()
@@ -162,7 +162,7 @@ class RoundController(Controller):  # type: ignore[misc]
                     like=weights,
                     bytes_down=bytes_down,
                     weights_of=partial(carriage.incoming, hospital),
-                    max_norm=max_norm,
+                    bounds=bounds,
                 )
             except StorageError as error:
                 unwritten.append(error)

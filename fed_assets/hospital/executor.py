@@ -177,7 +177,7 @@ def run_round(
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
-    received = dict(task.params) if protection.kind is UpdateProtection.CLIP else {}
+    received = dict(task.params) if protection.bounds else {}
     task.params.clear()  # the network has them now, and large ones are held once, but for clipping
     rows = dataset.split("train")
     metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
@@ -197,8 +197,8 @@ def run_round(
         should_stop=lambda: bool(abort_signal.triggered),
     )
     weights, done = weights_of(network), {}
-    if protection.kind is UpdateProtection.CLIP and protection.max_norm is not None:
-        within = clip_update(weights, received, protection.max_norm)
+    if protection.bounds:
+        within = clip_update(weights, received, **protection.bounds)
         weights, done = within.weights, {"clipped": within.scaled}
     return FLModel(
         params_type=ParamsType.FULL,
