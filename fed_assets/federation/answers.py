@@ -13,7 +13,7 @@ import numpy as np
 from fed_assets.errors import JobFailed, StorageError
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
-from fed_assets.privacy.clipping import is_within
+from fed_assets.privacy.clipping import excess
 from fed_assets.privacy.digests import weights_digest
 
 # Header under which an executor that failed may put its error's `as_record()`.
@@ -31,7 +31,7 @@ def read_answer(
     like: Weights,
     bytes_down: int,
     weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
-    max_norm: float | None = None,
+    bounds: Mapping[str, float] | None = None,
     masked: bool = False,
 ) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
@@ -47,9 +47,10 @@ def read_answer(
         like: The weights that were sent out; the update must have their form.
         bytes_down: Size of what was sent to it.
         weights_of: Gets the weights of an answer, an `FLModel`.
-        max_norm: Largest L2 norm of the update, where hospitals promise one. Where they promise
-            none there is none: what an honest update comes to depends on recipe, network and data,
-            and a limit made up here would refuse some and stop no careful liar.
+        bounds: How large an update may be, where hospitals promise it; see `Protection.bounds`.
+            Where they promise nothing there is no bound: what an honest update comes to depends on
+            recipe, network and data, and one made up here would refuse some and stop no careful
+            liar.
         masked: Whether they are words, which do not tell the number of examples.
 
     Raises:
@@ -64,7 +65,7 @@ def read_answer(
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
-            return _judge(hospital, model, weights, like, bytes_down, max_norm, masked)
+            return _judge(hospital, model, weights, like, bytes_down, bounds or {}, masked)
     except StorageError:
         raise
     except JobFailed as error:
@@ -85,7 +86,7 @@ def _judge(
     weights: Mapping[str, np.ndarray[Any, Any]],
     like: Weights,
     bytes_down: int,
-    max_norm: float | None,
+    bounds: Mapping[str, float],
     masked: bool,
 ) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
@@ -101,8 +102,8 @@ def _judge(
     digest = weights_digest(weights)
     if said.get("update_digest") != digest:
         return "its update is refused: its digest is not that of the weights received"
-    if max_norm is not None and not is_within(weights, like, max_norm):
-        return f"its update is refused: its L2 norm is above max_norm={max_norm:g}"
+    if bounds and (exceeded := excess(weights, like, **bounds)):
+        return f"its update is refused: its L2 norm is above {exceeded}"
     metrics = model.metrics or {}
     report = {
         **{name: _number(metrics.get(name)) for name in METRICS},

@@ -97,13 +97,13 @@ class RoundController(Controller):  # type: ignore[misc]
         carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
         rule = Rule.of(self._plan.aggregation)
-        max_norm = Protection.of(self._plan.update_protection).checked_norm
+        bounds = Protection.of(self._plan.update_protection).bounds
         state = optimizer_before(self._plan, rule)
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
             ask = partial(self._ask, abort_signal=abort_signal, fl_ctx=fl_ctx)
             said = self._instructions(round_number)
-            train = partial(training, carriage, weights, file, said, max_norm)
+            train = partial(training, carriage, weights, file, said, bounds)
             with carriage.parking():
                 if self._plan.masks:
                     turn = Turn(fl_ctx.get_job_id(), round_number)

@@ -53,7 +53,7 @@ def training(
     weights: Weights,
     file: Path,
     said: Mapping[str, Any],
-    max_norm: float | None,
+    bounds: Mapping[str, float],
     *,
     hospitals: Collection[str],
     quorum: int,
@@ -67,7 +67,7 @@ def training(
         weights: The weights.
         file: A safetensors file that holds the same.
         said: What all hospitals are told: `round_number`, `limit_seconds` and what else they take.
-        max_norm: Largest L2 norm of an update that can be seen; None where none is promised.
+        bounds: How large an update may be; see `Protection.bounds`.
         hospitals: Who trains.
         quorum: Fewest updates.
         told: What each hospital is told besides, where it is told anything.
@@ -90,7 +90,7 @@ def training(
             hospital,
             reply,
             like=weights if like is None else like,
-            max_norm=max_norm,
+            bounds=bounds,
             masked=like is not None,
             bytes_down=payload_bytes(weights, {**said, **(told or {}).get(hospital, {})}),
             weights_of=partial(carriage.incoming, hospital),

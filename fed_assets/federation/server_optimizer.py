@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from fed_assets.federation.weights import Weights
+from fed_assets.privacy.statistics import is_learned
 from fed_assets.sandboxes.protection import Optimizer, Rule
 
-# What torch calls the running statistics of every normalisation that keeps some.
-STATISTICS = ("running_mean", "running_var")
 FIRST, SECOND = "first_moment.", "second_moment."
 
 _Array = np.ndarray[Any, Any]
@@ -43,7 +42,7 @@ def step(
     after: Weights = {}
     next_state: Weights = {}
     for name, start in received.items():
-        if not is_stepped(name, start):
+        if not is_learned(name, start):
             after[name] = mean[name]
             continue
         gradient = mean[name].astype(np.float64) - start
@@ -61,12 +60,6 @@ def step(
         next_state[FIRST + name] = np.asarray(first, dtype=start.dtype)
         after[name] = np.asarray(start + rule.learning_rate * taken, dtype=start.dtype)
     return after, next_state
-
-
-def is_stepped(name: str, array: _Array) -> bool:
-    """Returns whether a gradient leads to an array, or nothing but averaging."""
-    floating = bool(np.issubdtype(array.dtype, np.floating))
-    return floating and name.rpartition(".")[2] not in STATISTICS
 
 
 def _second(rule: Rule, before: _Array, square: _Array) -> _Array:

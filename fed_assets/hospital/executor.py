@@ -220,8 +220,8 @@ def run_round(
         should_stop=lambda: bool(abort_signal.triggered),
     )
     weights, done = weights_of(network), {}
-    if clips and protection.max_norm is not None:
-        within = clip_update(weights, received, protection.max_norm)
+    if clips:
+        within = clip_update(weights, received, **protection.bounds)
         weights, done = within.weights, {"clipped": within.scaled}
     if mask:
         weights = mask(received, weights, trained.examples)

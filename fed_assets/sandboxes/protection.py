@@ -16,7 +16,7 @@ from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
 
 NUMBERS_OF: Mapping[UpdateProtection, frozenset[str]] = {
     UpdateProtection.NONE: frozenset(),
-    UpdateProtection.CLIP: frozenset({"max_norm"}),
+    UpdateProtection.CLIP: frozenset({"max_norm", "max_statistics_norm"}),
     UpdateProtection.SECURE_AGGREGATION: frozenset({"max_norm"}),
     UpdateProtection.DIFFERENTIAL_PRIVACY: frozenset({"epsilon", "delta", "max_grad_norm"}),
 }
@@ -53,6 +53,7 @@ class Protection:
     Attributes:
         kind: The control's value.
         max_norm: L2 norm that an update is clipped to; with `clip` and `secure_aggregation`.
+        max_statistics_norm: L2 norm that its running statistics are clipped to; with `clip`.
         epsilon: The whole privacy budget of a hospital's records; with `differential_privacy`.
         delta: Its delta.
         max_grad_norm: L2 norm that the gradient of each record is clipped to.
@@ -60,14 +61,20 @@ class Protection:
 
     kind: UpdateProtection = UpdateProtection.NONE
     max_norm: float | None = None
+    max_statistics_norm: float | None = None
     epsilon: float | None = None
     delta: float | None = None
     max_grad_norm: float | None = None
 
     @property
-    def checked_norm(self) -> float | None:
-        """The norm that the server holds each update to; None where it cannot, or none is said."""
-        return self.max_norm if self.kind is UpdateProtection.CLIP else None
+    def bounds(self) -> dict[str, float]:
+        """What a hospital clips each update to, and the server holds it to; empty without `clip`.
+
+        Of masked updates the server sees no norm.
+        """
+        if self.kind is not UpdateProtection.CLIP:
+            return {}
+        return {name: getattr(self, name) for name in ("max_norm", "max_statistics_norm")}
 
     def as_record(self) -> dict[str, Any]:
         """Returns it as JSON holds it, without what does not go with its kind."""

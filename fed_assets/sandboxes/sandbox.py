@@ -33,7 +33,14 @@ NEEDS_SINGLE_UPDATES = frozenset(
 )
 SUPPRESS_BELOW = 10
 # What a number of a protection or rule is where the sandbox does not say it.
-NUMBERS = {"max_norm": 5.0, "epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0, "tolerated": 2}
+NUMBERS = {
+    "max_norm": 5.0,
+    "max_statistics_norm": 30.0,
+    "epsilon": 8.0,
+    "delta": 1e-5,
+    "max_grad_norm": 1.0,
+    "tolerated": 2,
+}
 NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault", *NUMBERS})
 # Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
 VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
@@ -67,6 +74,9 @@ class Sandbox(BaseModel):
     suppress_below: Annotated[int, Field(strict=True, ge=3)] | None = None
     key_vault: Annotated[str, Field(pattern=f"^{VAULT_KEY}$")] | None = None
     max_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    max_statistics_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = (
+        None
+    )
     epsilon: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
     delta: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
     max_grad_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None

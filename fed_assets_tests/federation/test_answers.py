@@ -27,14 +27,14 @@ def answer(meta=None, metrics=None, **model):
     return read(reply, bytes_down=99)
 
 
-def read(reply, *, bytes_down=0, weights_of=lambda model: model.params, max_norm=None):
+def read(reply, *, bytes_down=0, weights_of=lambda model: model.params, bounds=None):
     return read_answer(
         "hospital_01",
         reply,
         like=LIKE,
         bytes_down=bytes_down,
         weights_of=weights_of,
-        max_norm=max_norm,
+        bounds=bounds,
     )
 
 
@@ -103,8 +103,11 @@ def test_an_error_is_repeated_on_one_short_line():
 
 
 def test_an_update_above_the_norm_that_hospitals_promise_is_refused():
-    assert "its L2 norm is above max_norm=1.7" in read(good_reply(), max_norm=1.7)
-    update = read(good_reply(), max_norm=3**0.5)
+    statistics = {"max_statistics_norm": 1.0}
+    assert "its L2 norm is above max_norm=1.7" in read(
+        good_reply(), bounds={"max_norm": 1.7, **statistics}
+    )
+    update = read(good_reply(), bounds={"max_norm": 3**0.5, **statistics})
     assert isinstance(update, Update)
     assert isinstance(read(good_reply()), Update)  # where none is promised, none is asked
 

@@ -27,7 +27,8 @@ WEIGHT = "canary_layer.weight"
 def test_an_update_above_the_promised_norm_is_refused_by_its_hospitals_name(
     tmp_path, write_plan, start_session, behave
 ):
-    bound = {"kind": "clip", "max_norm": 50.0}  # the others' noise has a norm of about 11
+    # The others' noise has a norm of about 11.
+    bound = {"kind": "clip", "max_norm": 50.0, "max_statistics_norm": 50.0}
     plan = write_plan(tmp_path, hospitals=3, quorum=2, update_protection=bound)
     behave(plan, "hospital_02", {2: "far"})
     session = start_session(plan)
@@ -43,7 +44,8 @@ def test_an_update_above_the_promised_norm_is_refused_by_its_hospitals_name(
 def test_below_the_quorum_of_updates_within_the_norm_the_run_fails(
     tmp_path, write_plan, start_session
 ):
-    plan = write_plan(tmp_path, update_protection={"kind": "clip", "max_norm": 1.0})
+    bound = {"kind": "clip", "max_norm": 1.0, "max_statistics_norm": 1.0}
+    plan = write_plan(tmp_path, update_protection=bound)
     session = start_session(plan)
     assert session.finish() == 1
     assert isinstance(session.failure, QuorumNotMet)

@@ -30,7 +30,7 @@ from fed_assets.hospital.outbox_log import read_outbox
 from fed_assets.hospital.store import IMAGES, current_digest, dataset_folder, set_validated
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
-from fed_assets.privacy.clipping import update_norm
+from fed_assets.privacy.clipping import learned_of, statistics_of, update_norm
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
@@ -415,7 +415,7 @@ def test_a_site_that_does_not_say_what_is_done_to_updates_trains_nothing(tmp_pat
 
 def clipping_site(tmp_path: Path, store: Store, max_norm: float) -> FLContext:
     kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
-    clip = {"kind": "clip", "max_norm": max_norm}
+    clip = {"kind": "clip", "max_norm": max_norm, "max_statistics_norm": max_norm}
     return a_site(tmp_path, store, told={**kept, "update_protection": clip})
 
 
@@ -425,15 +425,17 @@ def test_an_update_leaves_within_the_norm_that_the_site_promises(tmp_path: Path)
     plain = HospitalExecutor().execute("train", a_task(), a_site(tmp_path, store), Signal())
     whole = FLModelUtils.from_shareable(plain)
     assert "clipped" not in whole.meta
+    learned, statistics = learned_of(sent), statistics_of(sent)
     norm = update_norm(whole.params, sent)
-    assert norm > 0.1
+    assert update_norm(whole.params, learned) > 0.1
 
     # What a job asks for does not change what the site promises.
     task = a_task(update_protection={"kind": "none"}, max_norm=1e9)
     reply = HospitalExecutor().execute("train", task, clipping_site(tmp_path, store, 0.1), Signal())
     update = FLModelUtils.from_shareable(Shareable.from_bytes(reply.to_bytes()))
     assert update.meta["clipped"] is True
-    assert update_norm(update.params, sent) == pytest.approx(0.1, rel=1e-3)
+    assert update_norm(update.params, learned) == pytest.approx(0.1, rel=1e-3)
+    assert update_norm(update.params, statistics) <= 0.1001
     assert update.meta["update_digest"] == weights_digest(update.params)
     assert noted(store)[-2].digest == weights_digest(update.params)  # nothing else has left
 

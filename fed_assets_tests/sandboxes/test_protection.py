@@ -8,14 +8,15 @@ from fed_assets.errors import RunConfigError
 from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
 from fed_assets.sandboxes.protection import Optimizer, Protection, Rule
 
-CLIP = Protection(kind=UpdateProtection.CLIP, max_norm=2.0)
+CLIP = Protection(kind=UpdateProtection.CLIP, max_norm=2.0, max_statistics_norm=3.0)
+BOUNDS = {"max_norm": 2.0, "max_statistics_norm": 3.0}
 KRUM = Rule(kind=Aggregation.MULTI_KRUM, tolerated=2)
 
 
 def test_both_come_back_from_json_as_they_were():
     assert Protection.of(json.loads(json.dumps(CLIP.as_record()))) == CLIP
     assert Rule.of(json.loads(json.dumps(KRUM.as_record()))) == KRUM
-    assert CLIP.as_record() == {"kind": "clip", "max_norm": 2.0}
+    assert CLIP.as_record() == {"kind": "clip", **BOUNDS}
 
 
 @pytest.mark.parametrize(
@@ -26,8 +27,9 @@ def test_both_come_back_from_json_as_they_were():
         {"kind": "magic"},
         {"kind": "clip"},
         {"kind": "none", "max_norm": 2.0},
-        {"kind": "clip", "max_norm": 2.0, "epsilon": 8.0},
-        {"kind": "clip", "max_norm": 2.0, "unknown": 1},
+        {"kind": "clip", "max_norm": 2.0},
+        {"kind": "clip", **BOUNDS, "epsilon": 8.0},
+        {"kind": "clip", **BOUNDS, "unknown": 1},
     ],
 )
 def test_a_protection_that_nobody_can_carry_out_is_refused(record):
@@ -61,8 +63,8 @@ def test_a_servers_optimizer_travels_with_all_its_numbers(optimizer):
 
 
 def test_only_clipping_alone_can_be_checked_and_only_fedprox_tells_hospitals_something():
-    assert CLIP.checked_norm == 2.0
+    assert CLIP.bounds == BOUNDS
     masked = Protection(kind=UpdateProtection.SECURE_AGGREGATION, max_norm=2.0)
-    assert masked.checked_norm is Protection().checked_norm is None
+    assert masked.bounds == Protection().bounds == {}
     assert Rule.by_default(Aggregation.FEDPROX).told_hospitals == {"proximal_mu": 0.01}
     assert KRUM.told_hospitals == Rule.by_default(Aggregation.FEDOPT).told_hospitals == {}
