@@ -76,6 +76,8 @@ def learn(
     from fed_assets.hospital.executor import run_round
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
+    from fed_assets.hospital.outbox_log import OutboxLog
+    from fed_assets.hospital.privacy_ledger import PrivacyLedger
     from fed_assets.hospital.weights import read_weights, write_weights
     from fed_assets.sandboxes.protection import Protection
 
@@ -103,6 +105,7 @@ def learn(
                 store=store,
                 suppress_below=0,
                 protection=Protection(),
+                ledger=PrivacyLedger(store, OutboxLog(store, "quality"), "quality"),
                 abort_signal=Signal(),
             )
             count = answer.meta["examples"]

@@ -25,6 +25,8 @@ from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
 from fed_assets.hospital.places import place_to_learn
+from fed_assets.hospital.privacy_ledger import PrivacyLedger
+from fed_assets.hospital.private_training import train_privately
 from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.site import Site, read_site
 from fed_assets.hospital.suppression import disclosed_error
@@ -84,6 +86,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
                     store=store,
                     suppress_below=below,
                     protection=site.protection,
+                    ledger=PrivacyLedger(store, outbox, str(fl_ctx.get_job_id())),
                     abort_signal=abort_signal,
                 )
             examples, seconds = update.meta["examples"], update.meta["seconds"]
@@ -149,6 +152,7 @@ def run_round(
     store: Store,
     suppress_below: int,
     protection: Protection,
+    ledger: PrivacyLedger,
     abort_signal: Signal,
 ) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
@@ -160,6 +164,7 @@ def run_round(
         store: the hospital's store.
         suppress_below: what the update's figures must not rest on; see `suppression`.
         protection: what is done to the update.
+        ledger: what differential privacy is charged to.
         abort_signal: asked before every batch.
 
     Raises:
@@ -167,10 +172,12 @@ def run_round(
         NotValidated: validation has not let the images through.
         RunConfigError: task, weights or recipe do not fit this hospital, or the update cannot be
             protected as the hospital's site promises it.
+        BudgetSpent: the hospital's privacy budget does not allow the round.
+        LedgerBroken: it cannot be told what was spent of it.
         Stopped: the signal was triggered.
     """
     started = time.perf_counter()
-    if protection.kind is not UpdateProtection.NONE:
+    if protection.kind not in (UpdateProtection.NONE, UpdateProtection.DIFFERENTIAL_PRIVACY):
         raise RunConfigError("The update cannot be protected", seen=str(protection.kind))
     dataset = open_dataset(store)
     classes, channels = _agreed(task.meta, dataset)
@@ -181,24 +188,43 @@ def run_round(
     metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
     if abort_signal.triggered:
         raise Stopped
-    trained = train_round(
-        network,
-        dataset.images,
-        dataset.labels,
-        rows,
-        Recipe.of(task.meta["recipe"]),
-        classes=classes,
-        hospital=hospital,
-        round_number=int(task.meta["round_number"]),
-        rounds=int(task.meta["rounds"]),
-        seed=int(task.meta["seed"]),
-        should_stop=lambda: bool(abort_signal.triggered),
-    )
+    recipe = Recipe.of(task.meta["recipe"])
+    round_number, rounds = int(task.meta["round_number"]), int(task.meta["rounds"])
+    if protection.kind is UpdateProtection.DIFFERENTIAL_PRIVACY:
+        trained = train_privately(
+            network,
+            dataset,
+            rows,
+            recipe,
+            protection=protection,
+            ledger=ledger,
+            round_number=round_number,
+            rounds=rounds,
+            should_stop=lambda: bool(abort_signal.triggered),
+        )
+    else:
+        trained = train_round(
+            network,
+            dataset.images,
+            dataset.labels,
+            rows,
+            recipe,
+            classes=classes,
+            hospital=hospital,
+            round_number=round_number,
+            rounds=rounds,
+            seed=int(task.meta["seed"]),
+            should_stop=lambda: bool(abort_signal.triggered),
+        )
+    if trained.loss is None:
+        withheld = ["loss", *withheld]
+    else:
+        metrics = {"loss": trained.loss, **metrics}
     weights = weights_of(network)
     return FLModel(
         params_type=ParamsType.FULL,
         params=weights,
-        metrics={"loss": trained.loss, **metrics},
+        metrics=metrics,
         current_round=task.current_round,
         total_rounds=task.total_rounds,
         meta={
@@ -207,6 +233,7 @@ def run_round(
             "seconds": time.perf_counter() - started,
             "update_digest": weights_digest(weights),
             "dataset_digest": dataset.digest,
+            **trained.privacy,
             **({"suppressed": withheld} if withheld else {}),
         },
     )
