@@ -36,6 +36,7 @@ from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.private_network import network_under
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import finished_before
 from fed_assets.federation.roster import Recipe, Roster
@@ -140,14 +141,15 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
                 COORDINATOR,
                 "initial_weights",
                 {
-                    "network": roster.network,
+                    "network": plan.network,
                     "channels": admission.channels,
                     "classes": len(admission.classes),
                     "seed": plan.seed,
                     "path": plan.initial_weights,
                 },
             )
-            context.log.info(f"The network has {first['parameters']:,} parameters.")
+            norm = f"; its `norm` is {plan.network['norm']}" if "norm" in plan.network else ""
+            context.log.info(f"The network has {first['parameters']:,} parameters{norm}.")
             plan, earlier = take_up(context, home, plan)
             if earlier is not None and earlier.last_round == plan.rounds:
                 result = finished_before(plan)
@@ -190,8 +192,7 @@ def plan_training(
             cure="Run the whole lifecycle: a retraining takes those that the last one admitted",
         )
     changes = config.model_dump(include={"local_epochs", "learning_rate"}, exclude_none=True)
-    recipe = Recipe.model_validate(roster.recipe.model_dump() | changes)
-    limits = roster.federation
+    recipe, limits = Recipe.model_validate(roster.recipe.model_dump() | changes), roster.federation
     return FederationPlan(
         sandbox=sandbox.name,
         transport=str(sandbox.transport),
@@ -204,7 +205,7 @@ def plan_training(
         rounds=config.rounds or roster.rounds,
         seed=roster.seeds[0] if config.seed is None else config.seed,
         recipe=recipe.model_dump(),
-        network=roster.network,
+        network=network_under(sandbox.protection, roster.network),
         classes=len(admission.classes),
         channels=admission.channels,
         quorum=admission.quorum,

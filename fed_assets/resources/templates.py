@@ -7,10 +7,15 @@ from pathlib import Path
 
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.origin import Origin, open_origin
-from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.federation.preload import (
+    FEDERATION_MODULES,
+    learning_modules,
+    protecting_modules,
+)
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.worker_process import WORKER
+from fed_assets.sandboxes.controls import UpdateProtection
 
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {
@@ -18,7 +23,7 @@ DATA_TASKS = {
     "plant_canary",  # for an attempt as much as for any run, the templates are opened before
 }
 # Of the store alone: what a command asks for, beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code"}
+STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",
@@ -59,8 +64,13 @@ class Templates:
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
+        self._protecting: list[str] = []
         self._opened: dict[str, Origin] = {}
         self._opening = threading.Lock()
+
+    def expect(self, protection: UpdateProtection) -> None:
+        """Has what learns load what protects updates too; say it before the first is opened."""
+        self._protecting = protecting_modules(protection)
 
     def open(self) -> None:
         """Has those that a run needs load their modules, while other work goes on."""
@@ -100,7 +110,8 @@ class Templates:
                         cure="Run again; `--job retrain` goes on after the last whole round",
                     )
                 self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+                also = self._protecting if name == "learning" else ()
                 self._opened[name] = open_origin(
-                    self._modules[name], self._temporary, walls=self.walls
+                    (*self._modules[name], *also), self._temporary, walls=self.walls
                 )
             return self._opened[name]
