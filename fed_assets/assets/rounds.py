@@ -25,6 +25,7 @@ from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
 from fed_assets.resources.outbox_witness import ENTRIES, HEAD
 
 GLOBAL_MODEL = AssetKey("global_model")
+SPENT = ("epsilon", "delta", "noise_multiplier")  # of a hospital's privacy budget
 
 
 def local_rounds_key(hospital: str) -> AssetKey:
@@ -69,7 +70,8 @@ def local_rounds(
     ]
     if not rounds:
         return
-    shown = ("round", *ROUND_METRICS, "examples", "seconds", "bytes_up", "bytes_down")
+    private = ("epsilon",) if "epsilon" in rounds[-1] else ()
+    shown = ("round", *ROUND_METRICS, *private, "examples", "seconds", "bytes_up", "bytes_down")
     rows = [
         _row(
             {name: entry.get(name) for name in shown}
@@ -89,7 +91,7 @@ def local_rounds(
             "examples": rounds[-1]["examples"],
             "bytes_up": sum(entry["bytes_up"] for entry in rounds),
             "bytes_down": sum(entry["bytes_down"] for entry in rounds),
-            **_given({name: rounds[-1].get(name) for name in (ENTRIES, HEAD)}),
+            **_given({name: rounds[-1].get(name) for name in (*SPENT, ENTRIES, HEAD)}),
         },
     )
 
@@ -123,6 +125,7 @@ def global_model(
             "seconds": result.seconds,
             "parameters": parameters,
             "seed": plan.seed,
+            "network": MetadataValue.json(dict(plan.network)),
             "weights": MetadataValue.path(result.final_weights),
             "digest": result.final_digest,
             "timings": MetadataValue.json(dict(result.timings)),
