@@ -24,7 +24,7 @@ ENFORCED: dict[str, frozenset[str]] = {
     "previews": frozenset({"yes", "no"}),
     "statistics": frozenset(Statistics),
     "job_code": frozenset(JobCode),
-    "update_protection": frozenset({UpdateProtection.NONE}),
+    "update_protection": frozenset({UpdateProtection.NONE, UpdateProtection.DIFFERENTIAL_PRIVACY}),
     "aggregation": frozenset({Aggregation.FEDAVG}),
 }
 

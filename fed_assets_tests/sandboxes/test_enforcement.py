@@ -30,7 +30,6 @@ def declaring(**controls: str) -> Sandbox:
 def test_exactly_these_values_are_not_enforced_yet() -> None:
     assert {f"{control}={value}" for control, value in NOT_YET} == {
         "update_protection=clip",
-        "update_protection=differential_privacy",
         "update_protection=secure_aggregation",
         "aggregation=weighted_median",
         "aggregation=trimmed_mean",
