@@ -103,6 +103,9 @@ def learn(
     from fed_assets.hospital.executor import run_round
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
+    from fed_assets.hospital.outbox_log import OutboxLog
+    from fed_assets.hospital.privacy_ledger import PrivacyLedger
+    from fed_assets.hospital.protected_round import Means
     from fed_assets.hospital.weights import read_weights, write_weights
     from fed_assets.sandboxes.protection import Protection, Rule
 
@@ -130,7 +133,10 @@ def learn(
                 hospital=hospital,
                 store=store,
                 suppress_below=0,
-                protection=protection,
+                means=Means(
+                    protection=protection,
+                    ledger=PrivacyLedger(store, OutboxLog(store, "quality"), "quality"),
+                ),
                 abort_signal=Signal(),
             )
             update = Update(

@@ -20,6 +20,8 @@ FedAssetsError
 │   ├── DisclosureRefused       something was asked for that the sandbox keeps inside
 │   ├── KeyRefused              the key of its sealed store cannot be used
 │   ├── CodeRefused             the code that asks for the key is not what the hospital approved
+│   ├── BudgetSpent             its records' privacy budget does not allow another round
+│   ├── LedgerBroken            what it has spent of that budget cannot be told
 │   └── WorkerFailed            it ended or answered badly
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
@@ -221,6 +223,24 @@ class CodeRefused(HospitalError):
 
     cure = (
         "Put the approved code back, or have the hospital approve this: `fed-assets approve-code`."
+    )
+
+
+class BudgetSpent(HospitalError):
+    """A round would pass the privacy budget of a hospital's records."""
+
+    cure = (
+        "Leave the hospital out by the run config `leave_out`, or raise the sandbox's `epsilon` "
+        "with the hospital's consent; `fed-assets budget` shows what was spent."
+    )
+
+
+class LedgerBroken(HospitalError):
+    """What a hospital has spent of its privacy budget cannot be told for certain."""
+
+    cure = (
+        "Put the store's privacy.jsonl back from the hospital's backup. Where all its images are "
+        "new, its data officer may put ledger and outbox log aside, and so begin a new budget."
     )
 
 

@@ -25,6 +25,7 @@ from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
+from fed_assets.assets.threshold import choose_threshold
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.roster import Roster
@@ -78,11 +79,18 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             admission = admission_from_record(federation_roster)
             common = federation_roster["common_test"]
             places = ([COORDINATOR] if common else []) + list(admission.participants)
-            records, failed = evaluate_everywhere(places, roster, sandbox, global_model, hospitals)
+            threshold = choose_threshold(
+                roster, sandbox, admission.participants, global_model, hospitals
+            )
+            records, failed = evaluate_everywhere(
+                places, sandbox, global_model, hospitals, threshold=threshold["value"]
+            )
             _require_quorum(admission, failed)
             for name, error in failed.items():
                 context.log.error(f"{name} is missing from the report. {error}")
-            report = describe_federation(roster, sandbox, admission, common, global_model, records)
+            report = describe_federation(
+                roster, sandbox, admission, common, global_model, records, threshold
+            )
             folder = settings.home.report(sandbox.name)
             pictures = _write_report(report, folder)
             tracked = tracking.log_federation(
@@ -112,10 +120,11 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
 
 def evaluate_everywhere(
     places: Sequence[str],
-    roster: Roster,
     sandbox: Sandbox,
     global_model: Mapping[str, Any],
     hospitals: LocalHospitalRunner,
+    *,
+    threshold: float,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, FedAssetsError]]:
     """Returns an evaluation record per place, and why there is none of others.
 
@@ -123,11 +132,11 @@ def evaluate_everywhere(
     """
     arguments = {
         "weights": global_model["final_weights"],
-        "network": roster.network,
+        "network": global_model["network"],
         "split": "test",
         "resamples": RESAMPLES,
         "seed": global_model["seed"],
-        "threshold": roster.threshold,
+        "threshold": threshold,
     }
 
     def evaluate(name: str) -> dict[str, Any] | FedAssetsError:

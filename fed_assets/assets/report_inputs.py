@@ -28,6 +28,7 @@ def describe_federation(
     common: Mapping[str, Any] | None,
     global_model: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
+    threshold: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns the report of a federation, from what its assets and its hospitals handed on."""
     from fed_assets.reporting.report import ReportInputs, build_report
@@ -61,6 +62,7 @@ def describe_federation(
             | {"aggregation": str(rule_of(sandbox, roster.aggregation).kind)},
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
+            threshold=threshold,
         )
     )
 
@@ -93,6 +95,7 @@ def tracked_federation(
             "synthetic": report["data"]["synthetic"],
             "seed": global_model["seed"],
             "rounds": report["rounds"],
+            "threshold": report["threshold"]["value"],
             **global_model["recipe"],
             **({"suppress_below": report["suppress_below"]} if report["suppress_below"] else {}),
         },
@@ -107,7 +110,7 @@ def tracked_federation(
         },
         weights=Path(global_model["final_weights"]),
         network={
-            "network": roster.network,
+            "network": global_model["network"],
             "channels": admission.channels,
             "classes": len(admission.classes),
         },

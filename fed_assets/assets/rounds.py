@@ -35,6 +35,7 @@ hospitals had to scale down, where they clip.
 `weights` is the file of the last round (safetensors), those of the earlier rounds stand beside it.
 `status` is degraded if a hospital was missing in any round. `resumed_from` is the failed run whose
 rounds, up to `resumed_after_round`, were taken over."""
+SPENT = ("epsilon", "delta", "noise_multiplier")  # of a hospital's privacy budget
 
 
 def local_rounds_key(hospital: str) -> AssetKey:
@@ -80,7 +81,8 @@ def local_rounds(
     ]
     if not rounds:
         return
-    shown = ("round", *ROUND_METRICS, "examples", "seconds", "bytes_up", "bytes_down")
+    private = ("epsilon",) if "epsilon" in rounds[-1] else ()
+    shown = ("round", *ROUND_METRICS, *private, "examples", "seconds", "bytes_up", "bytes_down")
     rows = [
         _row(
             {name: entry.get(name) for name in shown}
@@ -100,7 +102,7 @@ def local_rounds(
             "examples": rounds[-1]["examples"],
             "bytes_up": sum(entry["bytes_up"] for entry in rounds),
             "bytes_down": sum(entry["bytes_down"] for entry in rounds),
-            **_given({name: rounds[-1].get(name) for name in (ENTRIES, HEAD)}),
+            **_given({name: rounds[-1].get(name) for name in (*SPENT, ENTRIES, HEAD)}),
         },
     )
 
@@ -139,6 +141,7 @@ def global_model(
             "seconds": result.seconds,
             "parameters": parameters,
             "seed": plan.seed,
+            "network": MetadataValue.json(dict(plan.network)),
             "weights": MetadataValue.path(result.final_weights),
             "digest": result.final_digest,
             "timings": MetadataValue.json(dict(result.timings)),

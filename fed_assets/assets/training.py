@@ -38,6 +38,7 @@ from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.private_network import network_under
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import finished_before
 from fed_assets.federation.roster import Recipe, Roster
@@ -134,14 +135,15 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
                 COORDINATOR,
                 "initial_weights",
                 {
-                    "network": roster.network,
+                    "network": plan.network,
                     "channels": admission.channels,
                     "classes": len(admission.classes),
                     "seed": plan.seed,
                     "path": plan.initial_weights,
                 },
             )
-            context.log.info(f"The network has {first['parameters']:,} parameters.")
+            norm = f"; its `norm` is {plan.network['norm']}" if "norm" in plan.network else ""
+            context.log.info(f"The network has {first['parameters']:,} parameters{norm}.")
             plan, earlier = take_up(context, home, plan)
             if earlier is not None and earlier.last_round == plan.rounds:
                 result = finished_before(plan)
@@ -200,7 +202,7 @@ def plan_training(
         rounds=config.rounds or roster.rounds,
         seed=roster.seeds[0] if config.seed is None else config.seed,
         recipe=recipe.model_dump() | rule.told_hospitals,
-        network=roster.network,
+        network=network_under(sandbox.protection, roster.network),
         classes=len(admission.classes),
         channels=admission.channels,
         quorum=admission.quorum,

@@ -20,6 +20,7 @@ from fed_assets.privacy.digests import weights_digest
 ERROR_HEADER = "fed_assets_error"
 LONGEST_REASON = 300
 METRICS = ("loss", "auroc", "accuracy")
+PRIVACY = ("epsilon", "delta", "noise_multiplier")
 # Judging takes a core, and memory for the largest array several times over.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -115,6 +116,7 @@ def _judge(
         "dataset_digest": _text(said.get("dataset_digest")),
         **_suppressed(said.get("suppressed")),
         **_clipped(said.get("clipped")),
+        **_privacy(said),
         "outbox_entries": _count(said.get("outbox_entries")) or None,
         "outbox_head": _text(said.get("outbox_head")),
     }
@@ -150,6 +152,12 @@ def _suppressed(names: object) -> dict[str, list[str]]:
 def _clipped(said: object) -> dict[str, bool]:
     """Returns whether a hospital had to scale its update down, where it clips."""
     return {"clipped": said} if isinstance(said, bool) else {}
+
+
+def _privacy(said: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what a hospital says that it has spent of its privacy budget, if anything."""
+    figures = {name: _number(said.get(name)) for name in PRIVACY}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _text(value: object) -> str | None:

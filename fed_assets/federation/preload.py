@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from fed_assets.errors import FederationDidNotStart
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site import SITE_MODULES
+from fed_assets.sandboxes.controls import UpdateProtection
+from fed_assets.sandboxes.protection import Protection
 
 # Each process would otherwise import all of them when it opens its first connection.
 _DRIVERS = "nvflare.fuel.f3.drivers"
@@ -48,6 +50,8 @@ _LEARNING = (
     "nvflare.app_common.executors.client_api_executor",
     "pyarrow.dataset",
 )
+# Beside them, where the update is protected so.
+_PROTECTING = {UpdateProtection.DIFFERENTIAL_PRIVACY: ("opacus",)}
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
 # It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.
@@ -61,12 +65,18 @@ def modules_of(plan: FederationPlan) -> list[str]:
     """
     network = str(plan.network.get("_target_", ""))
     learning = learning_modules(network) if _module_of(network) else []
-    return [*learning, _module_of(plan.executor)]
+    protection = Protection.of(plan.update_protection).kind
+    return [*learning, *protecting_modules(protection), _module_of(plan.executor)]
 
 
 def learning_modules(network: str) -> list[str]:
     """Returns the names of what training will import, for a network's whole name."""
     return [*_LEARNING, _module_of(network)]
+
+
+def protecting_modules(protection: UpdateProtection) -> list[str]:
+    """Returns the names of what protecting an update will import."""
+    return list(_PROTECTING.get(protection, ()))
 
 
 def _module_of(name: str) -> str:

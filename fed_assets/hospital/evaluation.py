@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fed_assets.errors import NoImages, RunConfigError
+from fed_assets.errors import DisclosureRefused, NoImages, RunConfigError
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fed_assets.hospital.tensor_file import Images
 
 BATCH_SIZE = 256
+HELD_OUT = ("test", "validation")  # what metrics of any weights may be asked of
 ROC_POINTS = 100
 
 
@@ -102,6 +103,7 @@ def evaluate(
     Raises:
         NotValidated: validation has not let the images through.
         NoImages: the split is empty.
+        DisclosureRefused: the split is the one that is learned from, or none.
         RunConfigError: network, weights or threshold cannot be used.
     """
     started = time.perf_counter()
@@ -109,6 +111,13 @@ def evaluate(
     if not 0 <= threshold <= 1:
         raise RunConfigError("The threshold is no probability", seen=str(threshold))
     split = str(arguments.get("split", "test"))
+    if split not in HELD_OUT:
+        raise DisclosureRefused(
+            "Of training images no figure leaves but by an update",
+            where="task evaluate",
+            seen=f"split {split[:40]}",
+            cure=f"Name one of {', '.join(HELD_OUT)}",
+        )
     dataset = open_dataset(store, validated=validated)
     rows = dataset.split(split)
     if len(rows) == 0:

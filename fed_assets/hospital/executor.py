@@ -26,18 +26,17 @@ from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
 from fed_assets.hospital.places import place_to_learn
-from fed_assets.hospital.recipe import Recipe
+from fed_assets.hospital.privacy_ledger import PrivacyLedger
+from fed_assets.hospital.protected_round import Means, learn
 from fed_assets.hospital.site import Site, read_site
 from fed_assets.hospital.suppression import disclosed_error
-from fed_assets.hospital.training import Stopped, train_round
-from fed_assets.hospital.weights import load_weights, weights_of
+from fed_assets.hospital.training import Stopped
+from fed_assets.hospital.weights import load_weights
 from fed_assets.privacy.chain import canonical
-from fed_assets.privacy.clipping import clip_update
 from fed_assets.privacy.digests import weights_digest
 from fed_assets.privacy.fixed_point import WEIGHT
 from fed_assets.privacy.masking_terms import SAID
 from fed_assets.sandboxes.controls import UpdateProtection
-from fed_assets.sandboxes.protection import Protection
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +96,12 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
                     hospital=site.hospital,
                     store=store,
                     suppress_below=below,
-                    protection=site.protection,
+                    means=Means(
+                        protection=site.protection,
+                        ledger=PrivacyLedger(store, outbox, str(fl_ctx.get_job_id())),
+                        mask=self._mask(task, site, fl_ctx),
+                    ),
                     abort_signal=abort_signal,
-                    mask=self._masking.mask(task.meta, site, _run_of(fl_ctx)[1]) if masks else None,
                 )
             examples, seconds = update.meta.get("examples", "its"), update.meta["seconds"]
             log.info("It learned from %s images in %.1f s", examples, seconds)
@@ -124,6 +126,11 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             code = ReturnCode.EXECUTION_EXCEPTION
             headers = {ERROR_HEADER: unwritten.as_record()}
         return make_reply(code, headers)
+
+    def _mask(self, task: FLModel, site: Site, fl_ctx: FLContext) -> Mask | None:
+        if site.protection.kind is not UpdateProtection.SECURE_AGGREGATION:
+            return None
+        return self._masking.mask(task.meta, site, _run_of(fl_ctx)[1])
 
 
 def sent_with(update: FLModel, round_number: int | None) -> tuple[Thing, Thing]:
@@ -164,9 +171,8 @@ def run_round(
     hospital: str,
     store: Store,
     suppress_below: int,
-    protection: Protection,
+    means: Means,
     abort_signal: Signal,
-    mask: Mask | None = None,
 ) -> FLModel:
     """Evaluates the received weights, trains them one round, and returns the update.
 
@@ -176,68 +182,58 @@ def run_round(
         hospital: id, part of the seed of every random draw.
         store: the hospital's store.
         suppress_below: what the update's figures must not rest on; see `suppression`.
-        protection: what is done to the update.
+        means: what the update is protected with; where it is masked, the number of examples is not
+            told, and the weights are words.
         abort_signal: asked before every batch.
-        mask: what masks the update, with `secure_aggregation`; the number of examples is not told
-            then, and the weights are words.
 
     Raises:
         DisclosureRefused: so few images were to be learned from that no update may be sent.
         NotValidated: validation has not let the images through.
         RunConfigError: task, weights or recipe do not fit this hospital, or the update cannot be
             protected as the hospital's site promises it.
+        BudgetSpent: the hospital's privacy budget does not allow the round.
+        LedgerBroken: it cannot be told what was spent of it.
         Stopped: the signal was triggered.
     """
     started = time.perf_counter()
-    clips, masks = (
-        protection.kind is kind
-        for kind in (UpdateProtection.CLIP, UpdateProtection.SECURE_AGGREGATION)
-    )
-    unprotected = protection.kind is UpdateProtection.NONE
-    if masks != (mask is not None) or not (clips or masks or unprotected):
-        raise RunConfigError("The update cannot be protected", seen=str(protection.kind))
     dataset = open_dataset(store)
     classes, channels = _agreed(task.meta, dataset)
     network = build_network(task.meta["network"], channels=channels, classes=classes)
     load_weights(network, task.params)
-    received = {} if unprotected else dict(task.params)
+    received = dict(task.params) if means.need_received else {}
     task.params.clear()  # the network has them now, and large ones are held once where they can be
     rows = dataset.split("train")
     metrics, withheld = validation_metrics(network, dataset, len(rows), suppress_below)
     if abort_signal.triggered:
         raise Stopped
-    trained = train_round(
+    learned = learn(
         network,
-        dataset.images,
-        dataset.labels,
+        received,
+        dataset,
         rows,
-        Recipe.of(task.meta["recipe"]),
-        classes=classes,
+        task.meta,
         hospital=hospital,
-        round_number=int(task.meta["round_number"]),
-        rounds=int(task.meta["rounds"]),
-        seed=int(task.meta["seed"]),
+        classes=classes,
+        means=means,
         should_stop=lambda: bool(abort_signal.triggered),
     )
-    weights, done = weights_of(network), {}
-    if clips:
-        within = clip_update(weights, received, **protection.bounds)
-        weights, done = within.weights, {"clipped": within.scaled}
-    if mask:
-        weights = mask(received, weights, trained.examples)
+    if learned.loss is None:
+        withheld = ["loss", *withheld]
+    else:
+        metrics = {"loss": learned.loss, **metrics}
     return FLModel(
         params_type=ParamsType.FULL,
-        params=weights,
-        metrics={"loss": trained.loss, **metrics},
+        params=learned.weights,
+        metrics=metrics,
         current_round=task.current_round,
         total_rounds=task.total_rounds,
         meta={
-            **({} if mask else dict.fromkeys(COUNTS, trained.examples)),
+            **({} if means.mask else dict.fromkeys(COUNTS, learned.examples)),
             "seconds": time.perf_counter() - started,
-            "update_digest": weights_digest(weights),
+            "update_digest": weights_digest(learned.weights),
             "dataset_digest": dataset.digest,
             **({"suppressed": withheld} if withheld else {}),
-            **done,
+            **learned.said,
         },
     )
 

@@ -24,6 +24,7 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.sealed_lines import Lines, lines_of
 from fed_assets.privacy.chain import (
     ASKED,
+    KEPT,
     LEFT,
     OUTBOX_LOG,
     TORN,
@@ -97,6 +98,14 @@ class OutboxLog:
             StorageError, SealBroken, KeyRefused: It could not be noted, and must not leave.
         """
         return self._note(LEFT, things)
+
+    def kept(self, *things: Thing) -> Head:
+        """Notes what now lies in the store, so that it shows if it is lost or changed there.
+
+        Raises:
+            StorageError, SealBroken, KeyRefused: It could not be noted, and must not be used.
+        """
+        return self._note(KEPT, things)
 
     def _note(self, kind: str, things: tuple[Thing, ...]) -> Head:
         with self._opened() as (file, lines):

@@ -19,7 +19,7 @@ from fed_assets.privacy.chain import OUTBOX_LOG
 
 KEPT_DATASETS = 2
 CURRENT, VALIDATED, SALT = "current.json", "validated.json", "pseudonym.salt"
-LOGS = "logs"
+LEDGER, LOGS = "privacy.jsonl", "logs"
 IMAGES, MANIFEST, FACTS = "images.npy", "manifest.parquet", "dataset.json"  # of a dataset
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -60,7 +60,8 @@ def _require_as_it_was_written(store: Store, files: Sequence[Path]) -> None:
 
 def kept_files(store: Store) -> list[Path]:
     """Returns every file that the store keeps; what is half-written is none."""
-    patterns = (CURRENT, VALIDATED, SALT, OUTBOX_LOG, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
+    own = (CURRENT, VALIDATED, SALT, LEDGER, OUTBOX_LOG)
+    patterns = (*own, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
     return [path for pattern in patterns for path in sorted(store.folder.glob(pattern))]
 
 

@@ -196,6 +196,15 @@ def _evaluation(answer: dict[str, Any], below: int) -> dict[str, Any]:
     }
 
 
+def _threshold(answer: dict[str, Any], below: int) -> dict[str, Any]:
+    """Returns a threshold without the counts, from which it cannot be told: it is one of a few.
+
+    With one or two images of a class it would say about where the model put these.
+    """
+    told = min(answer["images"]) >= LEAST
+    return {"threshold": answer["threshold"] if told else SUPPRESSED, "images": SUPPRESSED}
+
+
 def _of_bins(calibration: Iterable[Mapping[str, Any]]) -> Iterable[int]:
     """Yields the counts that bins tell of: images that were named rightly, and wrongly."""
     for each in calibration:
@@ -213,6 +222,9 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "prepare_images": (_IMAGES, _images),
     "validate_images": (_VALIDATION, _validation),
     "evaluate": (_EVALUATION, _evaluation),
+    "choose_threshold": (frozenset({"threshold", "images"}), _threshold),
+    # Which part of the training images came into a batch: their number leaves with each update.
+    "show_budget": (frozenset({"epsilon", "delta", "rounds"}), _as_it_is),
     "initial_weights": (frozenset({"digest", "parameters"}), _as_it_is),
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),

@@ -17,6 +17,8 @@ WHAT = {
     "contact_sheet": "preview",
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
+    "choose_threshold": "threshold",
+    "show_budget": "privacy budget",
     "clear_away": "clearing away",
     "rotate_key": "key rotation",
     "plant_canary": "canary",
@@ -59,6 +61,15 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.evaluation import evaluate
 
             return evaluate
+        case "choose_threshold":
+            _one_torch_thread()
+            from fed_assets.hospital.threshold import choose_threshold
+
+            return choose_threshold
+        case "show_budget":
+            from fed_assets.hospital.budget import show_budget
+
+            return show_budget
         case "clear_away":
             return _clear_away
         case "plant_canary" | "search_store" | "tamper" | "remove_canary":

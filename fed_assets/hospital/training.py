@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoundMetrics:
-    """What one local round reports: mean loss over its images, how many, and how long it took."""
+    """What one local round reports: mean loss over its images, how many, and how long it took.
 
-    loss: float
+    Trained with differential privacy, it tells no loss, and in `privacy` what was spent.
+    """
+
+    loss: float | None
     examples: int
     seconds: float
+    privacy: Mapping[str, float] = field(default_factory=dict)
 
 
 class Stopped(Exception):

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 OUTBOX_LOG = "outbox.jsonl"
-ASKED, LEFT, TORN = "asked", "left", "torn"
+ASKED, LEFT, KEPT, TORN = "asked", "left", "kept", "torn"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Entry:
         number: From 1, without a gap.
         at: When it was written, UTC.
         hospital: Whose log it is.
-        kind: `asked`, `left`, or `torn` where a line before it was cut off as it was written.
+        kind: `asked`, `left`, `kept` of what stays and must not be lost, or `torn` where a line
+            before it was cut off as it was written.
         what: The task, or what kind of answer it was.
         peer: Who asked, or where it went.
         round_number: The federation's, where there is one.

@@ -43,6 +43,8 @@ class ReportInputs:
         created: when the report was made, ISO 8601.
         controls: the sandbox's controls and their values.
         suppress_below: which of the hospitals' counts the sandbox suppresses; 0: none.
+        threshold: the probability, as `value`, from which on an image counts as positive, and how
+            many `hospitals` chose it on their validation images; 0 where the roster says it.
         resumed_from: the failed `run` whose rounds, up to `round`, were taken over; else None.
     """
 
@@ -62,6 +64,7 @@ class ReportInputs:
     suppress_below: int = 0
     left_out: Sequence[str] = ()
     resumed_from: Mapping[str, Any] | None = None
+    threshold: Mapping[str, Any] | None = None
 
 
 def build_report(inputs: ReportInputs) -> dict[str, Any]:
@@ -102,6 +105,7 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "versions": inputs.versions,
         "machine": inputs.machine,
         "seed": inputs.seed,
+        "threshold": inputs.threshold,
     }
     ready: dict[str, Any] = _json_ready(report)
     return ready

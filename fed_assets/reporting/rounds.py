@@ -15,6 +15,8 @@ ANSWER = (
     "bytes_down",
     "update_digest",
     "dataset_digest",
+    "epsilon",
+    "delta",
 )
 
 
@@ -61,7 +63,10 @@ def curves_of(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def sent_by(hospital: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what a participant sent and received over all rounds, with its last digests."""
+    """Returns what a participant sent and received over all rounds, with its last digests.
+
+    `epsilon` is what it had spent, at `delta`, after the last one: of all its rounds so far.
+    """
     answers = [
         record["participants"][hospital] for record in rounds if hospital in record["participants"]
     ]
@@ -74,6 +79,8 @@ def sent_by(hospital: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any
         "bytes_down": total(answer["bytes_down"] for answer in answers),
         "update_digest": last["update_digest"],
         "dataset_digest": last["dataset_digest"],
+        "epsilon": last["epsilon"],
+        "delta": last["delta"],
     }
 
 

@@ -74,7 +74,10 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
                 return
             self._peer = f"run {context.run.run_id}"
             self._take_turn(context, context.run, context.instance)
-            if self._is_confined(context.run):
+            sandbox = self._sandbox_of(context.run)
+            if sandbox is not None:
+                self._templates.expect(sandbox.update_protection)
+            if sandbox is not None and sandbox.process is Process.CONFINED:
                 try:
                     self._confine_run(context.run, context.instance)
                 except FedAssetsError as refusal:
@@ -118,13 +121,12 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
         self._turns.append(take_turn(self._home, sandbox, on_wait))
 
-    def _is_confined(self, run: DagsterRun) -> bool:
-        """Returns whether a run's sandbox confines; one that cannot be used, each asset refuses."""
+    def _sandbox_of(self, run: DagsterRun) -> Sandbox | None:
+        """Returns a run's sandbox; None for one that cannot be used, which each asset refuses."""
         with contextlib.suppress(FedAssetsError):
             name = run.tags.get(PARTITION_TAG, "")
-            found = find_sandbox(name, configurable=Path(self.configurable))
-            return require_enforced(found).process is Process.CONFINED
-        return False
+            return require_enforced(find_sandbox(name, configurable=Path(self.configurable)))
+        return None
 
     def _confine_run(self, run: DagsterRun, instance: DagsterInstance) -> None:
         """Opens templates behind walls; then this process gives up what leads through them.

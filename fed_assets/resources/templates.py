@@ -7,10 +7,15 @@ from pathlib import Path
 
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.origin import Origin, open_origin
-from fed_assets.federation.preload import FEDERATION_MODULES, learning_modules
+from fed_assets.federation.preload import (
+    FEDERATION_MODULES,
+    learning_modules,
+    protecting_modules,
+)
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.worker_process import WORKER
+from fed_assets.sandboxes.controls import UpdateProtection
 
 # Plants a canary: of the store alone, but in a run that does more the other templates are open.
 PLANT = "plant_canary"
@@ -19,7 +24,7 @@ AUDIT_JOB = "security_audit"
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 # Of the store alone: what a command asks for, beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code"}
+STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",
@@ -60,8 +65,13 @@ class Templates:
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
+        self._protecting: list[str] = []
         self._opened: dict[str, Origin] = {}
         self._opening = threading.Lock()
+
+    def expect(self, protection: UpdateProtection) -> None:
+        """Has what learns load what protects updates too; say it before the first is opened."""
+        self._protecting = protecting_modules(protection)
 
     def open(self, job: str = "") -> None:
         """Has those that a run of a job needs load their modules, while other work goes on."""
@@ -101,7 +111,8 @@ class Templates:
                         cure="Run again; `--job retrain` goes on after the last whole round",
                     )
                 self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+                also = self._protecting if name == "learning" else ()
                 self._opened[name] = open_origin(
-                    self._modules[name], self._temporary, walls=self.walls
+                    (*self._modules[name], *also), self._temporary, walls=self.walls
                 )
             return self._opened[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fed_assets.errors import UnenforcedControl
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.private_network import network_under
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
@@ -42,7 +43,7 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
         rounds=roster.rounds,
         seed=roster.seeds[0],
         recipe=roster.recipe.model_dump(),
-        network=roster.network,
+        network=network_under(sandbox.protection, roster.network),
         classes=len(roster.data.classes or ()),
         channels=0,  # known to a run alone, from the images
         quorum=roster.quorum or len(names),

@@ -57,6 +57,13 @@ def test_the_head_of_the_hospitals_outbox_log_is_kept_where_it_has_one():
         assert report["outbox_entries"] is report["outbox_head"] is None
 
 
+def test_what_a_hospital_says_that_it_spent_is_kept_and_nothing_odd():
+    spent = {"epsilon": 2.5, "delta": 1e-5, "noise_multiplier": np.float32(1.5)}
+    assert spent.items() <= answer(meta=spent).report.items()
+    for odd in ({}, {"epsilon": "2.5"}, {"epsilon": float("nan"), "delta": [1]}):
+        assert not {"epsilon", "delta", "noise_multiplier"} & answer(meta=odd).report.keys()
+
+
 def test_metrics_that_json_cannot_hold_are_left_out():
     update = answer(metrics={"loss": float("nan"), "auroc": "high", "accuracy": None})
     assert [update.report[name] for name in ("loss", "auroc", "accuracy")] == [None] * 3

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fed_assets.errors import NoImages, NotValidated, RunConfigError
+from fed_assets.errors import DisclosureRefused, NoImages, NotValidated, RunConfigError
 from fed_assets.hospital.evaluation import calibration, evaluate, predict, record, roc_curve
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
@@ -165,3 +165,12 @@ def test_calibration_has_ten_bins_and_nulls_where_no_image_falls() -> None:
     assert bins[0] == {"confidence": pytest.approx(0.025), "accuracy": 0.5, "images": 2}
     assert bins[9] == {"confidence": 1.0, "accuracy": 1.0, "images": 1}
     assert bins[4] == {"confidence": None, "accuracy": None, "images": 0}
+
+
+@pytest.mark.parametrize("split", ["train", "", "everything"])
+def test_of_training_images_nothing_is_measured(tmp_path: Path, split: str) -> None:
+    store = a_validated_store(tmp_path)
+    asked = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "resamples": 0}
+    assert evaluate({**asked, "split": "validation"}, store)["images"] == 12
+    with pytest.raises(DisclosureRefused):
+        evaluate({**asked, "split": split}, store)

@@ -404,6 +404,85 @@ def test_a_site_that_does_not_say_which_counts_it_suppresses_trains_nothing(
     assert "which counts it suppresses" in reply.get_header(ERROR_HEADER)["what"]
 
 
+PRIVATE = {"kind": "differential_privacy", "epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0}
+
+
+def a_private_site(folder: Path, store: Store, **changes: Any) -> FLContext:
+    place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    told: dict[str, Any] = {**place, "update_protection": {**PRIVATE, **changes}}
+    return a_site(folder, store, told=told)
+
+
+def private_reply(context: FLContext, round_number: int, **asked: Any) -> Shareable:
+    task = a_task(round_number=round_number, rounds=2, **asked)
+    return HospitalExecutor().execute("train", task, context, Signal())
+
+
+def test_a_private_round_says_what_it_spent_and_withholds_its_loss(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_private_site(tmp_path, store)
+    first, second = (
+        FLModelUtils.from_shareable(private_reply(context, number)) for number in (1, 2)
+    )
+    assert set(first.metrics) == {"auroc", "accuracy"}
+    assert first.meta["suppressed"] == ["loss"]
+    assert first.meta["delta"] == 1e-5
+    assert first.meta["noise_multiplier"] == second.meta["noise_multiplier"] > 0
+    assert 0 < first.meta["epsilon"] < second.meta["epsilon"] <= 8.0
+    assert second.meta["epsilon"] > 7.9
+    assert [(entry.kind, entry.what) for entry in noted(store)] == 2 * [
+        ("asked", "update"),
+        ("kept", "privacy ledger"),
+        ("left", "update"),
+        ("left", "figures of the update"),
+    ]
+
+
+def test_a_private_round_is_refused_where_the_budget_is_spent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = a_validated_store(tmp_path)
+    context = a_private_site(tmp_path, store)
+    for number in (1, 2):
+        assert private_reply(context, number).get_return_code() == ReturnCode.OK
+    context.set_prop(ReservedKey.RUN_NUM, "job-2")
+    with monkeypatch.context() as watched:
+        watched.setattr("torch.func.grad", lambda *_: pytest.fail("it learned"))
+        refused = private_reply(context, 1)
+    assert refused.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert refused.get_header(ERROR_HEADER)["kind"] == "BudgetSpent"
+    assert "48" not in caplog.text  # its images
+    assert "DXO" not in refused
+    raised = private_reply(a_private_site(tmp_path, store, epsilon=12.0), 1)
+    assert 8 < FLModelUtils.from_shareable(raised).meta["epsilon"] < 12
+
+
+def test_no_job_sets_the_budget_or_takes_the_protection_away(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    asked = {"update_protection": {"kind": "none"}, "epsilon": 1000.0, "noise_multiplier": 0.0}
+    reply = private_reply(a_private_site(tmp_path, store), 1, **asked)
+    assert FLModelUtils.from_shareable(reply).meta["epsilon"] <= 8.0
+
+
+def test_a_private_round_of_a_network_with_batch_normalisation_is_refused(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    network = {**SMALL_RESNET, "norm": "batch"}
+    weights = weights_of(build_network(network, channels=1, classes=2, seed=0))
+    reply = private_reply(a_private_site(tmp_path, store), 1, network=network, weights=weights)
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "norm: [group" in reply.get_header(ERROR_HEADER)["cure"]
+
+
+def test_what_is_not_enforced_here_trains_nothing(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
+    unheard_of = {"kind": "secure_aggregation", "max_norm": 1.0}
+    context = a_site(tmp_path, store, told={**place, "update_protection": unheard_of})
+    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(ERROR_HEADER)["what"] == "The update cannot be protected"
+
+
 def test_a_site_that_does_not_say_what_is_done_to_updates_trains_nothing(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path)
     kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}

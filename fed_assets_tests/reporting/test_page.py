@@ -227,6 +227,37 @@ def test_what_a_hospital_sent_stands_with_its_missing_rounds(federation):
     assert "1 of 2" in parsed.text["section"][4]
 
 
+def test_what_was_spent_of_privacy_stands_with_what_it_covers(federation):
+    inputs = federation(
+        rounds=2,
+        controls={"update_protection": "differential_privacy"},
+        threshold={"value": 0.35, "hospitals": 2},
+    )
+    for record in inputs.rounds:
+        for sent in record["participants"].values():
+            sent |= {"loss": None, "suppressed": ["loss"], "delta": 1e-5}
+            sent["epsilon"] = 4.0 * record["round_number"] - 0.004
+    report = build_report(inputs)
+    parsed = Page(render_page(report))
+
+    assert report["sent"]["hospital_02"]["epsilon"] == 7.996
+    assert words(parsed, 4).count("8.00delta 1e-05") == 3
+    assert "bounds what the weights" in words(parsed, 4)
+    assert "none is claimed of a hospital as a whole" in words(parsed, 4)
+    assert "training loss" not in words(parsed, 4)
+    assert words(parsed, 3).count("suppressed") == 6
+    assert "0.35, chosen on the validation images of 2 hospitals" in words(parsed, 6)
+
+
+def test_without_privacy_nothing_is_said_of_epsilon(federation):
+    inputs = federation(threshold={"value": 0.5, "hospitals": 0})
+    parsed = Page(render_page(build_report(inputs)))
+
+    assert "psilon" not in words(parsed, 4)
+    assert "training loss" in words(parsed, 4)
+    assert "0.5, the roster's" in words(parsed, 6)
+
+
 def suppressed_evaluation(evaluation):
     hidden = {"value": None, "low": None, "high": None, "suppressed": True}
     metrics = {name: hidden for name in evaluation["metrics"]}

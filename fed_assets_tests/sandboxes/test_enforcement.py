@@ -9,16 +9,10 @@ from fed_assets.sandboxes.enforcement import (
     shown,
     unenforced_controls,
 )
-from fed_assets.sandboxes.presets import MINIMAL, PRESETS, find_sandbox
+from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox, allowed_values
 
 VALUES = {control: allowed_values(control).split(", ") for control in MINIMAL.controls()}
-NOT_YET = [
-    (control, value)
-    for control, values in VALUES.items()
-    for value in values
-    if value not in ENFORCED[control]
-]
 
 
 def declaring(**controls: str) -> Sandbox:
@@ -27,28 +21,21 @@ def declaring(**controls: str) -> Sandbox:
     return MINIMAL.model_copy(update={"name": "configurable", **typed})
 
 
-def test_exactly_these_values_are_not_enforced_yet() -> None:
-    assert {f"{control}={value}" for control, value in NOT_YET} == {
-        "update_protection=clip",
-        "update_protection=differential_privacy",
-        "aggregation=weighted_median",
-        "aggregation=trimmed_mean",
-        "aggregation=multi_krum",
-        "aggregation=fedprox",
-        "aggregation=fedopt",
-    }
-
-
 def test_every_control_is_ruled_on_and_nothing_else() -> None:
     assert list(ENFORCED) == list(MINIMAL.controls())
     for control, enforced in ENFORCED.items():
-        assert enforced <= set(VALUES[control])
+        assert enforced == set(VALUES[control])
 
 
-@pytest.mark.parametrize(("control", "value"), NOT_YET)
-def test_a_value_that_is_not_enforced_refuses_the_run_in_one_line(control: str, value: str) -> None:
+@pytest.mark.parametrize("control", VALUES)
+def test_a_value_that_is_not_enforced_refuses_the_run_in_one_line(
+    control: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = VALUES[control][0]
     sandbox = declaring(**{control: value})
-    assert sandbox.value(control) == value
+    assert require_enforced(sandbox) is sandbox
+    monkeypatch.setitem(ENFORCED, control, ENFORCED[control] - {value})
+    assert unenforced_controls(sandbox) == {control: value}
     with pytest.raises(UnenforcedControl) as caught:
         require_enforced(sandbox)
     message = str(caught.value)
@@ -56,21 +43,10 @@ def test_a_value_that_is_not_enforced_refuses_the_run_in_one_line(control: str, 
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["minimal", "eyes_on", "confidential_vm"])
-def test_what_is_enforced_as_a_whole_can_run(name: str) -> None:
-    assert require_enforced(PRESETS[name]) is PRESETS[name]
-
-
-@pytest.mark.parametrize("name", ["eyes_off", "configurable"])
-def test_the_others_are_refused_with_everything_that_is_missing(name: str) -> None:
+@pytest.mark.parametrize("name", SANDBOX_NAMES)
+def test_every_sandbox_as_shipped_can_run(name: str) -> None:
     sandbox = find_sandbox(name)
-    with pytest.raises(UnenforcedControl) as caught:
-        require_enforced(sandbox)
-    missing = unenforced_controls(sandbox)
-    assert "storage" not in missing
-    assert "process" not in missing
-    for control, value in missing.items():
-        assert f"{control}={value}" in str(caught.value)
+    assert require_enforced(sandbox) is sandbox
 
 
 def test_what_is_simulated_says_so_and_nothing_else_does() -> None:

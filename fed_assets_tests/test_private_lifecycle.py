@@ -1,0 +1,137 @@
+"""A lifecycle with differential privacy: what it spends, what it says of it, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import AssetKey, DagsterInstance
+
+from fed_assets.hospital.suppression import SUPPRESSED
+from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets_tests.leftovers import seconds_until_clean
+from fed_assets_tests.networks import SMALL_RESNET
+from fed_assets_tests.places import PROJECT, Place, make_place
+
+PRIVATE = {
+    "update_protection": "differential_privacy",
+    "epsilon": 8.0,
+    "delta": 1e-5,
+    "max_grad_norm": 1.0,
+    "previews": "no",
+    "statistics": "small_counts_suppressed",
+    "suppress_below": 5,
+}
+NAMES = ("north", "east", "south")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Three hospitals whose roster says batch normalisation, in a sandbox that trains privately."""
+    network = {**SMALL_RESNET, "block_inplanes": [8, 8, 8, 8], "norm": "batch"}
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    data = {
+        "source": {"kind": "phantom", "images": 240, "test_images": 40, "size": 28},
+        "share": {"how": "iid"},
+        "split_fractions": fractions,
+    }
+    made = make_place(tmp_path / "place", rounds=2, network=network, data=data)
+    set_sandbox(made, tmp_path)
+    return Place(made.home, made.environment, "configurable")
+
+
+def set_sandbox(place: Place, folder: Path, **changes: Any) -> None:
+    controls = {str(name): str(EYES_ON.value(name)) for name in EYES_ON.controls()}
+    sandbox = folder / "private.yaml"
+    sandbox.write_text(yaml.safe_dump(controls | PRIVATE | changes))
+    place.environment.update(FED_ASSETS_SANDBOX=str(sandbox), COLUMNS="200")
+
+
+def cli(place: Place, *command: str) -> tuple[int, str]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "fed_assets.cli", *command],
+        cwd=PROJECT,
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=250,
+    )
+    _, left = seconds_until_clean(place.home, within_seconds=10)
+    assert left == []
+    return ran.returncode, ran.stdout
+
+
+def metadata_of(place: Place, asset: str) -> dict[str, Any]:
+    with DagsterInstance.from_config(str(place.home.instance)) as instance:
+        event = instance.get_latest_materialization_event(AssetKey(asset.split("/")))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: each.value for name, each in event.asset_materialization.metadata.items()}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_private_run_spends_its_budget_says_so_and_the_next_is_refused(
+    place: Place, tmp_path: Path
+) -> None:
+    code, told = cli(place, "run", "configurable")
+    assert code == 0, told
+    model = place.artifact("global_model")
+    assert model["network"]["norm"] == ["group", {"num_groups": 8}]
+    for number, record in enumerate(model["rounds"], start=1):
+        assert set(record["participants"]) == set(NAMES)
+        for sent in record["participants"].values():
+            assert sent["loss"] is None
+            assert "loss" in sent["suppressed"]
+            assert 0 < sent["epsilon"] <= 8
+            assert (sent["epsilon"] > 7.9) == (number == 2)
+            assert sent["delta"] == 1e-5
+    for name in NAMES:
+        metadata = metadata_of(place, f"{name}/local_rounds")
+        assert metadata["epsilon"] == model["rounds"][-1]["participants"][name]["epsilon"]
+        assert metadata["delta"] == 1e-5
+
+    report = json.loads((place.home.report("configurable") / "report.json").read_text())
+    assert report["threshold"]["hospitals"] == 3
+    assert 0 < report["threshold"]["value"] < 1
+    page = (place.home.report("configurable") / "report.html").read_text()
+    assert "Epsilon spent" in page
+    assert "chosen on the validation images of 3 hospitals" in page
+    evaluated = json.dumps(report["hospitals"])
+    assert SUPPRESSED in evaluated
+
+    code, told = cli(place, "budget", "north", "configurable", "--json")
+    assert code == 0, told
+    shown = json.loads(told[told.index("{") :])
+    assert shown["epsilon"] == model["rounds"][-1]["participants"]["north"]["epsilon"]
+    assert [each["round_number"] for each in shown["rounds"]] == [1, 2]
+
+    # The same images again: nothing is left, and no hospital learns.
+    code, told = cli(place, "run", "configurable")
+    assert code == 1
+    assert "The hospital's privacy budget does not allow this round" in told
+    code, told = cli(place, "budget", "north", "configurable")
+    assert code == 0
+    assert f"Epsilon {shown['epsilon']:.2f} of 8 is spent" in told
+
+    # A ledger that is put aside while the log tells of it is no new budget.
+    ledger = place.home.store("north", "configurable") / "privacy.jsonl"
+    kept = ledger.read_bytes()
+    ledger.unlink()
+    code, told = cli(place, "budget", "north", "configurable")
+    assert code == 1
+    assert "The privacy ledger is gone" in told
+    ledger.write_bytes(kept)
+
+    # With more of a budget the same hospitals train again, beside what they have spent.
+    set_sandbox(place, tmp_path, epsilon=14.0)
+    code, told = cli(place, "run", "configurable")
+    assert code == 0, told
+    again = place.artifact("global_model")["rounds"][-1]["participants"]
+    assert all(13.8 < sent["epsilon"] <= 14 for sent in again.values())
