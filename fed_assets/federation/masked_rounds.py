@@ -99,15 +99,9 @@ class MaskedRound:
             name: {SAID: {"shares": {by: all_[name] for by, all_ in sealed.items() if by != name}}}
             for name in sealed
         }
-        trained = self.ask(
-            self.training(
-                hospitals=[*sealed],
-                quorum=self.plan.threshold,
-                told=for_each,
-                like=in_words(self.weights),
-            ),
-            {},
-        )
+        words, least = in_words(self.weights), self.plan.threshold
+        phase = self.training(hospitals=[*sealed], quorum=least, told=for_each, like=words)
+        trained = self.ask(phase, {})
         standing = self._in_one(keys, shares, trained)
         if self._ends(trained):
             return standing, {}
