@@ -223,7 +223,7 @@ def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli, tmp_path: Path) ->
     assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\nconfidential_vm\n"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EYES_ON.controls()))
     mine = cli("sandboxes", "--runnable", FED_ASSETS_SANDBOX="mine.yaml")
-    assert mine.stdout == "minimal\neyes_on\nconfigurable\n"
+    assert mine.stdout == "minimal\neyes_on\nconfidential_vm\nconfigurable\n"
 
 
 def test_all_sandboxes_are_shown_with_what_is_refused(cli: Cli) -> None:

@@ -17,7 +17,7 @@ class Update:
 
     Attributes:
         hospital: The hospital's id.
-        examples: Images it trained on, at least 1.
+        examples: Images it trained on, at least 1; 0 where a masked update does not tell.
         weights: Its local weights. They are kept out of the repr.
         report: What it and the server say of the update, as it stands in `round.json`.
     """

@@ -97,7 +97,8 @@ class RoundController(Controller):  # type: ignore[misc]
         carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
         rule = Rule.of(self._plan.aggregation)
-        bounds = Protection.of(self._plan.update_protection).bounds
+        # Of masked updates it sees no norm.
+        bounds = {} if self._plan.masks else Protection.of(self._plan.update_protection).bounds
         state = optimizer_before(self._plan, rule)
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()

@@ -39,6 +39,7 @@ from fed_assets.privacy.masking_terms import (
     SHARES_TASK,
 )
 from fed_assets.privacy.unmasking import Sharing
+from fed_assets.sandboxes.protection import Protection
 
 # How long a phase without training waits at most; no longer than the round itself may take.
 QUICK_SECONDS = 60.0
@@ -99,15 +100,9 @@ class MaskedRound:
             name: {SAID: {"shares": {by: all_[name] for by, all_ in sealed.items() if by != name}}}
             for name in sealed
         }
-        trained = self.ask(
-            self.training(
-                hospitals=[*sealed],
-                quorum=self.plan.threshold,
-                told=for_each,
-                like=in_words(self.weights),
-            ),
-            {},
-        )
+        words, least = in_words(self.weights), self.plan.threshold
+        phase = self.training(hospitals=[*sealed], quorum=least, told=for_each, like=words)
+        trained = self.ask(phase, {})
         standing = self._in_one(keys, shares, trained)
         if self._ends(trained):
             return standing, {}
@@ -131,7 +126,7 @@ class MaskedRound:
         )
         total = _sum(trained.updates, self.weights)
         sharing.unmask(total, _shares(revealed))
-        mean = decoded(total, self.weights, float(self.plan.update_protection["max_norm"]))
+        mean = decoded(total, self.weights, Protection.of(self.plan.update_protection).bounds)
         return _with_sizes(standing, (keys, shares, revealed)), mean
 
     def _said(

@@ -68,6 +68,7 @@ class FederationPlan:
         start_timeout_seconds: How long server and clients may take to be ready.
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
             A server that answers nothing for as long ends the run.
+            Of a masked round it is how long each phase waits, and those without training a minute.
         total_timeout_seconds: Hard limit of the whole run.
         certificate_seconds: How long its certificates are valid; 0 takes the hard limit and slack.
         executor: Class that does a hospital's part of a round, importable in its process.

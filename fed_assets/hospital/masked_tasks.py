@@ -91,7 +91,7 @@ class MaskedTasks:
             RunConfigError: The task says nothing of secure aggregation, so its update stays here.
         """
         told, turn = _mapping(said, SAID), _turn(run, said)
-        sealed, max_norm = _mapping(told, "shares"), float(site.protection.max_norm or 0.0)
+        sealed, bounds = _mapping(told, "shares"), site.protection.bounds
 
         def mask(received: Arrays, local: Arrays, examples: int) -> Words:
             return self._own.masked(
@@ -100,7 +100,7 @@ class MaskedTasks:
                 received=received,
                 local=local,
                 examples=examples,
-                max_norm=max_norm,
+                bounds=bounds,
             )
 
         return mask

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fed_assets.errors import DisclosureRefused
 from fed_assets.hospital.peers import Peers
-from fed_assets.privacy.fixed_point import Arrays, Words, changes, encoded, rounded_up
+from fed_assets.privacy.fixed_point import Arrays, Bounds, Words, changes, encoded, rounded_up
 from fed_assets.privacy.masking import CONTENT_BYTES, Turn, add_masks, sign_for
 from fed_assets.privacy.masking_terms import KEY_BYTES
 from fed_assets.privacy.shamir import SHARE_BYTES, split
@@ -133,7 +133,7 @@ class SecureAggregation:
         received: Arrays,
         local: Arrays,
         examples: int,
-        max_norm: float,
+        bounds: Bounds,
     ) -> Words:
         """Returns the hospital's update and its weight, in masked words.
 
@@ -143,7 +143,7 @@ class SecureAggregation:
             received: The weights that it began with.
             local: Those after training.
             examples: Images that it learned from.
-            max_norm: L2 norm that the update is clipped to.
+            bounds: What the update is clipped to; see `Protection.bounds`.
 
         Raises:
             RunConfigError: The update cannot be masked; see `fixed_point`.
@@ -156,7 +156,7 @@ class SecureAggregation:
         share = examples / sum(1 << part.power for part in own.held.values())
         if rounded_up(examples) > 1 << own.held[me].power:
             raise _refused("There are more images now than the peers were told")
-        words = encoded(changes(local, received, max_norm), share, local, max_norm)
+        words = encoded(changes(local, received, bounds), share, local, bounds)
         masks = [(turn.mask_of_seed(me, own.seed), 1)]
         masks += [
             (

@@ -8,7 +8,8 @@ way, whether it is small itself or hides another: "below 10" beside a sum of 11 
 Metrics are told where every count that they can be reckoned from is.
 
 The number of training images is told in any case: FedAvg weighs updates by it. Where it is small,
-the hospital sends no update.
+the hospital sends no update. Under secure aggregation it is told to nobody with the update, and its
+peers learn the next power of two; where it is small, the hospital takes no part all the same.
 """
 
 from __future__ import annotations

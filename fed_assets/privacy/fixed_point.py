@@ -6,6 +6,7 @@ most 1. With x_u its update, clipped to the L2 norm C, it sends the words
 
     round(w_u x_u / step)  and  round(w_u / (1 / ROOM)),   step = C / ROOM,   ROOM = 2^31 - 2^16.
 
+Learned arrays and running statistics are clipped apart, each with a C of its own; see `clipping`.
 No coordinate of x_u exceeds its norm, so of the sum over any of the hospitals
 
     |sum round(w_u x_u / step)| <= C / step * sum w_u + n / 2 <= ROOM + n / 2 < 2^31,
@@ -29,8 +30,11 @@ from typing import Any
 import numpy as np
 
 from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.privacy.clipping import learned_of, statistics_of, update_norm
+from fed_assets.privacy.statistics import is_learned, is_statistic
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+Bounds = Mapping[str, float]  # `max_norm` of learned arrays, `max_statistics_norm` of statistics
 Words = dict[str, np.ndarray[Any, np.dtype[np.uint32]]]
 
 WORD = np.dtype("<u4")
@@ -44,14 +48,13 @@ def rounded_up(examples: int) -> int:
     return 1 << (examples - 1).bit_length()
 
 
-def changes(local: Arrays, received: Arrays, max_norm: float) -> Arrays:
-    """Returns what a hospital changed: float arrays clipped to an L2 norm together, as float64.
+def changes(local: Arrays, received: Arrays, bounds: Bounds) -> Arrays:
+    """Returns what a hospital changed, as float64: each part clipped to its own L2 norm.
 
     Args:
         local: The arrays after training.
         received: Those that it began with.
-        max_norm: The norm C; see Abadi et al. 2016, doi:10.1145/2976749.2978318, algorithm 1:
-            x / max(1, |x| / C).
+        bounds: The norms C; see `clipping`.
 
     Raises:
         RunConfigError: A change is not finite.
@@ -60,25 +63,27 @@ def changes(local: Arrays, received: Arrays, max_norm: float) -> Arrays:
         name: np.asarray(np.subtract(array, received[name], dtype=np.float64))
         for name, array in local.items()
     }
-    floats = [name for name, array in local.items() if np.issubdtype(array.dtype, np.floating)]
-    squares = (np.vdot(changed[name], changed[name]) for name in floats)
-    norm = math.sqrt(math.fsum(float(each) for each in squares))
-    if not math.isfinite(norm):
-        raise RunConfigError("An update cannot be masked", seen="changes that are not finite")
-    if norm > max_norm:
-        for name in floats:
-            changed[name] *= max_norm / norm  # in place: it is ours
+    for part, most in (
+        (learned_of(received), bounds["max_norm"]),
+        (statistics_of(received), bounds["max_statistics_norm"]),
+    ):
+        norm = update_norm(local, part)
+        if not math.isfinite(norm):
+            raise RunConfigError("An update cannot be masked", seen="changes that are not finite")
+        if norm > most:
+            for name in part:
+                changed[name] *= most / norm  # in place: it is ours
     return changed
 
 
-def encoded(changed: Arrays, share: float, like: Arrays, max_norm: float) -> Words:
+def encoded(changed: Arrays, share: float, like: Arrays, bounds: Bounds) -> Words:
     """Returns the words of an update and of its weight.
 
     Args:
         changed: What `changes` returned.
         share: w of the hospital, above 0 and at most 1.
         like: Arrays of the dtypes that the update had.
-        max_norm: C.
+        bounds: C.
 
     Raises:
         RunConfigError: The update could wrap around; nothing of it may leave.
@@ -87,7 +92,7 @@ def encoded(changed: Arrays, share: float, like: Arrays, max_norm: float) -> Wor
         raise RunConfigError("An update cannot be masked", seen=f"a weight of {share:g}")
     words: Words = {}
     for name, change in changed.items():
-        most = _most(like[name], max_norm)
+        most = _most(name, like[name], bounds)
         # What clipping leaves exceeds C by rounding errors alone. Written so that NaN fails too.
         if change.size and not np.abs(change).max() <= most * (1 + 1e-9):
             raise RunConfigError("An update cannot be masked", seen=f"a change above {most:g}")
@@ -97,13 +102,13 @@ def encoded(changed: Arrays, share: float, like: Arrays, max_norm: float) -> Wor
     return words
 
 
-def decoded(total: Arrays, received: Arrays, max_norm: float) -> dict[str, np.ndarray[Any, Any]]:
+def decoded(total: Arrays, received: Arrays, bounds: Bounds) -> dict[str, np.ndarray[Any, Any]]:
     """Returns the weighted mean of the weights, of the sum of words.
 
     Args:
         total: The sum modulo 2^32 of hospitals' words, without masks.
         received: The weights that the hospitals began with.
-        max_norm: C.
+        bounds: C.
 
     Raises:
         JobFailed: The sum cannot be one of updates, as where a mask is left in it.
@@ -113,7 +118,7 @@ def decoded(total: Arrays, received: Arrays, max_norm: float) -> dict[str, np.nd
         raise _no_mean(f"a sum of weights of {weight:g}")
     mean = {}
     for name, array in received.items():
-        most = _most(array, max_norm)
+        most = _most(name, array, bounds)
         change = _signed(total[name]) * (most / ROOM / weight)
         # Half a step of rounding for each of at most 2^15 hospitals.
         if change.size and not np.abs(change).max() <= most * (1 + 2**-16 / weight):
@@ -133,8 +138,10 @@ def in_words(weights: Arrays) -> Words:
     }
 
 
-def _most(array: np.ndarray[Any, Any], max_norm: float) -> float:
-    return max_norm if np.issubdtype(array.dtype, np.floating) else MOST_CHANGE
+def _most(name: str, array: np.ndarray[Any, Any], bounds: Bounds) -> float:
+    if is_statistic(name):
+        return bounds["max_statistics_norm"]
+    return bounds["max_norm"] if is_learned(name, array) else MOST_CHANGE
 
 
 def _signed(words: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -17,7 +17,7 @@ from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
 NUMBERS_OF: Mapping[UpdateProtection, frozenset[str]] = {
     UpdateProtection.NONE: frozenset(),
     UpdateProtection.CLIP: frozenset({"max_norm", "max_statistics_norm"}),
-    UpdateProtection.SECURE_AGGREGATION: frozenset({"max_norm"}),
+    UpdateProtection.SECURE_AGGREGATION: frozenset({"max_norm", "max_statistics_norm"}),
     UpdateProtection.DIFFERENTIAL_PRIVACY: frozenset({"epsilon", "delta", "max_grad_norm"}),
 }
 PROTECTION_NUMBERS = tuple(sorted(frozenset().union(*NUMBERS_OF.values())))
@@ -68,13 +68,9 @@ class Protection:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """What a hospital clips each update to, and the server holds it to; empty without `clip`.
-
-        Of masked updates the server sees no norm.
-        """
-        if self.kind is not UpdateProtection.CLIP:
-            return {}
-        return {name: getattr(self, name) for name in ("max_norm", "max_statistics_norm")}
+        """What a hospital clips each update to; empty where it clips none."""
+        names = ("max_norm", "max_statistics_norm")
+        return {name: getattr(self, name) for name in names if name in NUMBERS_OF[self.kind]}
 
     def as_record(self) -> dict[str, Any]:
         """Returns it as JSON holds it, without what does not go with its kind."""

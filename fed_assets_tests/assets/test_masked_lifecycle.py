@@ -1,4 +1,4 @@
-"""A lifecycle of a sandbox whose hospitals mask their updates, and one that goes on from it."""
+"""Whole lifecycles of a sandbox whose hospitals mask their updates."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def make_sandbox(folder: Path, **changes: Any) -> Place:
     return replace(made, environment=made.environment | own, sandbox="configurable")
 
 
+def run(place: Place, *command: str) -> str:
+    """Returns what a command told; a lifecycle of four takes minutes where others use the cores."""
+    process = place.start(*command)
+    told, errors = process.communicate(timeout=420)
+    assert process.returncode == 0, told + errors
+    return told + errors
+
+
 def rounds_of(place: Place) -> list[dict[str, Any]]:
     newest = place.home.federations(place.sandbox)[0]
     found = sorted(newest.glob("outbox/rounds/*/round.json"))
@@ -50,14 +58,15 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Place:
         tmp_path_factory.mktemp("masked") / "place",
         update_protection="secure_aggregation",
         max_norm=MAX_NORM,
+        max_statistics_norm=MAX_NORM,
     )
-    place.run(*LIFECYCLE)
+    run(place, *LIFECYCLE)
     return place
 
 
 def test_masked_rounds_give_the_model_that_plain_ones_give(masked: Place, tmp_path: Path) -> None:
     plain = make_sandbox(tmp_path / "place")
-    plain.run(*LIFECYCLE)
+    run(plain, *LIFECYCLE)
     for one, other in zip(rounds_of(masked), rounds_of(plain), strict=True):
         assert one["missing"] == other["missing"] == {}
         assert one["participants"].keys() == other["participants"].keys() == set(HOSPITALS)
@@ -74,21 +83,29 @@ def test_masked_rounds_give_the_model_that_plain_ones_give(masked: Place, tmp_pa
 def test_the_report_says_what_protects_the_updates(masked: Place) -> None:
     report = json.loads((masked.home.report("configurable") / "report.json").read_text())
     assert report["controls"]["update_protection"] == "secure_aggregation"
-    page = (masked.home.report("configurable") / "report.html").read_text()
-    assert "secure_aggregation" in page
 
 
 def test_each_thing_that_leaves_stands_in_the_hospitals_outbox_log(masked: Place) -> None:
-    told = masked.run("fed_assets.cli", "outbox", "north", "configurable", "--verify")
-    for what in ("keys of secure aggregation", "sealed shares", "masked update", "figures of"):
-        assert what in told
-    assert "left  update" not in told
+    command = ("fed_assets.cli", "outbox", "north", "--sandbox", "configurable", "--json")
+    (log,) = json.loads(run(masked, *command))
+    in_rounds = [entry["what"] for entry in log["entries"] if entry["round_number"] is not None]
+    assert in_rounds == [
+        "secagg_keys",
+        "keys of secure aggregation",
+        "secagg_shares",
+        "sealed shares of its secrets",
+        "update",
+        "masked update",
+        "figures of the update",
+        "secagg_unmask",
+        "shares of its peers_ secrets",
+    ] * len(rounds_of(masked))
 
 
 def test_a_run_that_was_killed_goes_on_with_new_keys(masked: Place) -> None:
     folder = masked.kill_after_round(1, *RETRAIN)
     assert not (folder / "outbox" / "rounds" / "0003").exists()
-    masked.run(*RETRAIN)
+    run(masked, *RETRAIN)
     records = rounds_of(masked)
     assert [record["round_number"] for record in records] == [1, 2, 3]
     assert all(record["missing"] == {} for record in records)

@@ -24,7 +24,8 @@ from fed_assets.federation.weights import write_weights
 PROJECT = Path(__file__).parent.parent.parent
 EXECUTOR = "fed_assets_tests.federation.tiny_executor.TinyExecutor"
 MASKING = "fed_assets_tests.federation.masking_executor.MaskingExecutor"
-MAX_NORM = 100.0  # more than what a tiny executor changes
+# More than what a tiny executor changes.
+BOUNDS = {"max_norm": 100.0, "max_statistics_norm": 100.0}
 
 
 class Session:
@@ -154,7 +155,7 @@ def write_masked_plan(write_plan: Callable[..., FederationPlan]) -> Callable[...
     """Returns `write_plan` for three hospitals that mask their updates."""
 
     def write(root: Path, **changes: Any) -> FederationPlan:
-        protection = {"kind": "secure_aggregation", "max_norm": MAX_NORM}
+        protection = {"kind": "secure_aggregation", **BOUNDS}
         told = {"hospitals": 3, "executor": MASKING, "update_protection": protection}
         return write_plan(root, **{**told, **changes})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from fed_assets.errors import QuorumNotMet, RunConfigError
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.federation.job import write_job
+from fed_assets.federation.provision import provision
+from fed_assets.federation.warm import provisioned_with
 from fed_assets.federation.weights import LARGE_BYTES, read_weights
 from fed_assets_tests.federation.masking_executor import examples_of
 from fed_assets_tests.federation.tiny_executor import learn
@@ -149,9 +153,10 @@ def test_a_round_that_cannot_be_recovered_fails_with_who_was_lost_in_it(
 @pytest.mark.long
 def test_large_updates_travel_masked_as_files(tmp_path, write_masked_plan, start_session, behave):
     shape = (1000, LARGE_BYTES // 4000 + 1)
+    wide = {"max_norm": 2000.0, "max_statistics_norm": 2000.0}
     plan = write_masked_plan(
         tmp_path, quorum=2, rounds=2, shape=shape,
-        update_protection={"kind": "secure_aggregation", "max_norm": 2000.0},
+        update_protection={"kind": "secure_aggregation", **wide},
     )  # fmt: skip
     behave(plan, "hospital_02", {2: "fail"})
     session = start_session(plan)
@@ -175,3 +180,33 @@ def test_large_updates_travel_masked_as_files(tmp_path, write_masked_plan, start
 def test_a_plan_whose_masks_would_hide_nothing_is_refused(tmp_path, write_masked_plan, changes):
     with pytest.raises(RunConfigError, match="secure aggregation"):
         write_masked_plan(tmp_path, **changes)
+
+
+def test_a_site_says_among_whom_it_is_added_up_and_no_other_does(
+    tmp_path, write_masked_plan, write_plan
+):
+    plan = write_masked_plan(tmp_path / "masked", hospitals=5, quorum=2)
+    kits = provision(plan)
+    for workspace in kits.hospitals.values():
+        record = json.loads((workspace / "local" / "hospital.json").read_text())
+        assert record["secure_aggregation"] == {"hospitals": [*plan.hospitals], "threshold": 3}
+    config = json.loads((write_job(plan) / "app/config/config_fed_client.json").read_text())
+    tasks = ["train", "secagg_keys", "secagg_shares", "secagg_unmask"]
+    assert config["executors"][0]["tasks"] == tasks
+    plain = write_plan(tmp_path / "plain", hospitals=5)
+    record = json.loads(
+        (provision(plain).hospitals["hospital_01"] / "local" / "hospital.json").read_text()
+    )
+    assert "secure_aggregation" not in record
+    config = json.loads((write_job(plain) / "app/config/config_fed_client.json").read_text())
+    assert config["executors"][0]["tasks"] == ["train"]
+
+
+def test_a_federation_that_is_up_is_not_taken_where_more_hospitals_must_answer(
+    tmp_path, write_masked_plan, write_plan
+):
+    plan = write_masked_plan(tmp_path / "masked", hospitals=5, quorum=2)
+    assert provisioned_with(plan) == provisioned_with(replace(plan, quorum=3))
+    assert provisioned_with(plan) != provisioned_with(replace(plan, quorum=4))
+    plain = write_plan(tmp_path / "plain", hospitals=5)
+    assert provisioned_with(plain) == provisioned_with(replace(plain, quorum=4))

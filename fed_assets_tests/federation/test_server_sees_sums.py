@@ -15,7 +15,7 @@ from fed_assets.federation.weights import read_weights
 from fed_assets.posture.searches import _memory
 from fed_assets.privacy.fixed_point import changes, encoded, rounded_up
 from fed_assets_tests.confining import require_root
-from fed_assets_tests.federation.conftest import MAX_NORM
+from fed_assets_tests.federation.conftest import BOUNDS
 from fed_assets_tests.federation.masking_executor import examples_of
 from fed_assets_tests.federation.tiny_executor import GO, LEARNED, learn
 
@@ -34,7 +34,7 @@ def patterns_of(plan, hospital):
     change = local[ARRAY] - received[ARRAY]
     everybody = sum(rounded_up(examples_of(name)) for name in plan.hospitals)
     share = examples_of(hospital) / everybody
-    words = encoded(changes(local, received, MAX_NORM), share, local, MAX_NORM)[ARRAY]
+    words = encoded(changes(local, received, BOUNDS), share, local, BOUNDS)[ARRAY]
     exact = local[ARRAY].astype(np.float64) - received[ARRAY]
     forms = {
         "weights": local[ARRAY],

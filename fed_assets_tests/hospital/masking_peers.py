@@ -17,7 +17,7 @@ from fed_assets.privacy.masking import Turn
 from fed_assets.privacy.masking_terms import threshold
 from fed_assets.privacy.unmasking import Sharing
 
-MAX_NORM = 5.0
+BOUNDS = {"max_norm": 5.0, "max_statistics_norm": 5.0}
 FEDERATION = "federation"
 
 
@@ -100,7 +100,7 @@ class Together:
                 received=received,
                 local=local[name],
                 examples=examples[name],
-                max_norm=MAX_NORM,
+                bounds=BOUNDS,
             )
             for name in names
         }

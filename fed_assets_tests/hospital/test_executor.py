@@ -473,16 +473,6 @@ def test_a_private_round_of_a_network_with_batch_normalisation_is_refused(tmp_pa
     assert "norm: [group" in reply.get_header(ERROR_HEADER)["cure"]
 
 
-def test_what_is_not_enforced_here_trains_nothing(tmp_path: Path) -> None:
-    store = a_validated_store(tmp_path)
-    place = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
-    unheard_of = {"kind": "secure_aggregation", "max_norm": 1.0}
-    context = a_site(tmp_path, store, told={**place, "update_protection": unheard_of})
-    reply = HospitalExecutor().execute("train", a_task(), context, Signal())
-    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
-    assert reply.get_header(ERROR_HEADER)["what"] == "The update cannot be protected"
-
-
 def test_a_site_that_does_not_say_what_is_done_to_updates_trains_nothing(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path)
     kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
@@ -526,11 +516,11 @@ def test_an_update_leaves_within_the_norm_that_the_site_promises(tmp_path: Path)
     assert untouched.meta["update_digest"] == whole.meta["update_digest"]
 
 
-def test_a_protection_that_is_not_there_yet_trains_nothing(tmp_path: Path) -> None:
+def test_a_site_that_masks_its_updates_sends_none_without_masks(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path)
     kept = {"store": str(store.folder), "storage": "plain", "key_custody": "none"}
-    masked = {"kind": "secure_aggregation", "max_norm": 5.0}
+    masked = {"kind": "secure_aggregation", "max_norm": 5.0, "max_statistics_norm": 30.0}
     context = a_site(tmp_path, store, told={**kept, "update_protection": masked})
     reply = HospitalExecutor().execute("train", a_task(), context, Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
-    assert "cannot be protected" in reply.get_header(ERROR_HEADER)["what"]
+    assert "secure aggregation is incomplete" in reply.get_header(ERROR_HEADER)["what"]

@@ -12,7 +12,7 @@ from fed_assets.hospital.peers import Peers
 from fed_assets.hospital.secure_aggregation import SecureAggregation
 from fed_assets.privacy.fixed_point import WEIGHT, changes, decoded, encoded, rounded_up
 from fed_assets.privacy.masking import Turn
-from fed_assets_tests.hospital.masking_peers import MAX_NORM, Together, peers_of
+from fed_assets_tests.hospital.masking_peers import BOUNDS, Together, peers_of
 
 NAMES = ["east", "middle", "north", "south", "west"]
 RNG = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_the_sum_is_that_of_the_updates_whoever_drops_out_and_when(
         ]
         together = Together(peers, TURN)
         run_round(together, *phases)
-        mean = decoded(together.total(RECEIVED), RECEIVED, MAX_NORM)
+        mean = decoded(together.total(RECEIVED), RECEIVED, BOUNDS)
         plain = plain_mean(phases[2])
         for name in RECEIVED:
             assert np.abs(mean[name] - plain[name]).max() < 1e-5, (pattern, name)
@@ -86,12 +86,12 @@ def test_no_update_can_be_seen_in_what_a_hospital_sends(together: Together) -> N
     denominator = sum(rounded_up(count) for count in EXAMPLES.values())
     total = together.total(RECEIVED)
     for name, sent in together.words.items():
-        changed = changes(LOCAL[name], RECEIVED, MAX_NORM)
-        open_ = encoded(changed, EXAMPLES[name] / denominator, RECEIVED, MAX_NORM)
+        changed = changes(LOCAL[name], RECEIVED, BOUNDS)
+        open_ = encoded(changed, EXAMPLES[name] / denominator, RECEIVED, BOUNDS)
         assert (sent["layer.weight"] != open_["layer.weight"]).all()
         assert sent[WEIGHT] != open_[WEIGHT]
         with pytest.raises(JobFailed, match="no sum of updates"):
-            decoded(sent, RECEIVED, MAX_NORM)
+            decoded(sent, RECEIVED, BOUNDS)
         # The control: the same words are what the sum without its masks consists of.
         total = {at: total[at] - open_[at] for at in total}
     assert all(not words.any() for words in total.values())

@@ -7,6 +7,7 @@ import pytest
 
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.privacy.clipping import learned_of, statistics_of
 from fed_assets.privacy.fixed_point import (
     MOST_CHANGE,
     ROOM,
@@ -19,6 +20,7 @@ from fed_assets.privacy.fixed_point import (
 )
 
 MAX_NORM = 5.0
+BOUNDS = {"max_norm": MAX_NORM, "max_statistics_norm": MAX_NORM}
 RNG = np.random.default_rng(0)
 RECEIVED = {
     "layer.weight": RNG.normal(size=(16, 8)).astype(np.float32),
@@ -43,7 +45,7 @@ def trained(seed: int, *, norm: float = 0.5 * MAX_NORM, steps: int = 12) -> dict
 
 
 def words_of(local: dict[str, Any], share: float) -> dict[str, Any]:
-    return encoded(changes(local, RECEIVED, MAX_NORM), share, RECEIVED, MAX_NORM)
+    return encoded(changes(local, RECEIVED, BOUNDS), share, RECEIVED, BOUNDS)
 
 
 def mean_of(locals_: list[dict[str, Any]], examples: list[int], denominator: int) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def mean_of(locals_: list[dict[str, Any]], examples: list[int], denominator: int
     for local, count in zip(locals_, examples, strict=True):
         for name, words in words_of(local, count / denominator).items():
             total[name] = words + total.get(name, np.zeros((), np.uint32))
-    return decoded(total, RECEIVED, MAX_NORM)
+    return decoded(total, RECEIVED, BOUNDS)
 
 
 @pytest.mark.parametrize("counts", [[48, 48, 48], [1, 2, 3], [10, 388, 5000, 7, 64], [200_000, 3]])
@@ -83,22 +85,25 @@ def test_the_bound_of_the_error_holds_for_many_hospitals_of_which_few_answer() -
     total[WEIGHT] = np.zeros(1, np.uint32)
     for local in locals_:
         for name, words in encoded(
-            changes(local, received, MAX_NORM), share, received, MAX_NORM
+            changes(local, received, BOUNDS), share, received, BOUNDS
         ).items():
             total[name] += words
-    mean = decoded(total, received, MAX_NORM)["x"]
+    mean = decoded(total, received, BOUNDS)["x"]
     bound = answering * MAX_NORM / (ROOM * answering * share)
     assert 0 < np.abs(mean - np.mean([local["x"] for local in locals_], axis=0)).max() < bound
 
 
 def test_an_update_longer_than_the_norm_is_clipped_and_counters_are_not() -> None:
     long = trained(1, norm=20.0)
-    changed = changes(long, RECEIVED, MAX_NORM)
-    floats = [name for name in RECEIVED if name != "norm.num_batches_tracked"]
-    assert np.sqrt(sum((changed[name] ** 2).sum() for name in floats)) == pytest.approx(MAX_NORM)
+    changed = changes(long, RECEIVED, BOUNDS)
+    for part in (learned_of(RECEIVED), statistics_of(RECEIVED)):
+        norm = np.sqrt(sum((changed[name] ** 2).sum() for name in part))
+        assert norm == pytest.approx(MAX_NORM)
+        for name in part:  # one direction, whatever the type
+            moved = long[name].astype(float) - RECEIVED[name]
+            length = np.linalg.norm(changed[name])
+            assert np.allclose(changed[name] * np.linalg.norm(moved), moved * length)
     assert changed["norm.num_batches_tracked"] == 12
-    direction = changed["layer.weight"] / (long["layer.weight"] - RECEIVED["layer.weight"])
-    assert np.allclose(direction, MAX_NORM / 20, rtol=1e-3)
 
 
 def test_updates_at_the_limit_do_not_wrap_around() -> None:
@@ -107,18 +112,18 @@ def test_updates_at_the_limit_do_not_wrap_around() -> None:
     local = {"x": np.array([-50, 0], np.float32), "steps": np.array(MOST_CHANGE)}
     hospitals = 1000
     total = {name: np.zeros(words.shape, np.uint32) for name, words in in_words(received).items()}
-    changed = changes(local, received, MAX_NORM)
+    changed = changes(local, received, BOUNDS)
     for _ in range(hospitals):
-        for name, words in encoded(changed, 1 / hospitals, received, MAX_NORM).items():
+        for name, words in encoded(changed, 1 / hospitals, received, BOUNDS).items():
             total[name] += words
-    mean = decoded(total, received, MAX_NORM)
+    mean = decoded(total, received, BOUNDS)
     assert np.allclose(mean["x"], [-MAX_NORM, 0], atol=1e-4)
     assert mean["steps"] == MOST_CHANGE
     # The same with weights of 1 each does wrap, and is found out.
-    for name, words in encoded(changed, 1.0, received, MAX_NORM).items():
+    for name, words in encoded(changed, 1.0, received, BOUNDS).items():
         total[name] += words
     with pytest.raises(JobFailed, match="no sum of updates"):
-        decoded(total, received, MAX_NORM)
+        decoded(total, received, BOUNDS)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan"), float("inf")])
@@ -138,9 +143,9 @@ def test_a_change_that_is_not_finite_is_refused(bad: float) -> None:
 def test_a_change_beyond_the_range_is_refused() -> None:
     with pytest.raises(RunConfigError, match="a change above 65536"):
         words_of(trained(0, steps=MOST_CHANGE + 1), 0.5)
-    unclipped = changes(trained(0, norm=90.0), RECEIVED, 100.0)
+    unclipped = changes(trained(0, norm=90.0), RECEIVED, dict.fromkeys(BOUNDS, 100.0))
     with pytest.raises(RunConfigError, match="a change above 5"):
-        encoded(unclipped, 0.5, RECEIVED, MAX_NORM)
+        encoded(unclipped, 0.5, RECEIVED, BOUNDS)
 
 
 def test_a_sum_with_a_mask_left_in_it_is_refused() -> None:
@@ -150,10 +155,10 @@ def test_a_sum_with_a_mask_left_in_it_is_refused() -> None:
         spoiled = {**total, name: words + mask.integers(0, 2**32, words.shape, np.uint32)}
         if name in ("layer.weight", "norm.running_var"):
             with pytest.raises(JobFailed, match="no sum of updates"):
-                decoded(spoiled, RECEIVED, MAX_NORM)
+                decoded(spoiled, RECEIVED, BOUNDS)
     nothing = {**total, WEIGHT: np.zeros(1, np.uint32)}
     with pytest.raises(JobFailed, match="a sum of weights of 0"):
-        decoded(nothing, RECEIVED, MAX_NORM)
+        decoded(nothing, RECEIVED, BOUNDS)
 
 
 def test_the_form_of_words_is_that_of_what_is_encoded() -> None:
@@ -166,3 +171,14 @@ def test_the_form_of_words_is_that_of_what_is_encoded() -> None:
 @pytest.mark.parametrize(("examples", "power"), [(1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
 def test_a_count_is_told_as_the_next_power_of_two(examples: int, power: int) -> None:
     assert rounded_up(examples) == power
+
+
+def test_running_statistics_are_clipped_by_a_bound_of_their_own():
+    received = {"bn.weight": np.zeros(1, "f4"), "bn.running_var": np.zeros(1, "f4")}
+    local = {"bn.weight": np.full(1, 3.0, "f4"), "bn.running_var": np.full(1, 40.0, "f4")}
+    bounds = {"max_norm": 5.0, "max_statistics_norm": 30.0}
+    changed = changes(local, received, bounds)
+    assert (changed["bn.weight"][0], changed["bn.running_var"][0]) == (3.0, pytest.approx(30.0))
+    mean = decoded(encoded(changed, 1.0, received, bounds), received, bounds)
+    assert mean["bn.weight"][0] == pytest.approx(3.0)
+    assert mean["bn.running_var"][0] == pytest.approx(30.0)

@@ -62,9 +62,9 @@ def test_a_servers_optimizer_travels_with_all_its_numbers(optimizer):
     assert Rule.of(json.loads(json.dumps(rule.as_record()))) == rule
 
 
-def test_only_clipping_alone_can_be_checked_and_only_fedprox_tells_hospitals_something():
-    assert CLIP.bounds == BOUNDS
-    masked = Protection(kind=UpdateProtection.SECURE_AGGREGATION, max_norm=2.0)
-    assert masked.bounds == Protection().bounds == {}
+def test_what_is_clipped_has_bounds_and_only_fedprox_tells_hospitals_something():
+    masked = Protection(kind=UpdateProtection.SECURE_AGGREGATION, **BOUNDS)
+    assert CLIP.bounds == masked.bounds == BOUNDS
+    assert Protection().bounds == {}
     assert Rule.by_default(Aggregation.FEDPROX).told_hospitals == {"proximal_mu": 0.01}
     assert KRUM.told_hospitals == Rule.by_default(Aggregation.FEDOPT).told_hospitals == {}
