@@ -109,10 +109,29 @@ def test_a_wrong_sandbox_ends_in_one_line_with_the_right_ones(
 def test_a_refused_sandbox_ends_in_one_line_that_names_control_and_value(
     cli: Cli, tmp_path: Path
 ) -> None:
-    ran = cli("run", "eyes_off")
+    ran = cli("run", "confidential_vm")
     assert ran.returncode == 1
     (line,) = lines(ran.stderr)
-    assert line.startswith("Error: Sandbox eyes_off is refused: it declares update_protection=clip")
+    assert line.startswith(
+        "Error: Sandbox confidential_vm is refused: it declares update_protection="
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_roster_that_takes_back_what_a_sandbox_promises_ends_in_one_line(
+    cli: Cli, tmp_path: Path
+) -> None:
+    own = EYES_ON.controls() | {"aggregation": "trimmed_mean"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "roster.yaml").write_text(
+        yaml.safe_dump(ROSTER | {"aggregation": {"rule": "fedopt"}})
+    )
+    ran = cli("run", "configurable", FED_ASSETS_SANDBOX="mine.yaml")
+    assert ran.returncode == 1
+    (line,) = lines(ran.stderr)
+    assert line.startswith(
+        "Error: Sandbox configurable declares aggregation=trimmed_mean, and the roster asks for"
+    )
     assert not (tmp_path / "home").exists()
 
 
@@ -220,10 +239,10 @@ def test_logs_of_an_unknown_run_end_in_one_line(cli: Cli) -> None:
 
 
 def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli, tmp_path: Path) -> None:
-    assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\n"
+    assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\neyes_off\n"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EYES_ON.controls()))
     mine = cli("sandboxes", "--runnable", FED_ASSETS_SANDBOX="mine.yaml")
-    assert mine.stdout == "minimal\neyes_on\nconfigurable\n"
+    assert mine.stdout == "minimal\neyes_on\neyes_off\nconfigurable\n"
 
 
 def test_all_sandboxes_are_shown_with_what_is_refused(cli: Cli) -> None:

@@ -36,10 +36,10 @@ def test_a_wrong_sandbox_ends_in_one_line_with_the_right_ones(place: Place, comm
 
 
 def test_a_refused_sandbox_is_not_brought_up(place: Place) -> None:
-    code, told, errors = ask(place, "up", "eyes_off")
+    code, told, errors = ask(place, "up", "confidential_vm")
     assert (code, told) == (1, "")
     assert errors.startswith(
-        "Error: Sandbox eyes_off is refused: it declares update_protection=clip"
+        "Error: Sandbox confidential_vm is refused: it declares update_protection="
     )
     assert not place.home.root.exists()
 

@@ -24,8 +24,8 @@ ENFORCED: dict[str, frozenset[str]] = {
     "previews": frozenset({"yes", "no"}),
     "statistics": frozenset(Statistics),
     "job_code": frozenset(JobCode),
-    "update_protection": frozenset({UpdateProtection.NONE}),
-    "aggregation": frozenset({Aggregation.FEDAVG}),
+    "update_protection": frozenset({UpdateProtection.NONE, UpdateProtection.CLIP}),
+    "aggregation": frozenset(Aggregation),
 }
 
 # What is enforced by means that only imitate what the value promises: it says so wherever it shows.

@@ -44,13 +44,13 @@ def test_two_launches_share_no_tag_and_no_log(home: Home) -> None:
 
 def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(home: Home) -> None:
     heard: list[Progress] = []
-    launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_off", config={})
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="confidential_vm", config={})
     finished = execute(launch, home, on_progress=heard.append)
     assert not finished.succeeded
     assert finished.run_id
     assert [progress.step for progress in heard] == ["sandbox_controls"]
     assert finished.failures[0].startswith(
-        "Sandbox eyes_off is refused: it declares update_protection=clip"
+        "Sandbox confidential_vm is refused: it declares update_protection="
     )
     assert stat.S_IMODE(finished.log.stat().st_mode) == 0o600
     assert not (home.root / "hospitals").exists()

@@ -7,14 +7,15 @@ import yaml
 
 from fed_assets.errors import SandboxError, UnenforcedControl
 from fed_assets.resources.sandboxes import Sandboxes
-from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 
 
 def test_an_enforced_sandbox_comes_out_as_it_is() -> None:
     assert Sandboxes().enforced("minimal") is MINIMAL
+    assert Sandboxes().enforced("eyes_off") is EYES_OFF
 
 
-@pytest.mark.parametrize("name", ["eyes_off", "confidential_vm", "configurable"])
+@pytest.mark.parametrize("name", ["confidential_vm", "configurable"])
 def test_a_sandbox_that_is_not_enforced_does_not_come_out(name: str) -> None:
     with pytest.raises(UnenforcedControl, match=f"Sandbox {name} is refused: .*update_protection="):
         Sandboxes().enforced(name)
