@@ -13,7 +13,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-sealed bench-masking bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-masking bench-robust bench-sealed bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,8 @@ bench-sealed: install ## measure what sealing a store costs against a plain one
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+bench-robust: install ## measure what two hostile hospitals of ten do to each rule of aggregation
+	$(BIN)/python -m benchmarks.robust
 
 bench-soak: install ## run 20 small lifecycles in a row, with random kills in half of them, and look for leaks
 	$(BIN)/python -m benchmarks.soak

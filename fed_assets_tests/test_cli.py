@@ -19,7 +19,7 @@ import yaml
 from fed_assets.federation.history import Command, History
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
-from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets.sandboxes.presets import EYES_ON, SANDBOX_NAMES
 from fed_assets_tests.networks import SMALL_RESNET
 
 ROSTER = {
@@ -109,10 +109,35 @@ def test_a_wrong_sandbox_ends_in_one_line_with_the_right_ones(
 def test_a_refused_sandbox_ends_in_one_line_that_names_control_and_value(
     cli: Cli, tmp_path: Path
 ) -> None:
-    ran = cli("run", "eyes_off")
+    own = EYES_ON.controls() | {
+        "update_protection": "secure_aggregation",
+        "aggregation": "trimmed_mean",
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    ran = cli("run", "configurable", FED_ASSETS_SANDBOX="mine.yaml")
     assert ran.returncode == 1
     (line,) = lines(ran.stderr)
-    assert line.startswith("Error: Sandbox eyes_off is refused: it declares update_protection=clip")
+    assert line.startswith(
+        "Error: Sandbox configurable declares update_protection=secure_aggregation "
+        "with aggregation=trimmed_mean, which cannot hold together"
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_roster_that_takes_back_what_a_sandbox_promises_ends_in_one_line(
+    cli: Cli, tmp_path: Path
+) -> None:
+    own = EYES_ON.controls() | {"aggregation": "trimmed_mean"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "roster.yaml").write_text(
+        yaml.safe_dump(ROSTER | {"aggregation": {"rule": "fedopt"}})
+    )
+    ran = cli("run", "configurable", FED_ASSETS_SANDBOX="mine.yaml")
+    assert ran.returncode == 1
+    (line,) = lines(ran.stderr)
+    assert line.startswith(
+        "Error: Sandbox configurable declares aggregation=trimmed_mean, and the roster asks for"
+    )
     assert not (tmp_path / "home").exists()
 
 
@@ -219,19 +244,15 @@ def test_logs_of_an_unknown_run_end_in_one_line(cli: Cli) -> None:
     assert "There is no run 1a2b3c4d that trained" in line
 
 
-def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli, tmp_path: Path) -> None:
-    assert cli("sandboxes", "--runnable").stdout == "minimal\neyes_on\nconfidential_vm\n"
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EYES_ON.controls()))
-    mine = cli("sandboxes", "--runnable", FED_ASSETS_SANDBOX="mine.yaml")
-    assert mine.stdout == "minimal\neyes_on\nconfidential_vm\nconfigurable\n"
+def test_the_sandboxes_that_can_run_are_names_alone(cli: Cli) -> None:
+    assert cli("sandboxes", "--runnable").stdout.split() == list(SANDBOX_NAMES)
 
 
-def test_all_sandboxes_are_shown_with_what_is_refused(cli: Cli) -> None:
+def test_all_sandboxes_are_shown_with_what_is_simulated(cli: Cli) -> None:
     rows = {line.split()[1]: line for line in cli("sandboxes").stdout.splitlines() if "│" in line}
     assert rows["transport"].count("mtls") == 4
-    assert rows["storage"].count("(refused)") == 0
-    assert rows["process"].count("(refused)") == 0
-    assert rows["previews"].count("(refused)") == 0
+    assert rows["process"].count("confined") == 3
+    assert not any("(refused)" in row for row in rows.values())
     assert "attested (SIMULATED)" in cli("sandboxes", COLUMNS="200").stdout
 
 

@@ -35,13 +35,12 @@ def test_a_wrong_sandbox_ends_in_one_line_with_the_right_ones(place: Place, comm
     assert not place.home.root.exists()
 
 
-def test_a_refused_sandbox_is_not_brought_up(place: Place) -> None:
-    code, told, errors = ask(place, "up", "eyes_off")
+@pytest.mark.parametrize("sandbox", ["eyes_off", "confidential_vm", "configurable"])
+def test_a_sandbox_of_confined_processes_is_not_brought_up(place: Place, sandbox: str) -> None:
+    code, told, errors = ask(place, "up", sandbox)
     assert (code, told) == (1, "")
-    assert errors.startswith(
-        "Error: Sandbox eyes_off is refused: it declares update_protection=clip"
-    )
-    assert not place.home.root.exists()
+    assert errors.startswith(f"Error: The federation of {sandbox} does not stay up between runs")
+    assert not place.home.warm(sandbox).exists()
 
 
 def test_where_none_is_up_status_says_so_and_ends_with_1(place: Place) -> None:

@@ -64,7 +64,7 @@ def step(
 
 def _second(rule: Rule, before: _Array, square: _Array) -> _Array:
     if rule.optimizer is Optimizer.ADAGRAD:
-        return before + square
+        return np.asarray(before + square)
     assert rule.beta_2 is not None
     if rule.optimizer is Optimizer.YOGI:
         return np.asarray(before - (1 - rule.beta_2) * square * np.sign(before - square))

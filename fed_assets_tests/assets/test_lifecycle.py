@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from fed_assets.federation.roster import read_roster
 from fed_assets.privacy.chain import OUTBOX_LOG, entries_of
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.enforcement import ENFORCED
 from fed_assets_tests.networks import SMALL_RESNET
+from fed_assets_tests.places import make_place
 
 TRAINS_OPENLY = {
     "transport": "mtls",
@@ -102,7 +105,14 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("sandbox", ["eyes_off", "configurable"])
+@pytest.fixture
+def no_protection_of_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has this version enforce no `update_protection`."""
+    monkeypatch.setitem(ENFORCED, "update_protection", frozenset({"none"}))
+
+
+@pytest.mark.usefixtures("no_protection_of_updates")
+@pytest.mark.parametrize("sandbox", ["eyes_off", "confidential_vm"])
 def test_a_sandbox_that_is_not_enforced_is_refused_once_and_nothing_is_written(
     run: Run, tmp_path: Path, sandbox: str
 ) -> None:
@@ -124,10 +134,24 @@ def test_controls_say_simulated_where_anybody_reads_them(run: Run, tmp_path: Pat
     assert json.loads(table)["job_code"] == "measured"
 
 
+@pytest.mark.usefixtures("no_protection_of_updates")
 def test_a_hospital_alone_cannot_slip_past_the_refusal(run: Run, tmp_path: Path) -> None:
     result = run("north/images", sandbox="eyes_off")
     assert not result.success
     assert "eyes_off is refused" in failures(result)[0]
+    assert not (tmp_path / "home" / "hospitals").exists()
+
+
+def test_a_roster_that_takes_back_what_a_sandbox_promises_is_refused_before_any_image_is_read(
+    run: Run, entries: dict[str, Any], tmp_path: Path
+) -> None:
+    robust = {**TRAINS_OPENLY, "aggregation": "weighted_median"}
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(robust))
+    entries["aggregation"] = {"rule": "fedopt"}
+    result = run(sandbox="configurable")
+    assert not result.success
+    (refusal,) = failures(result)
+    assert "declares aggregation=weighted_median, and the roster asks for fedopt" in refusal
     assert not (tmp_path / "home" / "hospitals").exists()
 
 
@@ -416,3 +440,80 @@ def damage(store: Path) -> None:
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
+
+
+def told_of_each_round(result: ExecuteInProcessResult) -> list[dict[str, Any]]:
+    """Returns what Dagster was told of the global model in each round."""
+    return [
+        {
+            name: value.value
+            for name, value in event.asset_observation_data.asset_observation.metadata.items()
+        }
+        for event in result.all_events
+        if event.event_type_value == "ASSET_OBSERVATION"
+        and event.asset_key == AssetKey("global_model")
+    ]
+
+
+@pytest.mark.long
+def test_clipped_updates_are_counted_in_every_round_and_on_the_page(
+    run: Run, tmp_path: Path
+) -> None:
+    clipping = {**TRAINS_OPENLY, "update_protection": "clip", "max_norm": 0.05}
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(clipping))
+    result = run(sandbox="configurable")
+    assert result.success, failures(result)
+    model = result.output_for_node("federated_training", "global_model")
+    for record in model["rounds"]:
+        assert record["clipped_share"] == 1.0
+        assert all(sent["clipped"] is True for sent in record["participants"].values())
+    assert [told["clipped_share"] for told in told_of_each_round(result)] == [1.0, 1.0]
+    (controls,) = result.asset_materializations_for_node("sandbox_controls")
+    assert controls.metadata["update_protection"].value["max_norm"] == 0.05
+    page = (tmp_path / "home" / "artifacts" / "evaluation_report" / "configurable").glob("*.html")
+    assert "3 of 3 clipped" in "".join(path.read_text() for path in page)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"rule": "fedprox", "proximal_mu": 0.5}, {"proximal_mu": 0.5}),
+        ({"rule": "fedopt", "optimizer": "yogi"}, {}),
+    ],
+)
+def test_a_roster_that_refines_the_average_learns_another_model_and_says_so(
+    run: Run, entries: dict[str, Any], asked: dict[str, Any], told: dict[str, float]
+) -> None:
+    digests = set()
+    for aggregation in (None, asked):
+        entries["aggregation"] = aggregation
+        result = run()
+        assert result.success, failures(result)
+        model = result.output_for_node("federated_training", "global_model")
+        digests.add(model["final_digest"])
+    assert len(digests) == 2
+    assert told.items() <= model["recipe"].items()
+    (controls,) = result.asset_materializations_for_node("sandbox_controls")
+    assert controls.metadata["aggregation"].value["kind"] == asked["rule"]
+
+
+@pytest.mark.long
+def test_eyes_off_runs_whole_and_its_rounds_say_how_many_updates_were_clipped(
+    places: Path,
+) -> None:
+    # A process of its own: it goes behind a wall for good.
+    data = {
+        "source": {"kind": "phantom", "images": 300, "test_images": 40},
+        "share": {"how": "iid"},
+    }
+    place = replace(make_place(places / "eyes_off", rounds=2, data=data), sandbox="eyes_off")
+    for path in (places / "eyes_off", *(places / "eyes_off").iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    place.run("fed_assets.cli", "run", "eyes_off")
+    rounds = place.artifact("global_model")["rounds"]
+    assert len(rounds) == 2
+    for record in rounds:
+        clipped = [sent["clipped"] for sent in record["participants"].values()]
+        assert len(clipped) == 3
+        assert record["clipped_share"] == pytest.approx(sum(clipped) / 3, abs=1e-4)

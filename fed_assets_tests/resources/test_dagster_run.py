@@ -5,9 +5,11 @@ import stat
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fed_assets.resources.dagster_run import Progress, execute, plan_launch
 from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import EYES_ON
 
 
 @pytest.fixture
@@ -42,15 +44,20 @@ def test_two_launches_share_no_tag_and_no_log(home: Home) -> None:
     assert one.log != other.log
 
 
-def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(home: Home) -> None:
+def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_of_both = {"update_protection": "secure_aggregation", "aggregation": "multi_krum"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EYES_ON.controls() | one_of_both))
+    monkeypatch.setenv("FED_ASSETS_SANDBOX", str(tmp_path / "mine.yaml"))
     heard: list[Progress] = []
-    launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_off", config={})
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="configurable", config={})
     finished = execute(launch, home, on_progress=heard.append)
     assert not finished.succeeded
     assert finished.run_id
     assert [progress.step for progress in heard] == ["sandbox_controls"]
     assert finished.failures[0].startswith(
-        "Sandbox eyes_off is refused: it declares update_protection=clip"
+        "Sandbox configurable declares update_protection=secure_aggregation"
     )
     assert stat.S_IMODE(finished.log.stat().st_mode) == 0o600
     assert not (home.root / "hospitals").exists()

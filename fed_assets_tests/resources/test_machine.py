@@ -10,7 +10,8 @@ from fed_assets.federation.landlock import landlock_abi
 from fed_assets.resources.home import Home
 from fed_assets.resources.machine import PACKAGES, Finding, examine
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
-from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets.sandboxes.enforcement import ENFORCED
+from fed_assets.sandboxes.presets import EYES_ON, SANDBOX_NAMES
 
 ROSTER = {
     "title": "One",
@@ -66,10 +67,14 @@ def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_pat
     assert "white space" in finding.seen
 
 
-def test_each_refused_sandbox_says_which_control(tmp_path: Path) -> None:
+def test_each_refused_sandbox_says_which_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = found(settings(tmp_path))
+    assert {findings[f"sandbox {name}"].state for name in SANDBOX_NAMES} == {"ok"}
+    monkeypatch.setitem(ENFORCED, "update_protection", frozenset({"none"}))
     findings = found(settings(tmp_path))
     assert findings["sandbox eyes_on"].state == "ok"
-    assert findings["sandbox eyes_off"].state == "ok"
     finding = findings["sandbox configurable"]
     assert finding.state == "warning"
     assert "refused: it declares " in finding.seen
