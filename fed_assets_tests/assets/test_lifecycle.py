@@ -389,6 +389,7 @@ def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_hospital_whose_sealed_images_are_damaged_after_validation_is_missing_from_the_report(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
