@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
+from fed_assets.posture.releasing import RELEASES
+from fed_assets.posture.submitting import CODE_PROBES
+from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets_tests.confining import require_root
 from fed_assets_tests.leftovers import called, family, seconds_until_clean
 from fed_assets_tests.places import Place, make_place
 
@@ -79,3 +85,36 @@ def test_an_audit_that_is_killed_leaves_no_key(place: Place) -> None:
     assert audit.returncode != 0
     assert seconds_until_clean(place.home, within_seconds=15)[1] == []
     assert [*place.home.root.rglob("*.key")] == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_attested_keys_behind_walls_measure_as_far_as_a_simulation_reaches(places: Path) -> None:
+    require_root()
+    place = make_attested(places / "attested")
+    for command in (("approve-code", "configurable"), ("posture", "configurable", "--json")):
+        audit = place.start("fed_assets.cli", *command)
+        told, errors = audit.communicate(timeout=AUDIT_SECONDS)
+        assert audit.returncode == 0, told + errors
+    seen = json.loads(told)
+    assert [seen[ladder] for ladder in ("at_rest", "in_transit", "in_use")] == [3, 4, 1]
+    outcomes = {probe["probe"]: (probe["outcome"], probe["reason"]) for probe in seen["probes"]}
+    assert outcomes.pop("release_key_of_no_hardware") == ("failed", "")
+    assert outcomes == dict.fromkeys(outcomes, ("passed", ""))
+    assert {*RELEASES, *CODE_PROBES} <= {*outcomes}
+    assert seen["controls"]["key_custody"] == "attested (SIMULATED)"
+    assert seen["probes"][0]["identity"]["user"] != 0
+    assert seconds_until_clean(place.home, within_seconds=10)[1] == []
+
+
+def make_attested(folder: Path) -> Place:
+    """Returns a place of two hospitals behind walls, whose keys are attested."""
+    place = make_place(folder, hospitals=[{"id": name, "name": name} for name in ("north", "east")])
+    controls = {name: EYES_ON.value(name) for name in EYES_ON.controls()}
+    controls |= {"storage": "sealed", "key_custody": "attested", "job_code": "measured"}
+    controls |= {"process": "confined", "previews": "no"}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(controls))
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    own = {"FED_ASSETS_SANDBOX": str(folder / "sandbox.yaml")}
+    return replace(place, environment=place.environment | own, sandbox="configurable")

@@ -21,6 +21,7 @@ from nvflare.utils.job_launcher_utils import (
 
 from fed_assets.federation.ended import write_ended
 from fed_assets.federation.link import ForkedJob, open_link
+from fed_assets.federation.site import NVFLARE_PROCESS
 
 
 class _TiedLauncher(ProcessJobLauncher):  # type: ignore[misc]
@@ -46,10 +47,10 @@ class _TiedLauncher(ProcessJobLauncher):  # type: ignore[misc]
         return self.handle(job, workspace, str(job_meta[JobConstants.JOB_ID]))
 
     def get_command(self, job_meta: dict[str, Any], fl_ctx: Any) -> str:
-        """Returns NVFlare's own command, led through `child`."""
+        """Returns NVFlare's own command, led through `child` and `nvflare_process`."""
         start = f"{sys.executable} -m "
         command = self.nvflare_command(fl_ctx).removeprefix(start)
-        return f"{start}fed_assets.federation.child {os.getpid()} {command}"
+        return f"{start}fed_assets.federation.child {os.getpid()} {NVFLARE_PROCESS} {command}"
 
     def nvflare_command(self, fl_ctx: Any) -> str:
         """Returns the command that NVFlare itself would run."""

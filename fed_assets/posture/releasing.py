@@ -76,10 +76,7 @@ def probes_of_release(sandbox: Sandbox, folder: Path) -> list[Probe]:
         return Probe(name, AT_REST, rung, tries, asks(way, "attempt"), asks(way, "control"))
 
     return [
-        *(
-            probe(way, 3, f"Asks a hospital's broker for its key {how}.")
-            for way, how in _WAYS.items()
-        ),
+        *(probe(way, 3, tries) for way, tries in _WAYS.items()),
         Probe(
             f"release_key_{_CHANGED}",
             AT_REST,

@@ -54,7 +54,10 @@ def try_to_submit(live: LiveFederation, plan: FederationPlan, notes: Notes) -> N
         OWN_CODE: _job(plan, OWN_CODE, "brought.Brought", "mark", brought=BROUGHT),
         UNLISTED_CLASS: _job(plan, UNLISTED_CLASS, UNLISTED, "filename"),
     }
-    ids = {name: _submitted(live, job) for name, job in jobs.items()}
+    ids = {}
+    for name, job in jobs.items():
+        with suppress(TimeLimitPassed):
+            ids[name] = _submitted(live, job)
     for name, job_id in ids.items():
         with suppress(JobFailed, TimeLimitPassed):
             notes.attempt(name, _outcome(live, plan, name, job_id))

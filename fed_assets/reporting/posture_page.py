@@ -37,11 +37,13 @@ def counted(counts: Mapping[str, Any]) -> str:
         '0 read, 12 denied'
         >>> counted({"opened": 0, "answer": "it has expired"})
         '0 opened, answer: it has expired'
+        >>> counted({"connected_anew": 1})
+        '1 connected anew'
         >>> counted({})
         'nothing'
     """
-    told = [
-        f"{name}: {value}" if isinstance(value, str) else f"{value} {name}"
-        for name, value in counts.items()
-    ]
+    told = []
+    for key, value in counts.items():
+        name = key.replace("_", " ")
+        told.append(f"{name}: {value}" if isinstance(value, str) else f"{value} {name}")
     return ", ".join(told) or "nothing"

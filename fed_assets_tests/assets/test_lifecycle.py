@@ -366,7 +366,7 @@ def test_a_run_that_goes_on_without_a_hospital_says_degraded(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
     entries["hospitals"][1]["source"] = missing_file(tmp_path)
-    entries["quorum"] = 2
+    entries["quorum"], entries["rounds"] = 2, 1
     result = run(sandbox="configurable")
     assert result.success, failures(result)
     report = result.output_for_node("evaluation_report")
@@ -413,10 +413,11 @@ def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_hospital_whose_sealed_images_are_damaged_after_validation_is_missing_from_the_report(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
-    entries["quorum"] = 2
+    entries["quorum"], entries["rounds"] = 2, 1
     sealed = {"storage": "sealed", "key_custody": "hospital"}
     (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(TRAINS_OPENLY | sealed))
     assert run(sandbox="configurable").success

@@ -55,6 +55,13 @@ def test_one_that_does_not_is_said_not_to_and_why() -> None:
     assert "in transit: level 2 was measured and 3 is promised (try 3 failed)" in page
 
 
+def test_a_ladder_that_was_climbed_to_its_top_has_no_reason_not_to_be_higher() -> None:
+    ladders = record()["ladders"]
+    assert render_posture(record()).count("Not one higher:") == 3
+    ladders["in_transit"] |= {"level": 4, "why": ""}
+    assert render_posture(record(ladders=ladders)).count("Not one higher:") == 2
+
+
 def test_a_simulated_enclave_heads_the_page() -> None:
     assert "<b>SIMULATED</b>" in render_posture(record(simulated=True))
     assert "SIMULATED" not in render_posture(record())
