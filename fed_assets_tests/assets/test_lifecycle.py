@@ -102,7 +102,7 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("sandbox", ["eyes_off", "configurable"])
+@pytest.mark.parametrize("sandbox", ["eyes_off"])
 def test_a_sandbox_that_is_not_enforced_is_refused_once_and_nothing_is_written(
     run: Run, tmp_path: Path, sandbox: str
 ) -> None:
