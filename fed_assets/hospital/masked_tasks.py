@@ -22,7 +22,7 @@ from fed_assets.privacy.masking_terms import KEYS_TASK, REVEAL_TASK, SAID, SHARE
 LEAVES = {
     KEYS_TASK: "keys of secure aggregation",
     SHARES_TASK: "sealed shares of its secrets",
-    REVEAL_TASK: "shares of its peers' secrets",
+    REVEAL_TASK: "shares of secrets of its peers",
 }
 # Makes words of the weights received, those after training, and how many images were learned from.
 Mask = Callable[[Arrays, Arrays, int], Words]

@@ -13,6 +13,7 @@ import yaml
 
 from fed_assets.federation.weights import read_weights
 from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets_tests.confining import require_root
 from fed_assets_tests.places import Place, make_place
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -98,7 +99,7 @@ def test_each_thing_that_leaves_stands_in_the_hospitals_outbox_log(masked: Place
         "masked update",
         "figures of the update",
         "secagg_unmask",
-        "shares of its peers_ secrets",
+        "shares of secrets of its peers",
     ] * len(rounds_of(masked))
 
 
@@ -109,3 +110,26 @@ def test_a_run_that_was_killed_goes_on_with_new_keys(masked: Place) -> None:
     records = rounds_of(masked)
     assert [record["round_number"] for record in records] == [1, 2, 3]
     assert all(record["missing"] == {} for record in records)
+
+
+def test_confidential_vm_runs_as_it_is_declared(tmp_path: Path) -> None:
+    """Its hospitals are confined, their keys attested, small counts suppressed, updates masked."""
+    require_root()
+    three = [{"id": name, "name": name} for name in HOSPITALS[:3]]
+    place = replace(
+        make_place(tmp_path / "place", rounds=2, hospitals=three), sandbox="confidential_vm"
+    )
+    for path in (tmp_path, place.home.root.parent):
+        path.chmod(0o755)
+    (place.home.root.parent / "roster.yaml").chmod(0o644)
+    run(place, "fed_assets.cli", "approve-code", "confidential_vm")
+    run(place, "fed_assets.cli", "run", "confidential_vm")
+    records = rounds_of(place)
+    assert [record["round_number"] for record in records] == [1, 2]
+    for record in records:
+        assert record["missing"] == {}
+        assert {each["examples"] for each in record["participants"].values()} == {None}
+    (log,) = json.loads(run(place, "fed_assets.cli", "outbox", "north", "--json"))
+    assert log["sandbox"] == "confidential_vm"
+    assert [entry["what"] for entry in log["entries"]].count("masked update") == 2
+    assert "update" not in [e["what"] for e in log["entries"] if e["kind"] == "left"]

@@ -67,7 +67,7 @@ def test_the_server_gets_the_mean_of_masked_updates(tmp_path, write_masked_plan,
             ("asked", "secagg_shares"),
             ("left", "sealed shares of its secrets"),
             ("asked", "secagg_unmask"),
-            ("left", "shares of its peers_ secrets"),
+            ("left", "shares of secrets of its peers"),
         ]
         assert told == one_round * 2, name
 

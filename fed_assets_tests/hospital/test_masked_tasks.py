@@ -130,7 +130,7 @@ def test_three_hospitals_that_learn_give_the_mean_of_what_they_learned(
         ("left", "masked update", 2),
         ("left", "figures of the update", 2),
         ("asked", "secagg_unmask", 2),
-        ("left", "shares of its peers_ secrets", 2),
+        ("left", "shares of secrets of its peers", 2),
     ]
 
 
