@@ -86,7 +86,11 @@ def test_images_that_no_validation_let_through_are_not_evaluated(tmp_path: Path)
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path, only_split="test")
-    arguments = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "split": "train"}
+    arguments = {
+        "weights": str(weights_file(tmp_path)),
+        "network": SMALL_RESNET,
+        "split": "validation",
+    }
     with pytest.raises(NoImages, match="no image to evaluate"):
         evaluate(arguments, store)
 
