@@ -15,7 +15,6 @@ from fed_assets.sandboxes.controls import (
     Process,
     Storage,
     Transport,
-    UpdateProtection,
 )
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -89,15 +88,9 @@ def promised(sandbox: Sandbox) -> dict[str, int]:
     sealed = sandbox.storage is Storage.SEALED
     # Without walls, whoever runs the federation is the user who owns the key files.
     at_rest = (3 if confined else 2) if sealed else int(confined)
-    in_use = 0
-    # Whoever may submit code reads from inside what the walls keep him from.
-    if confined and sandbox.job_code is not JobCode.SUBMITTED:
-        in_use = {
-            UpdateProtection.NONE: 1,
-            UpdateProtection.CLIP: 2,
-            UpdateProtection.DIFFERENTIAL_PRIVACY: 2,
-            UpdateProtection.SECURE_AGGREGATION: 3,
-        }[sandbox.update_protection]
+    # Whoever may submit code reads from inside what the walls keep him from. What an update tells is
+    # attempted by no probe yet: whatever protects it, no more is promised.
+    in_use = int(confined and sandbox.job_code is not JobCode.SUBMITTED)
     return {
         AT_REST: at_rest,
         IN_TRANSIT: 3 if sandbox.transport is Transport.MTLS else 0,

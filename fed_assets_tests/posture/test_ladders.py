@@ -5,7 +5,7 @@ import pytest
 from fed_assets.posture.evidence import Evidence, Outcome
 from fed_assets.posture.ladders import AT_REST, HIGHEST, IN_TRANSIT, IN_USE, LADDERS, promised
 from fed_assets.posture.ladders import standings as all_standings
-from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -63,9 +63,10 @@ def confined(**controls: str | bool) -> Sandbox:
         (confined(), (1, 3, 1)),
         (changed(storage="sealed", key_custody="hospital"), (2, 3, 0)),
         (confined(storage="sealed", key_custody="hospital"), (3, 3, 1)),
-        (confined(update_protection="clip"), (1, 3, 2)),
-        (confined(update_protection="secure_aggregation"), (1, 3, 3)),
+        (confined(update_protection="secure_aggregation"), (1, 3, 1)),  # until it is attempted
         (changed(update_protection="secure_aggregation"), (0, 3, 0)),  # its memory is open
+        (EYES_OFF, (3, 3, 1)),
+        (CONFIDENTIAL_VM, (3, 3, 1)),
     ],
 )
 def test_what_a_sandbox_promises_follows_from_its_controls(
