@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.controls import UpdateProtection
@@ -22,10 +24,8 @@ def choose_threshold(
 
     Under differential privacy each hospital chooses one on its own validation images, and theirs
     are weighed by their training images; otherwise, and where no hospital can tell one, the
-    roster's holds.
-
-    Raises:
-        FedAssetsError: a hospital could not choose.
+    roster's holds. A hospital that cannot choose is passed over: it cannot evaluate either, which
+    is told there.
     """
     fixed = {"value": roster.threshold, "hospitals": 0}
     if sandbox.update_protection is not UpdateProtection.DIFFERENTIAL_PRIVACY:
@@ -36,12 +36,13 @@ def choose_threshold(
         for record in global_model["rounds"]
         for name, sent in record["participants"].items()
     }
-    chosen = {
-        name: hospitals.ask(sandbox, name, "choose_threshold", arguments)["threshold"]
-        for name in participants
-        if name in examples
-    }
-    told = {name: float(each) for name, each in chosen.items() if isinstance(each, float)}
+    told: dict[str, float] = {}
+    for name in participants:
+        if name in examples:
+            with suppress(FedAssetsError):
+                chosen = hospitals.ask(sandbox, name, "choose_threshold", arguments)["threshold"]
+                if isinstance(chosen, float):
+                    told[name] = chosen
     if not told:
         return fixed
     median = weighted_median((each, examples[name]) for name, each in told.items())

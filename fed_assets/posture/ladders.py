@@ -88,8 +88,8 @@ def promised(sandbox: Sandbox) -> dict[str, int]:
     sealed = sandbox.storage is Storage.SEALED
     # Without walls, whoever runs the federation is the user who owns the key files.
     at_rest = (3 if confined else 2) if sealed else int(confined)
-    # Whoever may submit code reads from inside what the walls keep him from. What an update tells is
-    # attempted by no probe yet: whatever protects it, no more is promised.
+    # Whoever may submit code reads from inside what the walls keep him from. What an update tells
+    # is attempted by no probe yet: whatever protects it, no more is promised.
     in_use = int(confined and sandbox.job_code is not JobCode.SUBMITTED)
     return {
         AT_REST: at_rest,
