@@ -7,6 +7,7 @@ other user, all of them go behind Landlock.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, everything_bu
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.site import NVFLARE_PROCESS, PLACES, SITE_MODULES, SITES, TEMPORARY
 from fed_assets.federation.walls import LANDLOCK, USERS, Wall, Walls, stand_behind
+from fed_assets.resources.held_tables import hold_tables
 from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.hospital_folders import clear_forgotten, give_folders, make_folders
 from fed_assets.resources.users import users_of
@@ -52,6 +54,7 @@ class Confinement:
 
 
 _own: Confinement | None = None
+_tables: list[sqlite3.Connection] = []  # held as long as this process lives
 
 
 def own_confinement() -> Confinement | None:
@@ -185,6 +188,8 @@ def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Con
             cure="Set DAGSTER_HOME to what `fed-assets home` prints, or start Dagster as an "
             "ordinary user",
         )
+    if walls.kind == USERS and instance is not None:
+        _tables.extend(hold_tables(instance))
     abi, capped = landlock_abi(), _not_held(walls.kind)
     if not (walls.kind == LANDLOCK and _threads() > 1):
         stand_behind(walls.sites[COORDINATOR])
