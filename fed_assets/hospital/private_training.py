@@ -21,6 +21,7 @@ from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.augmentation import augment
 from fed_assets.hospital.network import scores
 from fed_assets.hospital.privacy_ledger import PrivacyLedger, Schedule
+from fed_assets.hospital.proximal import proximal_pull
 from fed_assets.hospital.recipe import Recipe
 from fed_assets.hospital.training import RoundMetrics, Stopped, best_device, to_pixels
 from fed_assets.privacy.secret_draws import SecretDraws
@@ -110,6 +111,9 @@ def train_privately(
         max_grad_norm=protection.max_grad_norm or 0.0,
         images_per_step=schedule.sample_rate * len(rows),
     )
+    # Of weights that are known, and after the noise: it costs nothing of the budget.
+    pull = proximal_pull(network, recipe.proximal_mu)
+    optimizer.attach_step_hook(lambda _: pull())
     torch.manual_seed(secrets.randbits(32))  # for dropout, which needs no secret
     views = torch.Generator().manual_seed(secrets.randbits(32))
     for step in range(schedule.steps):

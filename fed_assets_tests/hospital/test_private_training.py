@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,24 @@ def test_a_round_has_the_steps_of_its_epochs(recipe: Recipe, rate: float, steps:
     assert schedule.sample_rate == pytest.approx(rate)
     assert schedule.steps == steps
     assert schedule.rounds_to_come == 4
+
+
+def test_a_proximal_term_holds_the_weights_near_those_received(tmp_path: Path) -> None:
+    store = a_validated_store(tmp_path)
+    dataset, start = open_dataset(store), weights(a_network())
+    moved = {}
+    for mu in (0.0, 1e4):
+        network = a_network()
+        recipe = replace(RECIPE, local_epochs=8, schedule="constant", proximal_mu=mu)
+        train_privately(
+            network,
+            dataset,
+            dataset.split("train"),
+            recipe,
+            protection=replace(BUDGET, epsilon=50.0),
+            ledger=a_ledger(store, f"job-{mu:g}"),
+            round_number=1,
+            rounds=20,
+        )
+        moved[mu] = float((weights(network) - start).norm())
+    assert moved[1e4] < 0.5 * moved[0.0]
