@@ -39,7 +39,7 @@ LADDERS = {
     IN_USE: (
         "whoever runs the federation reads hospitals' memory",
         "he is kept from it, and sees each hospital's update",
-        "an update tells little of a single image: it is clipped or differentially private",
+        "an update tells little of a single image",
         "he sees only the sum of all hospitals' updates",
         "memory is encrypted, and hardware vouches for it",
     ),
