@@ -19,8 +19,14 @@ def test_the_threshold_is_the_middle_one_of_the_best() -> None:
     assert best_threshold(labels, probabilities) == 0.5
     low = probabilities * [1, 0.25] + [0, 0]
     low[:, 0] = 1 - low[:, 1]
-    # Of two images apart by little, the one of the grid that lies between them.
-    assert best_threshold(labels, low) in (0.1, 0.15)
+    # Between the largest of the one class, 0.0775, and the least of the other, 0.1725.
+    assert best_threshold(labels, low) == 0.119
+
+
+def test_thresholds_reach_where_noise_shifts_probabilities_to() -> None:
+    labels, positive = np.array([0, 0, 1, 1]), np.array([0.96, 0.97, 0.98, 0.985])
+    assert best_threshold(labels, np.stack([1 - positive, positive], axis=1)) == 0.971
+    assert (GRID[0], GRID[9], GRID[-1]) == (0.011, 0.5, 0.989)
 
 
 def test_a_hospital_chooses_on_its_validation_images(tmp_path: Path) -> None:
