@@ -288,7 +288,7 @@ TAMPERING: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "reordered": (swap, "entry 8 was reordered: it stands where entry 7 belongs"),
     "cut": (
         lambda lines: lines[:-1],
-        "entry 14 was removed: the log had 14 when it was last seen",
+        "entry 14 was removed: the log was seen with 14",
     ),
     "anew": (write_anew, "entry 4 was changed: it is not the one that was seen"),
 }

@@ -78,6 +78,9 @@ def outbox(
     else:
         for log in logs:
             out.print(_table(log))
+            if fault := first_fault(log.content, hospital=hospital):
+                said = f"NOT AS IT WAS WRITTEN: {fault.said}"
+                out.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> list[Log]:
@@ -116,7 +119,9 @@ def _no_log(home: Home, hospital: str, sandboxes: Sequence[str]) -> RunConfigErr
         f"{hospital} has no outbox log{where}",
         where=str(home.root / "hospitals" / hospital),
         seen=f"there was one in {', '.join(had)}: it was removed" if had else "",
-        cure=f"Run `fed-assets run {sandboxes[0]}`; the hospital writes it as it is asked",
+        cure="Find out who removed it, and put it back from the hospital's own copy"
+        if had
+        else f"Run `fed-assets run {sandboxes[0]}`; the hospital writes it as it is asked",
     )
 
 

@@ -128,9 +128,15 @@ def refusal(reply: Any) -> str:
     reason = f"its executor answered {reply.get_return_code()}"
     error = reply.get_header(ERROR_HEADER)
     if isinstance(error, Mapping) and error.get("what"):
-        what = " ".join(str(error["what"]).split())[:LONGEST_REASON]
-        reason += f": {what}"
+        what, where, cure = (_line(error.get(part)) for part in ("what", "where", "cure"))
+        at = f" ({where})" if where else ""
+        mending = f"; to mend it: {cure}" if cure else ""
+        reason += f": {what}{at}{mending}"
     return reason
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text or "").split())[:LONGEST_REASON].rstrip(".")
 
 
 def _count(value: object) -> int:

@@ -23,7 +23,12 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
 from fed_assets.hospital.store import open_store
-from fed_assets.hospital.suppression import disclosed, disclosed_error, limit_of
+from fed_assets.hospital.suppression import (
+    disclosed,
+    disclosed_error,
+    limit_of,
+    require_named_classes,
+)
 from fed_assets.hospital.tasks import WHAT, find_task
 
 
@@ -115,8 +120,10 @@ def answer(line: str, identity: Identity) -> str:
             outbox = OutboxLog(store, identity.peer)
             outbox.asked(text(what, line.strip().encode()))
             task = find_task(request.get("task"), previews=identity.previews)
+            arguments = request.get("arguments") or {}
+            require_named_classes(request.get("task"), arguments, below)
             started = time.perf_counter()
-            result = task(request.get("arguments") or {}, store)
+            result = task(arguments, store)
             result = disclosed(request["task"], result, below)
             result["seconds"] = round(time.perf_counter() - started, 3)
             result["peak_memory_bytes"] = peak_memory_bytes()

@@ -38,7 +38,7 @@ LADDERS = {
     ),
     IN_USE: (
         "whoever runs the federation reads hospitals' memory",
-        "he is kept from it, and sees each hospital's update",
+        "he is kept from it; what updates tell him was not tried",
         "an update tells little of a single image",
         "he sees only the sum of all hospitals' updates",
         "memory is encrypted, and hardware vouches for it",

@@ -187,7 +187,7 @@ def unseen(entries: Sequence[Entry], seen: Iterable[Head]) -> Fault | None:
     for head in sorted(seen, key=lambda head: head.entries):
         if head.entries > len(entries):
             number = len(entries) + 1
-            said = f"entry {number} was removed: the log had {head.entries} when it was last seen"
+            said = f"entry {number} was removed: the log was seen with {head.entries}"
             return Fault(number, "removed", said)
         if entries[head.entries - 1].hash != head.hash:
             said = f"entry {head.entries} was changed: it is not the one that was seen"

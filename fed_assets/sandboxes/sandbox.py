@@ -216,7 +216,8 @@ def read_sandbox(path: Path, *, name: str = "configurable") -> Sandbox:
     try:
         return Sandbox(name=name, **entries)
     except ValidationError as error:
-        raise _explained(error.errors()[0], path) from None
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # a typo
+        raise _explained(first, path) from None
 
 
 def _explained(error: Any, path: Path) -> SandboxError:

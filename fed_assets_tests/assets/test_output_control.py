@@ -36,6 +36,7 @@ SUPPRESSES = {
 }
 SPLITS = {"train": 24, "val": 14, "test": 6}  # images of each class
 CLASSES = ("normal", "opacity_1")  # as the phantoms of the common test set
+FOLDER = "KanariFolder"  # where a class's name is expected
 PATTERN = "^(?P<patient>[A-Za-z0-9]+)_"
 RUN = ("fed_assets.cli", "run", "configurable")
 
@@ -87,9 +88,9 @@ class Watched:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Returns a home after two runs: one that ends degraded, and one that fails.
 
-    South has an image that is cut off and a patient in two splits; west a link whose aim is too
-    long a name, of which the system complains by the link's own name. In the second run east's
-    sealed images were changed, so that the quorum is not met.
+    South has an image that is cut off, a folder named after a patient and one in two splits; west
+    has a link whose aim is too long a name, of which the system complains by the link's own name.
+    In the second run east's sealed images were changed, so that the quorum is not met.
     """
     folder = tmp_path_factory.mktemp("watched")
     sources = folder / "sources"
@@ -101,6 +102,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     tested = next((sources / "south" / "test" / "normal").iterdir()).name.partition("_")[0]
     again = sources / "south" / "train" / "normal" / f"{tested}_{FILE_NAME}b"
     as_png(again, marked(noise((28, 28), 9999)), tested)
+    as_png(
+        sources / "south" / "train" / FOLDER / f"{PATIENT}_{FILE_NAME}c", noise((28, 28), 9998), ""
+    )
     (sources / "west" / "test" / "normal" / f"{FILE_NAME}.png").symlink_to("x" * 300)
     png = {"kind": "folder", "patient_pattern": PATTERN}
     hospitals = [
@@ -115,7 +119,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         for name in kinds
     ]
     open_images = {"kind": "phantom", "images": 60, "test_images": 40, "size": 28}
-    made = {"data": {"source": open_images}, "hospitals": hospitals, "quorum": 2, "rounds": 1}
+    data = {"source": open_images, "classes": list(CLASSES)}
+    made = {"data": data, "hospitals": hospitals, "quorum": 2, "rounds": 1}
     place = make_place(folder / "place", **made)
     (folder / "place" / "sandbox.yaml").write_text(yaml.safe_dump(SUPPRESSES))
     place.environment["FED_ASSETS_SANDBOX"] = str(folder / "place" / "sandbox.yaml")
@@ -167,8 +172,12 @@ def test_no_canary_is_outside_the_hospitals_own_stores(watched: Watched) -> None
     home = watched.place.home.root
     assert canaries_in(home, but=[watched.own]) == {}
     assert canaries_in(watched.own) == {}  # they are sealed
-    for word in (PATIENT, FILE_NAME, TAG):
+    for word in (PATIENT, FILE_NAME, TAG, FOLDER):
         assert word.lower() not in watched.told.lower()
+    others = (
+        path for path in home.rglob("*") if path.is_file() and watched.own not in path.parents
+    )
+    assert [path for path in others if FOLDER.encode() in path.read_bytes()] == []
     # What was searched is what there is to search.
     searched = {path.suffix for path in home.rglob("*") if path.is_file()}
     assert {".db", ".html", ".json", ".log", ".txt", ".safetensors"} <= searched

@@ -109,6 +109,12 @@ def test_an_error_is_repeated_on_one_short_line():
     assert len(reason) < LONGEST_REASON + 60
 
 
+def test_an_error_says_where_and_how_to_mend_it():
+    error = {"what": "Refused", "where": "images.npy", "cure": "Put it back."}
+    reply = make_reply(ReturnCode.EXECUTION_EXCEPTION, headers={"fed_assets_error": error})
+    assert read(reply).endswith(": Refused (images.npy); to mend it: Put it back")
+
+
 def test_an_update_above_the_norm_that_hospitals_promise_is_refused():
     statistics = {"max_statistics_norm": 1.0}
     assert "its L2 norm is above max_norm=1.7" in read(

@@ -22,6 +22,11 @@ def test_batch_normalisation_gives_way_where_training_is_private(norm: Any) -> N
     assert network_under(Protection(), network) == network
 
 
+def test_there_are_no_more_groups_than_divide_every_width() -> None:
+    narrow = network_under(PRIVATE, {**NETWORK, "norm": "batch", "block_inplanes": [4, 8, 12, 16]})
+    assert narrow["norm"] == ["group", {"num_groups": 4}]
+
+
 @pytest.mark.parametrize("said", [{}, {"norm": "instance"}, {"norm": ["group", {"num_groups": 4}]}])
 def test_every_other_network_stays_as_the_roster_says(said: dict[str, Any]) -> None:
     assert network_under(PRIVATE, {**NETWORK, **said}) == {**NETWORK, **said}

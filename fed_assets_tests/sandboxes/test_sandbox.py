@@ -67,6 +67,13 @@ def test_an_unknown_control_brings_a_close_name(tmp_path: Path) -> None:
         read_sandbox(write(tmp_path, transprot="mtls"))
 
 
+def test_a_typo_in_a_control_is_told_before_that_it_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("transport:", "transprot:"))
+    with pytest.raises(SandboxError, match=r"unknown control transprot.*Did you mean transport"):
+        read_sandbox(path)
+
+
 def test_an_unknown_control_that_is_close_to_none_brings_all_names(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match=r"unknown control zzz.*transport, storage, key_custody"):
         read_sandbox(write(tmp_path, zzz="mtls"))
