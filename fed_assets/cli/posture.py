@@ -98,7 +98,8 @@ def _show(record: dict[str, Any]) -> None:
             soft_wrap=True,
             highlight=False,
         )
-        out.print(f"  not higher: {standing['why']}", soft_wrap=True, highlight=False, style="dim")
+        if why := standing["why"]:
+            out.print(f"  not higher: {why}", soft_wrap=True, highlight=False, style="dim")
     for shortfall in record["shortfalls"]:
         out.print(f"Not kept: {shortfall}", soft_wrap=True, style="red", highlight=False)
     if record["simulated"]:
