@@ -25,7 +25,8 @@ UNMEASURED = {
     ("submitted", "attested"),
     *(("measured", custody) for custody in ("none", *CUSTODIES) if custody != "attested"),
 }
-ADD_UP = (Aggregation.FEDAVG, Aggregation.FEDPROX)  # rules that take the sum of updates alone
+# Rules that take the sum of updates alone.
+ADD_UP = (Aggregation.FEDAVG, Aggregation.FEDPROX, Aggregation.FEDOPT)
 SERVER = "server"
 PLAN_FILE = "plan.json"
 

@@ -174,7 +174,7 @@ def test_large_updates_travel_masked_as_files(tmp_path, write_masked_plan, start
         {"hospitals": 2},
         {"transport": "clear"},
         {"aggregation": {"kind": "weighted_median"}},
-        {"aggregation": {"kind": "fedopt"}},
+        {"aggregation": {"kind": "trimmed_mean", "tolerated": 1}},
     ],
 )
 def test_a_plan_whose_masks_would_hide_nothing_is_refused(tmp_path, write_masked_plan, changes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_fedavg_and_fedprox_average(kind):
     weights, state = aggregate(Rule.by_default(kind), updates, RECEIVED, {})
     assert weights_digest(weights) == weights_digest(fedavg(updates))
     assert state == {}
+
+
+@pytest.mark.parametrize("kind", [Aggregation.FEDAVG, Aggregation.FEDPROX, Aggregation.FEDOPT])
+def test_rules_that_add_up_take_a_mean_in_place_of_single_updates(kind):
+    rule, updates = Rule.by_default(kind), updates_of()
+    seen, _ = aggregate(rule, updates, RECEIVED, {})
+    masked = [replace(update, examples=1, weights={}) for update in updates]
+    hidden, _ = aggregate(rule, masked, RECEIVED, {}, mean=fedavg(updates))
+    assert weights_digest(hidden) == weights_digest(seen)
 
 
 EVERY = [
