@@ -38,7 +38,7 @@ ui: install ## open Dagster's pages on http://127.0.0.1:3000
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
 
 test: install ## run the tests, but for the long ones
-	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile
 
 test-long: install ## run the long tests: federations that lose something, and whole runs, killed ones too
 	$(BIN)/python -m pytest -m long $(TESTS)

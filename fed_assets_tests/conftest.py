@@ -28,14 +28,6 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / f"home-{WORKER}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps in one process what shares a fixture that takes long: a lifecycle, or a module's."""
-    for item in items:
-        shared = "finished_lifecycle"
-        together = shared if shared in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Returns the folder of real images: FED_ASSETS_DATA, else `../shared/data`.
