@@ -14,7 +14,7 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
-from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
@@ -38,8 +38,7 @@ def build_sandbox_asset(roster: Roster) -> AssetsDefinition:
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
-            rule = rule_of(sandbox, roster.aggregation)
-            rule.require_quorum(roster.quorum or len(roster.hospitals))
+            rule = agreed_rule(roster, sandbox)
             confinement = hospitals.confinement(sandbox)
         controls = {name: shown(sandbox, name) for name in sandbox.controls()}
         controls["aggregation"] = str(rule.kind)

@@ -34,7 +34,7 @@ from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.errors import FedAssetsError
-from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.sandboxes.enforcement import require_enforced, shown, unenforced_controls
@@ -83,8 +83,7 @@ def run(
     chosen = settings()
     enforced = require_enforced(find_sandbox(sandbox, configurable=chosen.configurable))
     roster = read_roster(chosen.roster)
-    # Refused before anything is written.
-    rule_of(enforced, roster.aggregation).require_quorum(roster.quorum or len(roster.hospitals))
+    agreed_rule(roster, enforced)  # refused before anything is written
     home = chosen.home.prepare()
     training = {
         "rounds": rounds,

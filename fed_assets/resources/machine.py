@@ -15,13 +15,14 @@ from typing import Literal
 import psutil
 
 from fed_assets.errors import FedAssetsError
-from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, landlock_abi
 from fed_assets.federation.roster import MedMnistSource, Roster, read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.source_location import locate_source
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.sandbox import Sandbox
 
 GIB = 1 << 30
 NEEDED_DISK_BYTES = 2 * GIB
@@ -163,13 +164,7 @@ def _sandbox(name: str, roster: Roster | None, settings: Settings) -> Finding:
     sandbox = find_sandbox(name, configurable=settings.configurable)
     unenforced = unenforced_controls(sandbox)
     if not unenforced:
-        try:
-            if roster is not None:
-                rule = rule_of(sandbox, roster.aggregation)
-                rule.require_quorum(roster.quorum or len(roster.hospitals))
-        except FedAssetsError as error:
-            return Finding(f"sandbox {name}", "warning", error.what, error.cure)
-        return Finding(f"sandbox {name}", "ok", "every control is enforced")
+        return _agreement(sandbox, roster)
     declared = ", ".join(f"{control}={value}" for control, value in unenforced.items())
     return Finding(
         f"sandbox {name}",
@@ -177,3 +172,13 @@ def _sandbox(name: str, roster: Roster | None, settings: Settings) -> Finding:
         f"refused: it declares {declared}",
         "This version does not enforce these; choose another sandbox.",
     )
+
+
+def _agreement(sandbox: Sandbox, roster: Roster | None) -> Finding:
+    """Returns whether an enforced sandbox and the roster, if it could be read, go together."""
+    try:
+        if roster is not None:
+            agreed_rule(roster, sandbox)
+    except FedAssetsError as error:
+        return Finding(f"sandbox {sandbox.name}", "warning", error.what, error.cure)
+    return Finding(f"sandbox {sandbox.name}", "ok", "every control is enforced")
