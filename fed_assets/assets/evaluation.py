@@ -3,9 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from dagster import (
     MetadataValue,
 )
 
+from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
@@ -138,19 +137,7 @@ def evaluate_everywhere(
         "seed": global_model["seed"],
         "threshold": threshold,
     }
-
-    def evaluate(name: str) -> dict[str, Any] | FedAssetsError:
-        try:
-            return hospitals.ask(sandbox, name, "evaluate", arguments)
-        except FedAssetsError as error:
-            error.where = ", ".join(filter(None, [name, error.where]))
-            return error
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        answers = dict(zip(places, pool.map(evaluate, places), strict=True))
-    records = {name: each for name, each in answers.items() if isinstance(each, dict)}
-    failed = {name: each for name, each in answers.items() if isinstance(each, FedAssetsError)}
-    return records, failed
+    return ask_everywhere(hospitals, sandbox, places, "evaluate", arguments)
 
 
 def _require_quorum(admission: Admission, failed: Mapping[str, FedAssetsError]) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
-from fed_assets.errors import FedAssetsError
+from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.controls import UpdateProtection
@@ -36,13 +35,10 @@ def choose_threshold(
         for record in global_model["rounds"]
         for name, sent in record["participants"].items()
     }
-    told: dict[str, float] = {}
-    for name in participants:
-        if name in examples:
-            with suppress(FedAssetsError):
-                chosen = hospitals.ask(sandbox, name, "choose_threshold", arguments)["threshold"]
-                if isinstance(chosen, float):
-                    told[name] = chosen
+    asked = [name for name in participants if name in examples]
+    answers, _ = ask_everywhere(hospitals, sandbox, asked, "choose_threshold", arguments)
+    chosen = {name: answer["threshold"] for name, answer in answers.items()}
+    told = {name: each for name, each in chosen.items() if isinstance(each, float)}
     if not told:
         return fixed
     median = weighted_median((each, examples[name]) for name, each in told.items())

@@ -1,0 +1,38 @@
+"""One task for several hospitals at once: what each answered, and why others did not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fed_assets.errors import FedAssetsError
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def ask_everywhere(
+    hospitals: LocalHospitalRunner,
+    sandbox: Sandbox,
+    places: Sequence[str],
+    task: str,
+    arguments: Mapping[str, Any],
+) -> tuple[dict[str, dict[str, Any]], dict[str, FedAssetsError]]:
+    """Returns the answer of each place that answered, and the error of each that did not.
+
+    A place is a hospital, or the coordinator. As many are asked at once as there are cores.
+    """
+
+    def ask(name: str) -> dict[str, Any] | FedAssetsError:
+        try:
+            return hospitals.ask(sandbox, name, task, arguments)
+        except FedAssetsError as error:
+            error.where = ", ".join(filter(None, [name, error.where]))
+            return error
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        answers = dict(zip(places, pool.map(ask, places), strict=True))
+    records = {name: each for name, each in answers.items() if isinstance(each, dict)}
+    failed = {name: each for name, each in answers.items() if isinstance(each, FedAssetsError)}
+    return records, failed
