@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fed_assets.cli.asking import ask_keeper
 from fed_assets.cli.names import SandboxName, require_hospital
 from fed_assets.errors import RunConfigError
 from fed_assets.resources.settings import Settings
@@ -29,8 +29,6 @@ def budget(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what a hospital has spent of its privacy budget in a sandbox, and what is left."""
-    from fed_assets.resources.hospital_runner import LocalHospitalRunner
-
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
     require_hospital(chosen, hospital)
@@ -41,18 +39,7 @@ def budget(
             seen=str(found.update_protection),
             cure="Name a sandbox of `update_protection: differential_privacy`",
         )
-    store = chosen.home.store(hospital, sandbox)
-    if not store.is_dir():
-        raise RunConfigError(
-            f"{hospital} keeps nothing in {sandbox}",
-            where=str(store),
-            cure=f"Correct the hospital's id, or run `fed-assets run {sandbox}` first",
-        )
-    runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
-    )
-    with contextlib.closing(runner):
-        spent = runner.ask(found, hospital, "show_budget", {"delta": found.protection.delta})
+    spent = ask_keeper(chosen, found, hospital, "show_budget", {"delta": found.protection.delta})
     allowed = found.protection.epsilon
     if as_json:
         told = {name: spent[name] for name in ("epsilon", "delta", "rounds")}

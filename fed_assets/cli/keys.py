@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from fed_assets.cli.asking import ask_keeper
 from fed_assets.cli.names import SandboxName, require_hospital
-from fed_assets.errors import RunConfigError
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.presets import find_sandbox
@@ -23,23 +22,10 @@ def rotate_key(
     hospital: Annotated[str, typer.Argument(help="The hospital's id.")],
 ) -> None:
     """Give a hospital's sealed store a new key; no image is encrypted again."""
-    from fed_assets.resources.hospital_runner import LocalHospitalRunner
-
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
     require_hospital(chosen, hospital)
-    store = chosen.home.store(hospital, sandbox)
-    if not store.is_dir():
-        raise RunConfigError(
-            f"{hospital} keeps nothing in {sandbox}",
-            where=str(store),
-            cure=f"Correct the hospital's id, or run `fed-assets run {sandbox}` first",
-        )
-    runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
-    )
-    with contextlib.closing(runner):
-        done = runner.ask(found, hospital, "rotate_key", {})
+    done = ask_keeper(chosen, found, hospital, "rotate_key", {})
     if found.key_custody is KeyCustody.AZURE_KEY_VAULT:
         said = (
             f"{hospital} in {sandbox}: {done['files']} files are under the newest version of "
