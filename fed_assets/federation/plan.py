@@ -11,8 +11,8 @@ from typing import Any
 
 from fed_assets.errors import RunConfigError
 from fed_assets.privacy.masking_terms import LEAST_HOSPITALS, threshold
-from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
-from fed_assets.sandboxes.protection import Protection, Rule
+from fed_assets.sandboxes.controls import UpdateProtection
+from fed_assets.sandboxes.protection import NEEDS_SINGLE_UPDATES, Protection, Rule
 
 HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
@@ -25,8 +25,6 @@ UNMEASURED = {
     ("submitted", "attested"),
     *(("measured", custody) for custody in ("none", *CUSTODIES) if custody != "attested"),
 }
-# Rules that take the sum of updates alone.
-ADD_UP = (Aggregation.FEDAVG, Aggregation.FEDPROX, Aggregation.FEDOPT)
 SERVER = "server"
 PLAN_FILE = "plan.json"
 
@@ -225,7 +223,7 @@ def _faults(plan: FederationPlan) -> list[str]:
     if plan.masks:
         if len(names) < LEAST_HOSPITALS or plan.transport != "mtls":
             faults.append(f"secure aggregation of {len(names)} over {plan.transport}")
-        if plan.aggregation["kind"] not in ADD_UP:
+        if plan.aggregation["kind"] in NEEDS_SINGLE_UPDATES:
             faults.append(f"secure aggregation with {plan.aggregation['kind']}")
     if plan.suppress_below != 0 and plan.suppress_below < 3:
         faults.append(f"suppress_below {plan.suppress_below}; it is 0, or 3 at least")

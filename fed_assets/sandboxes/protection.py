@@ -22,6 +22,7 @@ NUMBERS_OF: Mapping[UpdateProtection, frozenset[str]] = {
 }
 PROTECTION_NUMBERS = tuple(sorted(frozenset().union(*NUMBERS_OF.values())))
 TOLERANT = frozenset({Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM})
+NEEDS_SINGLE_UPDATES = TOLERANT | {Aggregation.WEIGHTED_MEDIAN}  # the others take their sum alone
 
 
 class Optimizer(StrEnum):
@@ -53,7 +54,7 @@ class Protection:
     Attributes:
         kind: The control's value.
         max_norm: L2 norm that an update is clipped to; with `clip` and `secure_aggregation`.
-        max_statistics_norm: L2 norm that its running statistics are clipped to; with `clip`.
+        max_statistics_norm: L2 norm that its running statistics are clipped to; likewise.
         epsilon: The whole privacy budget of a hospital's records; with `differential_privacy`.
         delta: Its delta.
         max_grad_norm: L2 norm that the gradient of each record is clipped to.

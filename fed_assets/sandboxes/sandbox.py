@@ -20,6 +20,7 @@ from fed_assets.sandboxes.controls import (
     UpdateProtection,
 )
 from fed_assets.sandboxes.protection import (
+    NEEDS_SINGLE_UPDATES,
     NUMBERS_OF,
     PROTECTION_NUMBERS,
     TOLERANT,
@@ -28,9 +29,6 @@ from fed_assets.sandboxes.protection import (
 )
 from fed_assets.sandboxes.yaml_file import read_entries
 
-NEEDS_SINGLE_UPDATES = frozenset(
-    {Aggregation.WEIGHTED_MEDIAN, Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM}
-)
 SUPPRESS_BELOW = 10
 # What a number of a protection or rule is where the sandbox does not say it. Under the shipped
 # recipe the two norms scale 7 % of all updates down, and AUROC and accuracy do not suffer.
@@ -45,6 +43,9 @@ NUMBERS = {
 NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault", *NUMBERS})
 # Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
 VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
+
+
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
 class Sandbox(BaseModel):
@@ -74,13 +75,11 @@ class Sandbox(BaseModel):
     # because YAML's `yes` would pass for 1.
     suppress_below: Annotated[int, Field(strict=True, ge=3)] | None = None
     key_vault: Annotated[str, Field(pattern=f"^{VAULT_KEY}$")] | None = None
-    max_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
-    max_statistics_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = (
-        None
-    )
-    epsilon: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    max_norm: Positive | None = None
+    max_statistics_norm: Positive | None = None
+    epsilon: Positive | None = None
     delta: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
-    max_grad_norm: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    max_grad_norm: Positive | None = None
     tolerated: Annotated[int, Field(strict=True, ge=1)] | None = None
 
     @model_validator(mode="after")
@@ -137,8 +136,9 @@ class Sandbox(BaseModel):
             raise self._incompatible(
                 "statistics", "suppress_below", "of full counts none is hidden"
             )
+        used = NUMBERS_OF[self.update_protection]
         for number in PROTECTION_NUMBERS:
-            if number not in NUMBERS_OF[self.update_protection] and self.value(number) != "None":
+            if number not in used and getattr(self, number) is not None:
                 raise self._incompatible("update_protection", number, "it has no use for it")
         if self.tolerated is not None and self.aggregation not in TOLERANT:
             raise self._incompatible("aggregation", "tolerated", "this rule tolerates nobody")
