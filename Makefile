@@ -79,6 +79,7 @@ bench-sealed: install ## measure what sealing a store costs against a plain one
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+
 bench-robust: install ## measure what two hostile hospitals of ten do to each rule of aggregation
 	$(BIN)/python -m benchmarks.robust
 

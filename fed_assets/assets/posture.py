@@ -77,8 +77,8 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "system": platform.release(),
                 "versions": {name: version(name) for name in VERSIONS},
             }
-            with audit_folder(settings.home, context.instance, context.run_id) as folder:
-                evidence = make_attempts(sandbox, identity, roster.hospital_ids, folder, hospitals)
+            with audit_folder(settings.home, context.instance, context.run_id) as opened:
+                evidence = make_attempts(sandbox, identity, roster.hospital_ids, opened, hospitals)
             posture = judge(sandbox, evidence)
             folder = settings.home.posture(sandbox.name)
             _write(posture, folder)
