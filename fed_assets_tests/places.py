@@ -16,6 +16,7 @@ import yaml
 from dagster import DagsterInstance
 
 from fed_assets.resources.home import Home
+from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.networks import SMALL_RESNET
 
 PROJECT = Path(__file__).parent.parent
@@ -46,6 +47,21 @@ class Place:
         told, errors = process.communicate(timeout=200)
         assert process.returncode == 0, told + errors
         return told + errors
+
+    def tell(self, *command: str, cwd: Path = PROJECT) -> tuple[int, str]:
+        """Returns the exit code of a command that leaves nothing, and all that it told."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "fed_assets.cli", *command],
+            cwd=cwd,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=250,
+        )
+        _, left = seconds_until_clean(self.home, within_seconds=10)
+        assert left == []
+        return ran.returncode, ran.stdout
 
     def start_until_round(self, number: int, *command: str) -> tuple[subprocess.Popen[str], Path]:
         """Starts a program, and returns it with its run's folder when a round is published."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ import yaml
 from fed_assets.hospital.attestation.measurement import measure, package_folder
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.sandboxes.presets import EYES_ON
-from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import Place, make_place
 
 ATTESTED = {
@@ -41,18 +38,7 @@ def place(tmp_path: Path) -> Place:
 
 def cli(place: Place, *command: str) -> tuple[int, str]:
     """Returns the exit code of a command of ours, by the copy, and all that it told."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "fed_assets.cli", *command],
-        cwd=place.home.root.parent,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=250,
-    )
-    _, left = seconds_until_clean(place.home, within_seconds=10)
-    assert left == []
-    return ran.returncode, ran.stdout
+    return place.tell(*command, cwd=place.home.root.parent)
 
 
 def rounds_of_all_runs(place: Place) -> int:

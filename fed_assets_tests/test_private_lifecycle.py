@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,8 @@ from dagster import AssetKey, DagsterInstance
 
 from fed_assets.hospital.suppression import SUPPRESSED
 from fed_assets.sandboxes.presets import EYES_ON
-from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.networks import SMALL_RESNET
-from fed_assets_tests.places import PROJECT, Place, make_place
+from fed_assets_tests.places import Place, make_place
 
 PRIVATE = {
     "update_protection": "differential_privacy",
@@ -53,18 +50,7 @@ def set_sandbox(place: Place, folder: Path, **changes: Any) -> None:
 
 
 def cli(place: Place, *command: str) -> tuple[int, str]:
-    ran = subprocess.run(
-        [sys.executable, "-m", "fed_assets.cli", *command],
-        cwd=PROJECT,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=250,
-    )
-    _, left = seconds_until_clean(place.home, within_seconds=10)
-    assert left == []
-    return ran.returncode, ran.stdout
+    return place.tell(*command)
 
 
 def metadata_of(place: Place, asset: str) -> dict[str, Any]:

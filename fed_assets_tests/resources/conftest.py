@@ -1,4 +1,4 @@
-"""Full disks that the doors to the world are tested with."""
+"""Full disks and begun runs that the doors to the world are tested with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance, DagsterRunStatus, job, op
+
+from fed_assets.resources.home import Home
 
 DISK_BYTES = 1 << 20
 
@@ -27,3 +30,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def run_id(home: Home) -> str:
+    """Returns the id of a run that has begun in the module's home, and that nobody runs."""
+
+    @op
+    def nothing() -> None: ...
+
+    @job
+    def one() -> None:
+        nothing()
+
+    with DagsterInstance.from_config(str(home.instance)) as instance:
+        return instance.create_run_for_job(one, status=DagsterRunStatus.STARTED).run_id

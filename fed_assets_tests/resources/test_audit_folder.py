@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import DagsterInstance
 
 from fed_assets.resources.audit_folder import audit_folder
 from fed_assets.resources.home import Home
@@ -32,19 +32,6 @@ SECONDS = 20
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home").prepare()
-
-
-@pytest.fixture
-def run_id(home: Home) -> str:
-    @op
-    def nothing() -> None: ...
-
-    @job
-    def one() -> None:
-        nothing()
-
-    with DagsterInstance.from_config(str(home.instance)) as instance:
-        return instance.create_run_for_job(one, status=DagsterRunStatus.STARTED).run_id
 
 
 def test_it_is_empty_at_first_the_users_alone_and_gone_after(home: Home, run_id: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import DagsterInstance, DagsterRunStatus
 
 from fed_assets.resources.home import Home
 from fed_assets.resources.run_watch import WATCH
@@ -38,19 +38,6 @@ SECONDS = 20
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home").prepare()
-
-
-@pytest.fixture
-def run_id(home: Home) -> str:
-    @op
-    def nothing() -> None: ...
-
-    @job
-    def one() -> None:
-        nothing()
-
-    with DagsterInstance.from_config(str(home.instance)) as instance:
-        return instance.create_run_for_job(one, status=DagsterRunStatus.STARTED).run_id
 
 
 def start(home: Home, run_id: str) -> tuple[subprocess.Popen[str], psutil.Process]:
