@@ -165,7 +165,7 @@ def require_ways(walls: Walls, sandbox: str) -> None:
         ) from None
 
 
-def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Confinement:
+def confine_orchestrator(walls: Walls, home: Home, instance: Path | None, run: str) -> Confinement:
     """Puts this process out of reach of every hospital, for good; returns what came of it.
 
     What was started before keeps what it has: open templates first.
@@ -174,6 +174,7 @@ def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Con
         walls: Those that stand around the sites.
         home: The home.
         instance: The folder in which Dagster's instance writes; None where it has none.
+        run: The id of the run that this process is.
 
     Raises:
         UnenforcedControl: It is root, and could not go on as anybody else.
@@ -189,7 +190,7 @@ def confine_orchestrator(walls: Walls, home: Home, instance: Path | None) -> Con
             "ordinary user",
         )
     if walls.kind == USERS and instance is not None:
-        _tables.extend(hold_tables(instance))
+        _tables.extend(hold_tables(instance, run))
     abi, capped = landlock_abi(), _not_held(walls.kind)
     if not (walls.kind == LANDLOCK and _threads() > 1):
         stand_behind(walls.sites[COORDINATOR])

@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 
-def hold_tables(instance: Path) -> list[sqlite3.Connection]:
-    """Opens each of an instance's SQLite files, and returns what keeps it open while it lives.
+def hold_tables(instance: Path, run: str) -> list[sqlite3.Connection]:
+    """Opens the SQLite files that a run writes, and returns what keeps them open while it lives.
 
     SQLite makes a file of shared memory beside a table when the first process opens it, and removes
     it when the last one closes it. Where root looks at a run's progress, that is again and again,
@@ -16,9 +16,13 @@ def hold_tables(instance: Path) -> list[sqlite3.Connection]:
 
     Args:
         instance: The folder of Dagster's instance.
+        run: The run's id; of other runs, each of which has a file of its own, none is opened.
     """
     held = []
+    own = {"index", run}
     for path in sorted(instance.rglob("*.db")):
+        if path.parent.name == "runs" and path.stem not in own:
+            continue
         connection = sqlite3.connect(path)
         connection.execute("SELECT 1 FROM sqlite_master").fetchall()
         held.append(connection)

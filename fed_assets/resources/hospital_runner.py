@@ -142,7 +142,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         require_ways(walls, sandbox)
         self._templates.open(run.job_name)
         folder = None if instance.is_ephemeral else Path(instance.root_directory)
-        self._confinement = confine_orchestrator(walls, self._home, folder)
+        self._confinement = confine_orchestrator(walls, self._home, folder, run.run_id)
         instance.add_run_tags(run.run_id, {CONFINED_TAG: json.dumps(self._confinement.as_record())})
 
     def _build_walls(self, sandbox: str, federation: Path | None = None) -> Walls:

@@ -100,6 +100,12 @@ def test_while_it_trains_no_process_but_templates_and_watches_is_roots(place: Pl
     assert len(set(working.values())) == len(HOSPITALS), working
     for line in roots - {called(psutil.Process(run.pid))}:
         assert "federation.template" in line or "run_watch" in line, line
+    (dagsters,) = [
+        each for each in family(psutil.Process(run.pid)) if "federation.child" in called(each)
+    ]
+    # All at once: root, who looks at its progress, makes no file beside one that is open.
+    tables = {"runs.db", "index.db", f"{place.run_id(folder)}.db"}
+    assert tables <= {Path(each.path).name for each in dagsters.open_files()}
     # What each was told lies in its command line, which everyone may read.
     for each in family(psutil.Process(run.pid)):
         assert "hospitals/" not in called(each)

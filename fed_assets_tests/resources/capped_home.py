@@ -47,7 +47,7 @@ def confine(home: Home, how: str) -> dict[str, Any]:
     if how == "threads":
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     instance = home.root.parent if how == "elsewhere" else home.instance
-    found = asdict(confine_orchestrator(walls, home, instance)) | {"then": os.geteuid()}
+    found = asdict(confine_orchestrator(walls, home, instance, "")) | {"then": os.geteuid()}
     if how == "twice":
         build_walls(home, "eyes_off", {"north": []})
     return found

@@ -66,7 +66,7 @@ def main() -> None:
         for site in ("east", "server", "coordinator"):
             told[site], _ = start(origin, place, site, "try", json.dumps(victim))
         if walls is not None:
-            told["confinement"] = asdict(confine_orchestrator(walls, place, place.instance))
+            told["confinement"] = asdict(confine_orchestrator(walls, place, place.instance, ""))
         told["orchestrator"] = {"user": os.geteuid(), "on the victim": attempts(victim)}
         told["command lines"] = [
             path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("*/cmdline")

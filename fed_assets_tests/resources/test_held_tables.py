@@ -34,7 +34,10 @@ def test_a_table_that_nobody_holds_loses_its_shared_memory_with_each_look(table:
 def test_a_held_table_keeps_its_shared_memory_and_can_be_written(
     table: Path, tmp_path: Path
 ) -> None:
-    held = hold_tables(tmp_path)
+    others = table.with_name("another-run.db")
+    _look(others, "PRAGMA journal_mode=WAL", "CREATE TABLE events (id)")
+    held = hold_tables(tmp_path, "this-run")
+    assert not others.with_name("another-run.db-shm").exists()
     shared = table.with_name("index.db-shm")
     before = shared.stat().st_ino
     _look(table)
