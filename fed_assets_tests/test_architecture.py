@@ -56,6 +56,7 @@ THIRD_PARTY_OF = {
     "assets/roster.py": {"pydantic"},  # fields of the run config
     "assets/training.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
+    "federation/learning.py": {"pydantic"},
     "federation/cost.py": {"psutil"},
     "federation/processes.py": {"psutil"},
     "federation/spawned.py": {"psutil"},

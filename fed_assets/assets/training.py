@@ -38,10 +38,9 @@ from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.history import HISTORY_FILE, read_history
 from fed_assets.federation.origin import Origin
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.private_network import network_under
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import finished_before
-from fed_assets.federation.roster import Recipe, Roster
+from fed_assets.federation.roster import Roster
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
@@ -62,7 +61,7 @@ class TrainingConfig(Config):
 
     rounds: int | None = Field(default=None, ge=1, description="Rounds of the federation.")
     local_epochs: int | None = Field(default=None, ge=1, description="Epochs per round.")
-    learning_rate: float | None = Field(default=None, gt=0, le=1, description="Learning rate.")
+    learning_rate: float | None = Field(default=None, gt=0, description="Learning rate.")
     seed: int | None = Field(default=None, ge=0, description="Seed; the roster's first, if empty.")
 
 
@@ -187,7 +186,7 @@ def plan_training(
             cure="Run the whole lifecycle: a retraining takes those that the last one admitted",
         )
     changes = config.model_dump(include={"local_epochs", "learning_rate"}, exclude_none=True)
-    recipe = Recipe.model_validate(roster.recipe.model_dump() | changes)
+    learning = roster.learning(sandbox.protection).changed(changes)
     limits, rule = roster.federation, rule_of(sandbox, roster.aggregation)
     return FederationPlan(
         sandbox=sandbox.name,
@@ -201,8 +200,8 @@ def plan_training(
         initial_weights=str(folder / "initial.safetensors"),
         rounds=config.rounds or roster.rounds,
         seed=roster.seeds[0] if config.seed is None else config.seed,
-        recipe=recipe.model_dump() | rule.told_hospitals,
-        network=network_under(sandbox.protection, roster.network),
+        recipe=learning.recipe.model_dump() | rule.told_hospitals,
+        network=learning.network,
         classes=len(admission.classes),
         channels=admission.channels,
         quorum=admission.quorum,

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fed_assets.errors import RosterError
 from fed_assets.federation.averaging import Averaging
+from fed_assets.federation.learning import (
+    Learning,
+    PrivateLearning,
+    PrivateRecipe,
+    Recipe,
+    learning_under,
+)
 from fed_assets.federation.roster_complaints import explained
+from fed_assets.sandboxes.protection import Protection
 from fed_assets.sandboxes.yaml_file import read_entries
 
 HOSPITAL_ID = r"^[a-z][a-z0-9_]*$"
@@ -149,18 +157,6 @@ class Hospital(_Entry):
         return self
 
 
-class Recipe(_Entry):
-    """How a hospital trains for one round."""
-
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
-    local_epochs: int = Field(default=1, ge=1, le=100)
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    augment: bool = True
-    prior_correction: bool = True
-    schedule: Literal["cosine", "constant"] = "cosine"
-
-
 class Limits(_Entry):
     """Ports and hard time limits of the federation's processes."""
 
@@ -182,6 +178,7 @@ class Roster(_Entry):
     hospitals: tuple[Hospital, ...] = Field(min_length=1)
     network: dict[str, Any]
     recipe: Recipe = Recipe()
+    differential_privacy: PrivateLearning = PrivateLearning()
     aggregation: Averaging | None = None
     rounds: int = Field(default=15, ge=1, le=10_000)
     quorum: int | None = Field(default=None, ge=1)
@@ -201,6 +198,12 @@ class Roster(_Entry):
         if "_target_" not in self.network:
             raise ValueError("network needs a `_target_`, such as monai.networks.nets.ResNet")
         return self
+
+    def learning(self, protection: Protection) -> Learning:
+        """Returns by what hospitals learn where their updates are protected so."""
+        return learning_under(
+            protection, Learning(self.network, self.recipe), self.differential_privacy
+        )
 
     @property
     def hospital_ids(self) -> tuple[str, ...]:
@@ -249,5 +252,6 @@ def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
 
 
 def _known_keys() -> list[str]:
-    entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), Averaging]
+    elsewhere = (Averaging, Recipe, PrivateLearning, PrivateRecipe)
+    entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), *elsewhere]
     return sorted({key for entry in entries for key in entry.model_fields})

@@ -22,7 +22,7 @@ from fed_assets.hospital.augmentation import augment
 from fed_assets.hospital.network import scores
 from fed_assets.hospital.privacy_ledger import PrivacyLedger, Schedule
 from fed_assets.hospital.proximal import proximal_pull
-from fed_assets.hospital.recipe import Recipe
+from fed_assets.hospital.recipe import PrivateRecipe
 from fed_assets.hospital.training import RoundMetrics, Stopped, best_device, to_pixels
 from fed_assets.privacy.secret_draws import SecretDraws
 from fed_assets.sandboxes.protection import Protection
@@ -37,22 +37,19 @@ if TYPE_CHECKING:
 GRADIENTS_AT_ONCE, IMAGES_AT_ONCE = 2**24, 64
 
 
-def schedule_of(images: int, recipe: Recipe, *, round_number: int, rounds: int) -> Schedule:
-    """Returns the steps of a round: a batch of `batch_size` on average, `local_epochs` times over.
+def schedule_of(recipe: PrivateRecipe, *, round_number: int, rounds: int) -> Schedule:
+    """Returns the steps of a round: each image comes into `local_epochs` of them on average.
 
     Args:
-        images: How many there are to learn from.
         recipe: How to learn.
         round_number: From 1.
         rounds: Of the whole federation.
     """
-    sample_rate = min(1.0, recipe.batch_size / images)
-    steps = max(1, round(recipe.local_epochs / sample_rate))
     return Schedule(
         round_number=round_number,
         rounds_to_come=rounds - round_number + 1,
-        sample_rate=sample_rate,
-        steps=steps,
+        sample_rate=recipe.sample_rate,
+        steps=max(1, round(recipe.local_epochs / recipe.sample_rate)),
     )
 
 
@@ -60,7 +57,7 @@ def train_privately(
     network: torch.nn.Module,
     dataset: Dataset,
     rows: np.ndarray[Any, Any],
-    recipe: Recipe,
+    recipe: PrivateRecipe,
     *,
     protection: Protection,
     ledger: PrivacyLedger,
@@ -70,9 +67,9 @@ def train_privately(
 ) -> RoundMetrics:
     """Trains the network in place, after the ledger was charged for the whole of the round.
 
-    Of the recipe's `prior_correction` nothing is done: who is drawn would depend on the other
-    records, and the shift of the scores would tell their label counts. No loss is reported: it is
-    a mean over records to which no noise was added. The learning rate falls as in `train_round`.
+    Nothing allows for how often the hospital has each class: the shift of the scores would tell its
+    label counts. No loss is reported: it is a mean over records to which no noise was added. The
+    learning rate falls as in `train_round`.
 
     Args:
         network: with the global weights in it.
@@ -98,7 +95,7 @@ def train_privately(
         raise NoImages("A hospital has no training image", where="split train", seen="0 images")
     started = time.perf_counter()
     require_private_fit(network)
-    schedule = schedule_of(len(rows), recipe, round_number=round_number, rounds=rounds)
+    schedule = schedule_of(recipe, round_number=round_number, rounds=rounds)
     charged = ledger.charge(protection, schedule, dataset=dataset.digest)
     device = best_device()
     network.to(device)
@@ -169,14 +166,16 @@ def require_private_fit(network: torch.nn.Module) -> None:
 
 def private_optimizer(
     network: torch.nn.Module,
-    recipe: Recipe,
+    recipe: PrivateRecipe,
     draws: SecretDraws,
     *,
     noise_multiplier: float,
     max_grad_norm: float,
     images_per_step: float,
 ) -> DPOptimizer:
-    """Returns AdamW behind Opacus' clipping, with noise of the hospital's own.
+    """Returns descent with momentum behind Opacus' clipping, with noise of the hospital's own.
+
+    Adam would divide by what it has seen of the gradients' size, which is the noise's here.
 
     Args:
         network: whose parameters it steps.
@@ -198,7 +197,12 @@ def private_optimizer(
                 each.grad = each.summed_grad + noise.view_as(each).to(each)
 
     trained = [each for each in network.parameters() if each.requires_grad]
-    plain = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    plain = torch.optim.SGD(
+        trained,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
     return WithSecretNoise(
         plain,
         noise_multiplier=noise_multiplier,

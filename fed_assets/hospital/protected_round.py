@@ -10,7 +10,7 @@ import numpy as np
 
 from fed_assets.errors import RunConfigError
 from fed_assets.hospital.private_training import train_privately
-from fed_assets.hospital.recipe import Recipe
+from fed_assets.hospital.recipe import PrivateRecipe, Recipe
 from fed_assets.hospital.training import train_round
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.clipping import clip_update
@@ -95,7 +95,7 @@ def learn(
         BudgetSpent: The round would go beyond the hospital's privacy budget.
         Stopped: `should_stop` said so.
     """
-    kind, recipe = means.protection.kind, Recipe.of(asked["recipe"])
+    kind = means.protection.kind
     if (kind is UpdateProtection.SECURE_AGGREGATION) != (means.mask is not None):
         raise RunConfigError("The update cannot be protected", seen=str(kind))
     turn = {"round_number": int(asked["round_number"]), "rounds": int(asked["rounds"])}
@@ -104,7 +104,7 @@ def learn(
             network,
             dataset,
             rows,
-            recipe,
+            PrivateRecipe.of(asked["recipe"]),
             protection=means.protection,
             ledger=means.ledger,
             should_stop=should_stop,
@@ -116,7 +116,7 @@ def learn(
             dataset.images,
             dataset.labels,
             rows,
-            recipe,
+            Recipe.of(asked["recipe"]),
             classes=classes,
             hospital=hospital,
             seed=int(asked["seed"]),

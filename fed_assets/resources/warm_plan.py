@@ -5,7 +5,6 @@ from __future__ import annotations
 from fed_assets.errors import UnenforcedControl
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.plan import FederationPlan
-from fed_assets.federation.private_network import network_under
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
@@ -30,6 +29,7 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
     revoked = revoked_in(home.revocations, sandbox.name)
     names = tuple(name for name in roster.hospital_ids if name not in revoked)
     limits, folder = roster.federation, home.warm(sandbox.name)
+    learning = roster.learning(sandbox.protection)
     return FederationPlan(
         sandbox=sandbox.name,
         transport=str(sandbox.transport),
@@ -42,8 +42,8 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
         initial_weights=str(folder / "initial.safetensors"),
         rounds=roster.rounds,
         seed=roster.seeds[0],
-        recipe=roster.recipe.model_dump(),
-        network=network_under(sandbox.protection, roster.network),
+        recipe=learning.recipe.model_dump(),
+        network=learning.network,
         classes=len(roster.data.classes or ()),
         channels=0,  # known to a run alone, from the images
         quorum=roster.quorum or len(names),
