@@ -100,12 +100,16 @@ class Problem:
 
 
 def problem_of(cells: Mapping[str, Cells]) -> Problem:
-    """Returns what is ranked, of the cells by sandbox; what none of them measured is left out."""
+    """Returns what is ranked, of the cells by sandbox.
+
+    What fewer than two of them measured compares nothing, and is left out.
+    """
     sandboxes = tuple(sorted(cells))
     known = [
         each
         for each in OF_SANDBOXES
-        if any(cells[sandbox][each.name].value is not None for sandbox in sandboxes)
+        if sum(cells[sandbox][each.name].value is not None for sandbox in sandboxes)
+        >= min(2, max(1, len(sandboxes)))
     ]
     values = [
         [_or_gap(cells[sandbox][criterion.name].value) for criterion in known]

@@ -230,8 +230,12 @@ def test_nobody_gains_by_not_measuring(method) -> None:
             assert not inside or after >= before, (method, whole.values, row, column)
 
 
-def test_a_problem_leaves_out_what_none_measured_and_sorts_sandboxes(measured) -> None:
-    cells = {name: sandbox_cells([measured(name)]) for name in ("minimal", "eyes_on")}
+def test_a_problem_leaves_out_what_fewer_than_two_measured_and_sorts_sandboxes(measured) -> None:
+    priced = measured("minimal", efficiency__cost=0.4)  # one alone compares with nothing
+    cells = {
+        name: sandbox_cells([each])
+        for name, each in (("minimal", priced), ("eyes_on", measured("eyes_on")))
+    }
     of = problem_of(cells)
     assert of.sandboxes == ("eyes_on", "minimal")
     assert not {"energy_joules", "cost"} & {each.name for each in of.criteria}
