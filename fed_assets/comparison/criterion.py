@@ -34,7 +34,7 @@ class Criterion:
         worst_of_runs: of several runs the worst counts and not the mean: what one run let
             through, the sandbox let through.
         of_sandbox: reads it from a record; None where it is none of a sandbox.
-        of_hospital: reads it from a hospital's part of a record; None where it is none of hers.
+        of_hospital: reads it from a hospital's part of a record; None where it is none of its.
     """
 
     name: str
