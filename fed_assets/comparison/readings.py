@@ -58,9 +58,10 @@ def membership_bound(epsilon: float | None, delta: float) -> float:
 
     The advantage is the attack's true positive rate less its false positive rate. Of any test
     between two neighbouring data sets it is at most (e^epsilon - 1 + 2 delta) / (e^epsilon + 1):
-    where the two error bounds of Kairouz, Oh and Viswanath 2015 (ICML, theorem 2.1) meet. No bound
-    on epsilon is thus no bound on the advantage, 1: an infinite cost becomes a finite one without
-    an invented number. The same formula says how little a large epsilon promises.
+    where the two bounds on its errors meet (Kairouz, Oh and Viswanath 2015, The composition theorem
+    for differential privacy, ICML). No bound on epsilon is thus no bound on the advantage, 1: an
+    infinite cost becomes a finite one without an invented number. The same formula says how little
+    a large epsilon promises.
 
     Args:
         epsilon: from 0 on; None where there is no bound.
