@@ -6,6 +6,7 @@ FedAssetsError
 │   ├── SandboxError            the sandbox's name or its YAML
 │   │   ├── UnenforcedControl       a declared control that this version does not enforce
 │   │   └── IncompatibleControls    two controls that cannot hold together
+│   ├── ProfileError            the weights of a comparison's criteria
 │   └── RunConfigError          run config, partition or environment
 ├── DataError               a hospital's images cannot be used
 │   ├── SourceMissing           file or folder is not there
@@ -33,6 +34,7 @@ FedAssetsError
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
+├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
 """
 
@@ -135,6 +137,12 @@ class IncompatibleControls(SandboxError):
     """Two control values that cannot hold together."""
 
     cure = "Change one of the two controls in the sandbox's YAML."
+
+
+class ProfileError(ConfigurationError):
+    """The weights that a comparison gives its criteria cannot be used."""
+
+    cure = "Correct the profile; fed_assets/comparison/profiles.yaml has complete examples."
 
 
 class RunConfigError(ConfigurationError):
@@ -307,6 +315,12 @@ class QuorumNotMet(FedAssetsError):
     """Too few hospitals may take part, or answered."""
 
     cure = "Mend the hospitals named above, or lower the roster's `quorum`."
+
+
+class MeasurementError(FedAssetsError):
+    """What runs measured cannot be compared."""
+
+    cure = "Measure the sandbox named above again with `fed-assets compare`."
 
 
 class StorageError(FedAssetsError):

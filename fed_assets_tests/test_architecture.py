@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 320}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 340}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -22,6 +22,7 @@ ALLOWED = {
     "sandboxes": {"errors"},
     "privacy": {"errors"},
     "reporting": {"errors"},
+    "comparison": {"errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"privacy", "sandboxes", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
@@ -40,7 +41,8 @@ ALLOWED = {
 THIRD_PARTY = {
     "sandboxes": {"pydantic"},
     "privacy": {"numpy", "cryptography"},
-    "reporting": {"numpy", "matplotlib", "pymcdm", "jinja2"},
+    "reporting": {"numpy", "matplotlib", "jinja2"},
+    "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
     "federation": {"nvflare", "numpy", "safetensors"},
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "posture": set(),

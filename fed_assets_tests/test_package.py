@@ -36,6 +36,12 @@ def test_definitions_load_without_what_costs_seconds(tmp_path: Path) -> None:
     assert not {name for name in loaded if name.startswith("fed_assets.hospital")}
 
 
+def test_a_comparison_loads_what_ranks_only_when_it_ranks(tmp_path: Path) -> None:
+    loaded = loaded_by("import fed_assets.comparison.comparison", tmp_path / "home")
+    assert "numpy" in loaded
+    assert not loaded & {"scipy", "pymcdm", "pandas", *HEAVY}
+
+
 def test_the_check_would_see_a_heavy_import(tmp_path: Path) -> None:
     assert "matplotlib" in loaded_by("import fed_assets, matplotlib", tmp_path / "home")
 

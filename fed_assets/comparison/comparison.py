@@ -1,0 +1,205 @@
+"""The comparison of sandboxes: every number of it, from the measurements to the sentences.
+
+    comparison = compare(records, sandboxes=names)
+    comparison.as_record()      # comparison.json
+
+The same records, settings and versions give the same comparison, to the last digit: it has no clock
+and draws from a seed. The record holds the measurements, so that `recompute` can reckon it again,
+with other profiles or another seed, without a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fed_assets.comparison.batched import GROUP_UTILITY, METHODS
+from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
+from fed_assets.comparison.doubt import drawn
+from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values
+from fed_assets.comparison.features import feature_rows
+from fed_assets.comparison.matrix import Cells, decision_rows, hospital_rows, sandbox_cells
+from fed_assets.comparison.measurements import (
+    Record,
+    by_sandbox,
+    cautions,
+    checked,
+    keeps_its_word,
+)
+from fed_assets.comparison.outcome import outcome
+from fed_assets.comparison.profiles import Profile, shipped_profiles
+from fed_assets.comparison.ranking import MAY_WIN, Problem, problem_of, standing
+from fed_assets.comparison.settings import Settings
+from fed_assets.errors import MeasurementError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison, as JSON-ready values.
+
+    Attributes:
+        settings: `Settings`, and what is fixed: methods, VIKOR's `group_utility`,
+            `assumed_spread`.
+        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `seeds`, `run_ids`.
+        criteria: a row each, of `Criterion.as_record`.
+        features: rows of `features.feature_rows`.
+        decision: rows of `matrix.decision_rows`.
+        hospitals: rows of `matrix.hospital_rows`.
+        nodes: how many hospitals those are.
+        left_out: criteria that tell nothing: `not_measured` by two that may win, or `constant`.
+        counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
+        spread_assumed: the same of what was drawn with `assumed_spread`.
+        profiles: by name, of `outcome.outcome`.
+        cautions: what weakens it, of `measurements.cautions`.
+        measurements: the records it was made of.
+    """
+
+    settings: Mapping[str, Any]
+    sandboxes: Sequence[Mapping[str, Any]]
+    criteria: Sequence[Mapping[str, Any]]
+    features: Sequence[Mapping[str, Any]]
+    decision: Sequence[Mapping[str, Any]]
+    hospitals: Sequence[Mapping[str, Any]]
+    nodes: int
+    left_out: Mapping[str, Sequence[str]]
+    counted_as_worst: Sequence[Mapping[str, str]]
+    spread_assumed: Sequence[Mapping[str, str]]
+    profiles: Mapping[str, Mapping[str, Any]]
+    cautions: Sequence[Mapping[str, Any]]
+    measurements: Sequence[Mapping[str, Any]]
+
+    def as_record(self) -> dict[str, Any]:
+        """Returns what comparison.json holds."""
+        return {"format": FORMAT, **{each.name: getattr(self, each.name) for each in fields(self)}}
+
+
+def from_record(record: Mapping[str, Any]) -> Comparison:
+    """Returns the comparison that `Comparison.as_record` described.
+
+    Raises:
+        MeasurementError: it is of another format, or a part is missing.
+    """
+    names = [each.name for each in fields(Comparison)]
+    missing = [name for name in names if name not in record]
+    if record.get("format") != FORMAT or missing:
+        raise MeasurementError(
+            "A stored comparison cannot be read",
+            seen=f"format {record.get('format')!r}, without {', '.join(missing) or 'no part'}",
+            cure="Make it again from the stored measurements with `fed-assets compare`.",
+        )
+    return Comparison(**{name: record[name] for name in names})
+
+
+def compare(
+    records: Iterable[Record],
+    *,
+    sandboxes: Sequence[str],
+    profiles: Mapping[str, Profile] | None = None,
+    settings: Settings | None = None,
+) -> Comparison:
+    """Returns the comparison of what was measured.
+
+    Args:
+        records: measurement records (`measurements`), of one sandbox and seed each.
+        sandboxes: all that are to be compared; one without a record is missing, and says so.
+        profiles: by name; those that are shipped, if left out.
+        settings: of the reckoning.
+
+    Raises:
+        MeasurementError: a record cannot be read, or they cannot be compared.
+    """
+    settings = settings or Settings()
+    known = checked(records)
+    found = by_sandbox(known)
+    strangers = sorted(set(found) - set(sandboxes))
+    if strangers:
+        raise MeasurementError(
+            "A sandbox was measured that is not compared",
+            where=", ".join(strangers),
+            seen=f"compared are {', '.join(sandboxes)}",
+            cure="Name it among the sandboxes, or leave its measurements out.",
+        )
+    runs = {name: found.get(name, []) for name in sandboxes}
+    cells = {name: sandbox_cells(of) for name, of in runs.items()}
+    rows = [_sandbox_row(name, of, settings.allow_unaudited) for name, of in runs.items()]
+    may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
+    problem = problem_of(may_win)
+    values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
+    of = drawn(problem, values)
+    measured = {each.name for each in problem.criteria}
+    hospitals = hospital_rows(runs)
+    return Comparison(
+        settings={
+            **asdict(settings),
+            "methods": list(METHODS),
+            "group_utility": GROUP_UTILITY,
+            "assumed_spread": ASSUMED_SPREAD,
+        },
+        sandboxes=rows,
+        criteria=[each.as_record() for each in CRITERIA],
+        features=feature_rows(runs),
+        decision=decision_rows(cells),
+        hospitals=hospitals,
+        nodes=len({row["hospital"] for row in hospitals}),
+        left_out={
+            "not_measured": [each.name for each in OF_SANDBOXES if each.name not in measured],
+            "constant": list(problem.constant()) if len(may_win) > 1 else [],
+        },
+        counted_as_worst=problem.gaps,
+        spread_assumed=_spread_assumed(problem, may_win),
+        profiles={
+            name: outcome(profile, of, sandboxes=rows, settings=settings)
+            for name, profile in (shipped_profiles() if profiles is None else profiles).items()
+        },
+        cautions=cautions(known),
+        measurements=list(known),
+    )
+
+
+def recompute(
+    comparison: Comparison,
+    *,
+    profiles: Mapping[str, Profile] | None = None,
+    settings: Settings | None = None,
+) -> Comparison:
+    """Returns a comparison reckoned again from its own measurements, without a run.
+
+    Args:
+        comparison: the comparison.
+        profiles: by name; its own, if left out.
+        settings: its own, if left out.
+    """
+    if profiles is None:
+        profiles = {name: Profile(**of["profile"]) for name, of in comparison.profiles.items()}
+    kept = {each.name: comparison.settings[each.name] for each in fields(Settings)}
+    return compare(
+        comparison.measurements,
+        sandboxes=[row["sandbox"] for row in comparison.sandboxes],
+        profiles=profiles,
+        settings=settings or Settings(**kept),
+    )
+
+
+def _sandbox_row(name: str, runs: Sequence[Record], allow_unaudited: bool) -> dict[str, Any]:
+    word = keeps_its_word(runs)
+    return {
+        "sandbox": name,
+        "standing": standing(
+            measured=bool(runs), keeps_its_word=word, allow_unaudited=allow_unaudited
+        ),
+        "keeps_its_word": word,
+        "seeds": [each["seed"] for each in runs],
+        "run_ids": [each.get("run_id") for each in runs],
+    }
+
+
+def _spread_assumed(problem: Problem, cells: Mapping[str, Cells]) -> list[dict[str, str]]:
+    return [
+        {"sandbox": sandbox, "criterion": criterion.name}
+        for sandbox in problem.sandboxes
+        for criterion in problem.criteria
+        if criterion.varies and len(cells[sandbox][criterion.name].values) == 1
+    ]

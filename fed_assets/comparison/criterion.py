@@ -1,0 +1,107 @@
+"""One criterion: what it measures, which end is better, and how it is read from a record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fed_assets.comparison.readings import Reading, reading
+from fed_assets.errors import MeasurementError
+
+EFFICIENCY, SECURITY, QUALITY, EFFORT = GROUPS = ("efficiency", "security", "quality", "effort")
+
+# From the entry that is read (a record, or a hospital's part of it) and the whole record.
+Reader = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """One criterion.
+
+    Attributes:
+        name: its name in every table.
+        unit: of its values; "share" is from 0 to 1, "level" a ladder's.
+        group: efficiency, security, quality or effort.
+        higher_is_better: else lower is.
+        least: the smallest value that can be.
+        most: the largest one; infinite of what has none.
+        indifference: a difference up to this one counts for nothing in PROMETHEE II.
+        preference: from this difference on the better one is preferred wholly. Both are in the
+            unit, but where `most` is infinite they are shares of the mean of what is compared.
+        varies: whether two runs alike differ in it by the machine's doing.
+        worst_of_runs: of several runs the worst counts and not the mean: what one run let
+            through, the sandbox let through.
+        of_sandbox: reads it from a record; None where it is none of a sandbox.
+        of_hospital: reads it from a hospital's part of a record; None where it is none of its.
+    """
+
+    name: str
+    unit: str
+    group: str
+    higher_is_better: bool
+    least: float = 0.0
+    most: float = math.inf
+    indifference: float = 0.05
+    preference: float = 0.5
+    varies: bool = False
+    worst_of_runs: bool = False
+    of_sandbox: Reader | None = None
+    of_hospital: Reader | None = None
+
+    @property
+    def relative(self) -> bool:
+        """Whether it is on a ratio scale without end, where differences are shares of a value."""
+        return math.isinf(self.most)
+
+    def as_record(self) -> dict[str, Any]:
+        """Returns what a reader of the tables has to know, as JSON-ready values."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "group": self.group,
+            "better": "higher" if self.higher_is_better else "lower",
+            "least": self.least,
+            "most": None if self.relative else self.most,
+            "indifference": self.indifference,
+            "preference": self.preference,
+            "thresholds_are_relative": self.relative,
+            "varies": self.varies,
+            "worst_of_runs": self.worst_of_runs,
+        }
+
+
+def read_sandbox(criterion: Criterion, record: Mapping[str, Any]) -> Reading | None:
+    """Returns a sandbox's reading of one run; None where it was not measured.
+
+    Raises:
+        MeasurementError: what stands there cannot be a value of the criterion.
+    """
+    if criterion.of_sandbox is None:
+        return None
+    where = f"{criterion.name} of {record['sandbox']}, seed {record['seed']}"
+    return _within(criterion, reading(criterion.of_sandbox(record, record), where=where), where)
+
+
+def read_hospital(criterion: Criterion, record: Mapping[str, Any], hospital: str) -> Reading | None:
+    """Returns a hospital's reading of one run; None where it was not measured, or not told.
+
+    Raises:
+        MeasurementError: what stands there cannot be a value of the criterion.
+    """
+    entry = (record.get("hospitals") or {}).get(hospital)
+    if criterion.of_hospital is None or not entry:
+        return None
+    where = f"{criterion.name} of {hospital} in {record['sandbox']}, seed {record['seed']}"
+    return _within(criterion, reading(criterion.of_hospital(entry, record), where=where), where)
+
+
+def _within(criterion: Criterion, read: Reading | None, where: str) -> Reading | None:
+    if read is not None and not criterion.least <= read.value <= criterion.most:
+        raise MeasurementError(
+            f"A value of {criterion.name} is from {criterion.least:g} to {criterion.most:g}",
+            where=where,
+            seen=f"{read.value:g}",
+        )
+    return read

@@ -1,0 +1,141 @@
+"""Measurement records: what one run measured of one sandbox, with one seed.
+
+A record is a JSON object. Any value but `sandbox` and `seed` may be null or left out: it was not
+measured, which is never the same as zero. Only `security.epsilon` says something by null: that
+there is no bound; where nothing is known of it, it is left out. An interval is an object of
+`value`, `low` and `high`, a 95 % one.
+
+    sandbox, run_id, seed, rounds, created    created: ISO 8601
+    data        name, digest, synthetic, classes
+    machine, versions                         as the report has them
+    controls    by control: declared, enforced, measured
+    efficiency  wall_seconds, cpu_seconds, peak_memory_bytes, bytes_up, bytes_down,
+                startup_seconds, round_overhead_seconds, energy_joules, cost
+    security    keeps_its_word (null: no audit was made), at_rest, in_transit and in_use (levels 0
+                to 4), probes (passed, inconclusive, failed), membership_advantage (an interval),
+                epsilon, delta
+    quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
+                (intervals each)
+    effort      setup_seconds, manual_steps
+    hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error (intervals),
+                gain_auroc (over training alone), cpu_seconds, train_seconds, bytes_up, bytes_down,
+                peak_memory_bytes, epsilon, images
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES
+from fed_assets.comparison.criterion import read_hospital, read_sandbox
+from fed_assets.errors import MeasurementError
+
+Record = Mapping[str, Any]
+SECTIONS = ("data", "controls", "efficiency", "security", "quality", "effort", "hospitals")
+# What has to be alike for the figures of two records to be compared as they stand.
+ALIKE = {"machine": "machines_differ", "versions": "versions_differ", "rounds": "rounds_differ"}
+
+
+def checked(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Returns the records by sandbox and seed, once each of them can be read and compared.
+
+    Raises:
+        MeasurementError: a record cannot be read, a sandbox has two of one seed, or two records
+            are of different data.
+    """
+    known = list(records)
+    for each in known:
+        _check(each)
+    known.sort(key=lambda each: (each["sandbox"], each["seed"]))
+    for former, latter in pairwise(known):
+        if (former["sandbox"], former["seed"]) == (latter["sandbox"], latter["seed"]):
+            raise MeasurementError(
+                "A sandbox was measured twice with one seed",
+                where=f"{latter['sandbox']}, seed {latter['seed']}",
+                seen=f"runs {former.get('run_id')} and {latter.get('run_id')}",
+                cure="Compare the newer of the two alone: alike seeds tell nothing of chance.",
+            )
+    _check_data(known)
+    return tuple(known)
+
+
+def _check(record: Record) -> None:
+    sandbox, seed = record.get("sandbox"), record.get("seed")
+    if not isinstance(sandbox, str) or not sandbox:
+        raise MeasurementError("A measurement names no sandbox", seen=repr(sandbox))
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise MeasurementError("A measurement has no seed", where=sandbox, seen=repr(seed))
+    for section in SECTIONS:
+        if not isinstance(record.get(section) or {}, Mapping):
+            raise MeasurementError(
+                f"The {section} of a measurement is no object",
+                where=f"{sandbox}, seed {seed}",
+                seen=type(record[section]).__name__,
+            )
+    word = (record.get("security") or {}).get("keeps_its_word")
+    if word is not None and not isinstance(word, bool):
+        raise MeasurementError(
+            "keeps_its_word is true, false or null",
+            where=f"{sandbox}, seed {seed}",
+            seen=repr(word),
+        )
+    for criterion in OF_SANDBOXES:
+        read_sandbox(criterion, record)
+    for criterion in OF_HOSPITALS:
+        for hospital in record.get("hospitals") or {}:
+            read_hospital(criterion, record, hospital)
+
+
+def _check_data(records: Sequence[Record]) -> None:
+    """Of one seed the digests have to be alike; another seed may split the images otherwise."""
+    firsts: dict[int | None, tuple[str, Any]] = {}
+    for each in records:
+        data = each.get("data") or {}
+        kind = (data.get("name"), data.get("synthetic"))
+        for seed, expected in ((None, kind), (each["seed"], data.get("digest"))):
+            sandbox, of_first = firsts.setdefault(seed, (each["sandbox"], expected))
+            if expected != of_first:
+                raise MeasurementError(
+                    "Two sandboxes were measured on different data",
+                    where=f"{sandbox} and {each['sandbox']}, seed {each['seed']}",
+                    seen=f"{of_first} and {expected}",
+                    cure="Measure them on the same data: run `fed-assets compare` again.",
+                )
+
+
+def by_sandbox(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Returns the records of each sandbox, in their order."""
+    found: dict[str, list[Record]] = {}
+    for each in records:
+        found.setdefault(each["sandbox"], []).append(each)
+    return found
+
+
+def keeps_its_word(records: Iterable[Record]) -> bool | None:
+    """Returns whether a sandbox's posture checks passed; one that failed outweighs all others."""
+    words = [(each.get("security") or {}).get("keeps_its_word") for each in records]
+    if any(word is False for word in words):
+        return False
+    return True if any(words) else None
+
+
+def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Returns what weakens the comparison: `kind`, and the `sandboxes` concerned.
+
+    Kinds: `machines_differ`, `versions_differ`, `rounds_differ` (from the first record's),
+    `one_seed` (chance between runs was not measured), `seeds_differ` (not every sandbox has the
+    same), `synthetic_data`.
+    """
+    found = []
+    for key, kind in ALIKE.items():
+        other = [each["sandbox"] for each in records if each.get(key) != records[0].get(key)]
+        found.append((kind, other))
+    seeds = {name: {each["seed"] for each in of} for name, of in by_sandbox(records).items()}
+    found.append(("one_seed", [name for name, of in seeds.items() if len(of) == 1]))
+    everywhere = set().union(*seeds.values()) if seeds else set()
+    found.append(("seeds_differ", [name for name, of in seeds.items() if of != everywhere]))
+    made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
+    found.append(("synthetic_data", made_up))
+    return [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]

@@ -1,0 +1,99 @@
+"""What comes of the measurements by one profile: ranking, doubt, choice and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fed_assets.comparison.deciding import claim, influence
+from fed_assets.comparison.decision import decide, kept_out
+from fed_assets.comparison.doubt import (
+    Drawn,
+    first_shares,
+    rank_probabilities,
+    reversals,
+    winners,
+)
+from fed_assets.comparison.draws import draw_weights
+from fed_assets.comparison.profiles import Profile
+from fed_assets.comparison.ranking import MAY_WIN, rank, weight_vector
+from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
+from fed_assets.comparison.settings import Settings
+
+
+def outcome(
+    profile: Profile,
+    of: Drawn,
+    *,
+    sandboxes: Sequence[Mapping[str, Any]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Returns ranking, doubt and choice by one profile, as JSON-ready values.
+
+    Args:
+        profile: the profile.
+        of: drawn measurements of the sandboxes that may win.
+        sandboxes: the comparison's rows of all sandboxes.
+        settings: of the reckoning.
+
+    Returns:
+        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`), `first`
+        (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
+        (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
+        efficiency), `decision` (`decision.decide`), and by language `sentence` and `verdict` (on
+        the claim). Where fewer than two are ranked, what draws tell is None or empty.
+    """
+    problem = of.problem
+    plain = profile.weights_of(problem.criteria)
+    weighed = bool(weight_vector(problem.criteria, plain).any())
+    found: dict[str, Any] = {
+        "profile": profile.as_record(),
+        "weights": plain,
+        "ranking": rank(problem, plain) if weighed else {},
+        "ranks": {},
+        "first": dict.fromkeys(problem.sandboxes, 1.0) if len(problem.sandboxes) == 1 else {},
+        "reversals": [],
+        "influence": None,
+        "claim": None,
+    }
+    if weighed and len(problem.sandboxes) > 1:
+        weights = draw_weights(
+            profile,
+            problem.criteria,
+            draws=settings.draws,
+            seed=settings.seed,
+            concentration=settings.concentration,
+        )
+        shares = first_shares(winners(of.parts, weights)).mean(axis=0)
+        found["first"] = dict(zip(problem.sandboxes, map(float, shares), strict=True))
+        found["ranks"] = rank_probabilities(of, weights)
+        found["reversals"] = reversals(of, weights, plain_weights=plain)
+        choice = problem.sandboxes[int(np.argmax(shares))]
+        found["influence"] = influence(of, weights, choice=choice)
+        found["claim"] = claim(found["influence"]["groups"])
+    first = found["first"] or dict.fromkeys(problem.sandboxes, 0.0)
+    found["decision"] = decide(first, weighed=weighed)
+    found["sentence"] = {each: _sentence(profile, found, sandboxes, each) for each in LANGUAGES}
+    found["verdict"] = {
+        each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES
+    }
+    return found
+
+
+def _sentence(
+    profile: Profile,
+    found: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    language: str,
+) -> str:
+    may_win = [row for row in rows if row["standing"] == MAY_WIN]
+    return sentence(
+        profile.name,
+        found["decision"],
+        kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
+        unaudited=[row["sandbox"] for row in may_win if row["keeps_its_word"] is None],
+        one_seed=any(len(row["seeds"]) == 1 for row in may_win),
+        language=language,
+    )

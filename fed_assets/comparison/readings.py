@@ -1,0 +1,81 @@
+"""One number read from a measurement record, with its own interval where it has one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fed_assets.errors import MeasurementError
+
+SUPPRESSED = "suppressed"  # what a hospital answers in place of a count that it does not tell
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measured value, and the 95 % interval that was measured with it, or None."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def reading(raw: Any, *, where: str) -> Reading | None:
+    """Returns what stands in a record as a number, or as a mapping of `value`, `low` and `high`.
+
+    Returns:
+        The reading; None where nothing was measured, or a hospital does not tell it.
+
+    Raises:
+        MeasurementError: it is no finite number, or its interval is upside down.
+    """
+    if isinstance(raw, Mapping):
+        value, low, high = (_number(raw.get(key), where) for key in ("value", "low", "high"))
+        if value is None:
+            return None
+        if low is None or high is None:
+            return Reading(value)
+        if low > high:
+            raise MeasurementError(
+                "An interval's low end is above its high end", where=where, seen=f"{low} to {high}"
+            )
+        return Reading(value, low, high)
+    value = _number(raw, where)
+    return None if value is None else Reading(value)
+
+
+def _number(raw: Any, where: str) -> float | None:
+    if raw is None or raw == SUPPRESSED:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+        raise MeasurementError("A measured value is no number", where=where, seen=repr(raw))
+    return float(raw)
+
+
+def membership_bound(epsilon: float | None, delta: float) -> float:
+    """Returns the largest advantage that (epsilon, delta) lets any membership inference have.
+
+    The advantage is the attack's true positive rate less its false positive rate. Of any test
+    between two neighbouring data sets it is at most (e^epsilon - 1 + 2 delta) / (e^epsilon + 1):
+    where the two bounds on its errors meet (Kairouz, Oh and Viswanath 2015, The composition theorem
+    for differential privacy, ICML). No bound on epsilon is thus no bound on the advantage, 1: an
+    infinite cost becomes a finite one without an invented number. The same formula says how little
+    a large epsilon promises.
+
+    Args:
+        epsilon: from 0 on; None where there is no bound.
+        delta: from 0 to 1.
+
+    Returns:
+        From 0, which nobody can tell a member by, to 1.
+
+    >>> membership_bound(None, 0.0), round(membership_bound(1.0, 1e-5), 4)
+    (1.0, 0.4621)
+    >>> round(membership_bound(8.0, 1e-5), 4)
+    0.9993
+    """
+    if epsilon is None:
+        return 1.0
+    shrunk = math.exp(-epsilon)
+    return min(1.0, math.tanh(epsilon / 2) + 2 * delta * shrunk / (1 + shrunk))

@@ -1,0 +1,119 @@
+"""One sentence per profile that says the choice and how sure it is, in English and in Spanish.
+
+All words stand in words.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from fed_assets.comparison.deciding import REFUTED
+from fed_assets.comparison.decision import LIKELY, UNDECIDED
+
+LANGUAGES = ("en", "es")
+
+
+@cache
+def words(language: str) -> Mapping[str, Any]:
+    """Returns the words of a language, "en" or "es"; a page takes its labels from them too."""
+    text = resources.files(__package__).joinpath("words.yaml").read_text(encoding="utf-8")
+    found: Mapping[str, Any] = yaml.safe_load(text)[language]
+    return found
+
+
+def percent(probability: float, language: str, form: str = "percent") -> str:
+    """Returns whole percents; never all or none of the draws, which are too few to say so.
+
+    Args:
+        probability: from 0 to 1.
+        language: "en" or "es".
+        form: "percent", or "share" after "in", where Spanish has an article.
+
+    >>> percent(0.973, "en"), percent(0.999, "en"), percent(0.0, "es")
+    ('97 %', 'more than 99 %', 'menos del 1 %')
+    >>> percent(0.973, "es", "share")
+    'el 97 %'
+    """
+    of = words(language)
+    if probability > 0.99:
+        return str(of["more_than"])
+    if probability < 0.01:
+        return str(of["less_than"])
+    return str(of[form].format(number=round(100 * probability)))
+
+
+def listed(names: Sequence[str], language: str) -> str:
+    """Returns names as a sentence lists them.
+
+    >>> listed(["a", "b", "c"], "en"), listed(["a"], "es")
+    ('a, b and c', 'a')
+    """
+    if len(names) < 2:
+        return "".join(names)
+    return ", ".join(names[:-1]) + str(words(language)["and"]) + names[-1]
+
+
+def sentence(
+    profile: str,
+    decision: Mapping[str, Any],
+    *,
+    kept_out: Mapping[str, Sequence[str]],
+    unaudited: Sequence[str],
+    one_seed: bool,
+    language: str,
+) -> str:
+    """Returns the sentence of one profile.
+
+    Args:
+        profile: its name.
+        decision: of `decision.decide`.
+        kept_out: the sandboxes that may not win, by the reason.
+        unaudited: those that were let in though no audit was made of them.
+        one_seed: whether one of those that may win was measured with one seed alone.
+        language: "en" or "es".
+    """
+    of = words(language)
+    who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
+    contenders = decision["contenders"]
+    others = contenders[1:] if decision["status"] == LIKELY else []
+    told = of[decision["status"]].format(
+        who=who,
+        choice=decision["choice"],
+        probability=percent(decision["probability"] or 0.0, language, "share"),
+        others=_with_percents(others, language),
+        contenders=_with_percents(contenders, language),
+    )
+    clauses = [
+        of[reason].format(sandboxes=listed(list(names), language))
+        for reason, names in kept_out.items()
+    ]
+    if unaudited:
+        named = listed(list(unaudited), language)
+        clauses.append(of["unaudited_choice"].format(sandboxes=named))
+    if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
+        clauses.append(of["one_seed"])
+    return f"{'; '.join([told, *clauses])}."
+
+
+def _with_percents(contenders: Sequence[Mapping[str, Any]], language: str) -> str:
+    return listed(
+        [f"{each['sandbox']} ({percent(each['probability'], language)})" for each in contenders],
+        language,
+    )
+
+
+def verdict(claim: Mapping[str, Any], language: str) -> str:
+    """Returns the sentence on the claim that one group decides (`deciding.claim`)."""
+    of = words(language)
+    kind = claim["verdict"]
+    if kind == REFUTED and claim["strongest"] is None:
+        kind = "refuted_by_none"
+    name, strongest = (
+        str(of["groups"].get(each, "")).lower() for each in (claim["group"], claim["strongest"])
+    )
+    return str(of["verdicts"][kind].format(group=name, strongest=strongest))

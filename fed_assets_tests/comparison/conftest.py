@@ -1,0 +1,129 @@
+"""Measurement records of made-up figures, to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+SANDBOXES = ("minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable")
+# wall seconds, levels of the three ladders, probes (passed, inconclusive, failed), AUROC, manual
+# steps: what a sandbox gives and takes rises from the first to the last.
+FIGURES = {
+    "minimal": (70.0, (0, 0, 0), (4, 0, 9), 0.979, 0),
+    "eyes_on": (115.0, (0, 3, 0), (8, 0, 5), 0.978, 1),
+    "eyes_off": (140.0, (3, 3, 1), (13, 0, 0), 0.976, 2),
+    "confidential_vm": (150.0, (3, 3, 1), (17, 1, 0), 0.974, 3),
+    "configurable": (800.0, (3, 3, 1), (13, 0, 0), 0.813, 2),
+}
+
+
+def interval(value: float, half_width: float) -> dict[str, float]:
+    return {
+        "value": value,
+        "low": max(0.0, value - half_width),
+        "high": min(1.0, value + half_width),
+    }
+
+
+def hospital(auroc: float, *, epsilon: float | None) -> dict[str, Any]:
+    return {
+        "auroc": interval(auroc, 0.03),
+        "accuracy": interval(auroc - 0.05, 0.04),
+        "f1": interval(auroc - 0.04, 0.04),
+        "sensitivity": interval(auroc - 0.06, 0.05),
+        "calibration_error": interval(0.05, 0.02),
+        "gain_auroc": 0.01,
+        "cpu_seconds": 12.0,
+        "train_seconds": 9.0,
+        "bytes_up": 18_000_000,
+        "bytes_down": 18_000_000,
+        "peak_memory_bytes": 300_000_000,
+        "epsilon": epsilon,
+        "images": 50,
+    }
+
+
+def figures_of(sandbox: str, seed: int) -> dict[str, Any]:
+    seconds, (at_rest, in_transit, in_use), probes, auroc, steps = FIGURES[sandbox]
+    slower = seconds * (1 + 0.02 * seed)
+    epsilon = 8.0 if sandbox == "configurable" else None
+    return {
+        "sandbox": sandbox,
+        "run_id": f"{sandbox}-{seed}",
+        "seed": seed,
+        "rounds": 15,
+        "created": "2026-03-05T14:22:31+00:00",
+        "data": {
+            "name": "pneumoniamnist",
+            "digest": "3f" * 32,
+            "synthetic": False,
+            "classes": ["normal", "pneumonia"],
+        },
+        "machine": {"cpu": "2 cores"},
+        "versions": {"torch": "2.13.0"},
+        "controls": {
+            "transport": {
+                "declared": "clear" if sandbox == "minimal" else "mtls",
+                "enforced": "start-up kits",
+                "measured": f"level {in_transit}",
+            }
+        },
+        "efficiency": {
+            "wall_seconds": slower,
+            "cpu_seconds": 2 * slower,
+            "peak_memory_bytes": 2_000_000_000 + 1_000_000 * int(slower),
+            "bytes_up": 180_000_000,
+            "bytes_down": 180_000_000,
+            "startup_seconds": slower / 10,
+            "round_overhead_seconds": slower / 100,
+            "energy_joules": None,
+            "cost": None,
+        },
+        "security": {
+            "keeps_its_word": True,
+            "at_rest": at_rest,
+            "in_transit": in_transit,
+            "in_use": in_use,
+            "probes": dict(zip(("passed", "inconclusive", "failed"), probes, strict=True)),
+            "membership_advantage": interval(0.02, 0.02),
+            "epsilon": epsilon,
+            "delta": 1e-5,
+        },
+        "quality": {
+            "auroc": interval(auroc, 0.01),
+            "accuracy": interval(auroc - 0.05, 0.02),
+            "f1": interval(auroc - 0.04, 0.02),
+            "worst_sensitivity": interval(auroc - 0.1, 0.08),
+            "calibration_error": interval(1 - auroc, 0.01),
+        },
+        "effort": {"setup_seconds": 2.0 + steps, "manual_steps": steps},
+        "hospitals": {
+            f"hospital_{number:02}": hospital(auroc - 0.001 * number, epsilon=epsilon)
+            for number in range(1, 11)
+        },
+    }
+
+
+@pytest.fixture
+def measured() -> Callable[..., dict[str, Any]]:
+    """Returns a maker of records: of a sandbox and a seed, with entries changed by their path."""
+
+    def make(sandbox: str = "minimal", seed: int = 0, **changes: Any) -> dict[str, Any]:
+        record = figures_of(sandbox, seed)
+        for path, value in changes.items():
+            *sections, last = path.split("__")
+            entry = record
+            for section in sections:
+                entry = entry[section]
+            entry[last] = value
+        return record
+
+    return make
+
+
+@pytest.fixture
+def five(measured: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns a record of each of the five sandboxes, of one seed."""
+    return [measured(sandbox) for sandbox in SANDBOXES]

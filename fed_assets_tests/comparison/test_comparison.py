@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from fed_assets.comparison.comparison import Comparison, compare, from_record, recompute
+from fed_assets.comparison.profiles import profiles_from, shipped_profiles
+from fed_assets.comparison.settings import Settings
+from fed_assets.errors import ConfigurationError, MeasurementError
+
+SANDBOXES = ("minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable")
+FEW = Settings(draws=200)
+TWO = {name: shipped_profiles()[name] for name in ("equal", "operations")}
+
+
+def compared(records: list[dict], **more: Any) -> Comparison:
+    return compare(records, **({"sandboxes": SANDBOXES, "profiles": TWO, "settings": FEW} | more))
+
+
+def firsts(comparison: Comparison) -> dict[str, dict[str, float]]:
+    return {name: dict(of["first"]) for name, of in comparison.profiles.items()}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Comparison:
+    from fed_assets_tests.comparison.conftest import figures_of
+
+    records = [figures_of(sandbox, seed) for sandbox in SANDBOXES for seed in (0, 1, 2)]
+    return compared(records, profiles=None)
+
+
+def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
+    assert [row["sandbox"] for row in whole.sandboxes] == list(SANDBOXES)
+    assert {row["standing"] for row in whole.sandboxes} == {"may_win"}
+    assert whole.nodes == 10
+    assert set(whole.profiles) == set(shipped_profiles())
+    assert whole.left_out["not_measured"] == ["energy_joules", "cost"]
+    assert "bytes_up" in whole.left_out["constant"]
+    assert whole.spread_assumed == [] and whole.cautions == []
+    for of in whole.profiles.values():
+        assert sum(of["first"].values()) == pytest.approx(1)
+        assert sum(of["weights"].values()) == pytest.approx(1)
+        assert {len(rows) for rows in of["ranking"].values()} == {5}
+        assert set(of["sentence"]) == {"en", "es"} == set(of["verdict"])
+        assert len(of["reversals"]) == 5
+        assert len(of["influence"]["groups"]) == 4
+
+
+def test_profiles_come_to_other_choices(whole) -> None:
+    likeliest = {name: max(of, key=of.get) for name, of in firsts(whole).items()}
+    assert likeliest["operations"] == "minimal"
+    assert likeliest["security_officer"] in {"eyes_off", "confidential_vm"}
+
+
+def test_a_comparison_is_rebuilt_from_its_file_to_the_last_digit(whole) -> None:
+    text = json.dumps(whole.as_record(), allow_nan=False)  # no NaN and no infinity in it
+    stored = from_record(json.loads(text))
+    assert stored == whole
+    assert json.dumps(stored.as_record()) == text
+    assert recompute(stored) == whole
+
+
+def test_a_comparison_is_reckoned_again_with_other_profiles_and_settings(whole) -> None:
+    mine = profiles_from({"mine": {"groups": {"quality": 1}}}, where="mine.yaml")
+    again = recompute(whole, profiles=mine, settings=Settings(draws=100, seed=9))
+    assert list(again.profiles) == ["mine"]
+    assert again.settings["seed"] == 9
+    assert again.decision == whole.decision
+    assert recompute(again) == again
+
+
+@pytest.mark.parametrize("change", [{"format": 99}, {"decision": ...}])
+def test_a_file_of_another_form_is_refused(whole, change) -> None:
+    record = whole.as_record()
+    for key, value in change.items():
+        record[key] = value
+        if value is ...:
+            del record[key]
+    with pytest.raises(MeasurementError, match=r"cannot be read.*Seen: format"):
+        from_record(record)
+
+
+def test_one_seed_gives_the_same_and_another_gives_other_draws(five) -> None:
+    assert compared(five) == compared(five)
+    other = compared(five, settings=Settings(draws=200, seed=1))
+    assert firsts(other) != firsts(compared(five))
+
+
+def test_the_order_of_records_and_sandboxes_does_not_matter(five) -> None:
+    turned = compared(five[::-1], sandboxes=SANDBOXES[::-1])
+    plain = compared(five)
+    assert firsts(turned) == firsts(plain)
+    for name, of in plain.profiles.items():
+        assert turned.profiles[name]["ranking"] == of["ranking"]
+
+
+def test_the_unit_of_a_measurement_does_not_matter(five) -> None:
+    in_milliseconds = copy.deepcopy(five)
+    for each in in_milliseconds:
+        each["efficiency"]["wall_seconds"] *= 1000
+    other = firsts(compared(in_milliseconds))
+    for name, of in firsts(compared(five)).items():
+        assert other[name] == pytest.approx(of)
+
+
+def best_of_all(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record that is better in everything than any other."""
+    record["efficiency"] = {
+        name: None if value is None else 1.0 for name, value in record["efficiency"].items()
+    }
+    record["security"] |= {"at_rest": 4, "in_transit": 4, "in_use": 4, "epsilon": 0.1}
+    record["security"] |= {"probes": {"passed": 20, "inconclusive": 0, "failed": 0}}
+    record["security"] |= {"membership_advantage": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    record["quality"] = {name: {"value": 1.0} for name in record["quality"]}
+    record["quality"]["calibration_error"] = {"value": 0.0}
+    record["effort"] = {"setup_seconds": 0.0, "manual_steps": 0}
+    return record
+
+
+def test_the_best_of_all_wins_for_certain_where_it_keeps_its_word(five) -> None:
+    best_of_all(five[1])
+    for of in compared(five).profiles.values():
+        assert (of["decision"]["status"], of["decision"]["choice"]) == ("sure", "eyes_on")
+        assert of["first"]["eyes_on"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_one_that_broke_its_word_never_wins_however_good_it_is(five, allow) -> None:
+    best_of_all(five[1])["security"]["keeps_its_word"] = False
+    found = compared(five, settings=Settings(draws=200, allow_unaudited=allow))
+    assert found.sandboxes[1]["standing"] == "broke_its_word"
+    for of in found.profiles.values():
+        assert "eyes_on" not in of["first"] and of["decision"]["choice"] != "eyes_on"
+        assert all(row["sandbox"] != "eyes_on" for rows in of["ranking"].values() for row in rows)
+        assert "eyes_on kept out because the posture check failed" in of["sentence"]["en"]
+    shown = [row for row in found.decision if row["sandbox"] == "eyes_on"]
+    assert any(row["value"] is not None for row in shown)  # it is shown all the same
+
+
+def test_one_that_was_not_audited_wins_only_on_request(five) -> None:
+    best_of_all(five[1])["security"]["keeps_its_word"] = None
+    assert compared(five).sandboxes[1]["standing"] == "not_audited"
+    assert all("eyes_on" not in of for of in firsts(compared(five)).values())
+    let_in = compared(five, settings=Settings(draws=200, allow_unaudited=True))
+    for of in let_in.profiles.values():
+        assert of["decision"]["choice"] == "eyes_on"
+        assert "no audit was made of eyes_on" in of["sentence"]["en"]
+
+
+def test_where_none_may_win_it_says_why(five) -> None:
+    for each in five:
+        each["security"]["keeps_its_word"] = False
+    for of in compared(five).profiles.values():
+        assert of["decision"]["status"] == "none"
+        assert of["ranking"] == {}
+        assert "none may win; minimal, eyes_on" in of["sentence"]["en"]
+        assert of["influence"] is None and of["claim"] is None
+
+
+def test_without_any_measurement_all_are_missing() -> None:
+    found = compared([])
+    assert {row["standing"] for row in found.sandboxes} == {"not_measured"}
+    assert all(row["value"] is None for row in found.decision)
+    assert (found.nodes, list(found.hospitals)) == (0, [])
+    assert found.profiles["equal"]["decision"]["status"] == "none"
+    json.dumps(found.as_record(), allow_nan=False)
+
+
+def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) -> None:
+    found = compared(five[:4])
+    assert found.sandboxes[4] == {
+        "sandbox": "configurable",
+        "standing": "not_measured",
+        "keeps_its_word": None,
+        "seeds": [],
+        "run_ids": [],
+    }
+    without = compared(five[:4], sandboxes=SANDBOXES[:4])
+    assert firsts(found) == firsts(without)
+    assert "configurable not measured" in found.profiles["equal"]["sentence"]["en"]
+
+
+def test_one_sandbox_alone_is_the_only_choice(five) -> None:
+    found = compared(five[:1])
+    for of in found.profiles.values():
+        assert of["decision"]["status"] == "only"
+        assert of["first"] == {"minimal": 1.0}
+        assert "the only one that may win" in of["sentence"]["en"]
+    json.dumps(found.as_record(), allow_nan=False)
+
+
+def test_two_sandboxes_can_be_compared(five) -> None:
+    for of in compared(five[:2]).profiles.values():
+        assert sum(of["first"].values()) == pytest.approx(1)
+        assert of["reversals"] == []
+
+
+def test_two_that_are_alike_are_undecided(measured) -> None:
+    twins = []
+    for sandbox in ("eyes_on", "eyes_off"):
+        twin = measured("eyes_on")
+        twin["sandbox"] = sandbox
+        twins.append(twin)
+    found = compared(twins, settings=Settings(draws=4000))
+    for of in found.profiles.values():
+        assert of["decision"]["status"] == "undecided"
+        assert of["first"]["eyes_on"] == pytest.approx(0.5, abs=0.03)
+        assert {row["rank"] for rows in of["ranking"].values() for row in rows} == {1}
+
+
+def test_one_that_is_worse_in_everything_never_wins(measured) -> None:
+    best = best_of_all(measured("minimal"))
+    found = compared([best, measured("eyes_on"), measured("eyes_off")])
+    for of in found.profiles.values():
+        assert of["first"]["minimal"] == pytest.approx(1)
+        assert of["first"]["eyes_on"] == of["first"]["eyes_off"] == 0.0
+
+
+def test_what_one_did_not_measure_counts_as_worst_and_as_zero_never(five) -> None:
+    for each in five:
+        if each["sandbox"] == "configurable":
+            each["efficiency"] = None
+    found = compared(five)
+    assert {"sandbox": "configurable", "criterion": "wall_seconds"} in found.counted_as_worst
+    gaps = [row for row in found.decision if row["sandbox"] == "configurable"]
+    assert all(row["value"] is None for row in gaps if row["group"] == "efficiency")
+    # As zero seconds and bytes it would be the best that there is.
+    assert found.profiles["operations"]["first"]["configurable"] < 0.1
+
+
+def test_nothing_that_a_profile_weighs_was_measured(five) -> None:
+    entries = {"mine": {"groups": {"efficiency": 1}, "criteria": {"efficiency": {"cost": 1}}}}
+    mine = profiles_from(entries, where="mine.yaml")
+    of = compared(five, profiles=mine).profiles["mine"]
+    assert of["decision"]["status"] == "nothing_weighed"
+    assert of["ranking"] == {} and of["influence"] is None
+
+
+def test_a_users_profile_does_not_change_the_draws_of_others(five) -> None:
+    mine = profiles_from({"mine": {"groups": {"effort": 1}}}, where="mine.yaml")
+    both = compared(five, profiles={**mine, **TWO})
+    assert firsts(both)["equal"] == firsts(compared(five))["equal"]
+
+
+def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured) -> None:
+    once = compared(five)
+    assert {"sandbox": "minimal", "criterion": "wall_seconds"} in once.spread_assumed
+    assert once.cautions[0]["kind"] == "one_seed"
+    assert "one seed alone" in once.profiles["equal"]["sentence"]["en"]
+    twice = compared([*five, *(measured(sandbox, 1) for sandbox in SANDBOXES)])
+    assert twice.spread_assumed == [] and twice.cautions == []
+    assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
+
+
+def test_a_sandbox_that_nobody_asked_for_is_refused(five) -> None:
+    with pytest.raises(MeasurementError, match=r"not compared\. Where: configurable"):
+        compared(five, sandboxes=SANDBOXES[:4])
+
+
+@pytest.mark.parametrize(
+    "wrong, what",
+    [
+        ({"draws": 0}, "100 draws or more"),
+        ({"seed": -1}, "from 0 on"),
+        ({"concentration": 0.0}, "a number above 0"),
+        ({"concentration": float("inf")}, "a number above 0"),
+    ],
+)
+def test_settings_that_cannot_be_drawn_with_are_refused(wrong, what) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        Settings(**wrong)

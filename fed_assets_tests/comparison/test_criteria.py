@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from fed_assets.comparison.criteria import CRITERIA, OF_HOSPITALS, OF_SANDBOXES, criteria_of
+from fed_assets.comparison.criterion import GROUPS, read_hospital, read_sandbox
+from fed_assets.errors import MeasurementError
+
+
+def value(name: str, record: dict, hospital: str | None = None) -> float | None:
+    (criterion,) = criteria_of([name])
+    read = (
+        read_hospital(criterion, record, hospital) if hospital else read_sandbox(criterion, record)
+    )
+    return None if read is None else read.value
+
+
+def test_names_are_unique_and_every_group_has_criteria() -> None:
+    assert len({each.name for each in CRITERIA}) == len(CRITERIA)
+    assert {each.group for each in OF_SANDBOXES} == set(GROUPS)
+
+
+def test_a_difference_matters_from_above_indifference_on() -> None:
+    for each in CRITERIA:
+        assert 0 <= each.indifference < each.preference, each.name
+
+
+def test_every_criterion_is_read_from_a_whole_record(measured) -> None:
+    record = measured("configurable", efficiency__energy_joules=900.0, efficiency__cost=0.4)
+    for each in OF_SANDBOXES:
+        assert read_sandbox(each, record) is not None, each.name
+    for each in OF_HOSPITALS:
+        assert read_hospital(each, record, "hospital_03") is not None, each.name
+
+
+@pytest.mark.parametrize("section", ["efficiency", "security", "quality", "effort", "hospitals"])
+def test_a_section_that_is_missing_is_not_measured_and_not_zero(measured, section) -> None:
+    record = measured(**{section: None})
+    del record[section]
+    for each in OF_SANDBOXES:
+        if each.group == section:
+            assert read_sandbox(each, record) is None, each.name
+    if section == "hospitals":
+        assert all(read_hospital(each, record, "hospital_01") is None for each in OF_HOSPITALS)
+
+
+def test_an_inconclusive_probe_did_not_pass_and_no_probes_are_no_share(measured) -> None:
+    probes = {"passed": 3, "inconclusive": 1, "failed": 0}
+    assert value("probes_passed", measured(security__probes=probes)) == 0.75
+    assert value("probes_passed", measured(security__probes=None)) is None
+    none = dict.fromkeys(probes, 0)
+    assert value("probes_passed", measured(security__probes=none)) is None
+
+
+def test_an_attack_worse_than_guessing_has_no_advantage_and_its_interval_neither(measured) -> None:
+    attack = {"value": -0.03, "low": -0.05, "high": 0.01}
+    (criterion,) = criteria_of(["membership_advantage"])
+    read = read_sandbox(criterion, measured(security__membership_advantage=attack))
+    assert (read.value, read.low, read.high) == (0.0, 0.0, 0.01)
+    assert value("membership_advantage", measured(security__membership_advantage=None)) is None
+
+
+def test_no_bound_on_epsilon_is_the_worst_value_and_an_unknown_epsilon_is_none(measured) -> None:
+    assert value("membership_bound", measured(security__epsilon=None)) == 1.0
+    assert value("membership_bound", measured(security__epsilon=1.0)) == pytest.approx(
+        0.4621, abs=1e-4
+    )
+    unknown = measured()
+    del unknown["security"]["epsilon"]
+    assert value("membership_bound", unknown) is None
+    assert value("membership_bound", measured(security__epsilon=1.0, security__delta=None)) is None
+
+
+def test_a_hospitals_bound_takes_the_sandboxs_delta(measured) -> None:
+    record = measured("configurable", security__delta=0.5, hospitals__hospital_01__epsilon=1.0)
+    assert value("membership_bound", record, "hospital_01") == pytest.approx(
+        0.4621 + 0.2689, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "path, wrong, name",
+    [
+        ("security__at_rest", 5, "at_rest"),
+        ("efficiency__wall_seconds", -1.0, "wall_seconds"),
+        ("security__epsilon", -0.5, "membership_bound"),
+        ("security__epsilon", "eight", "membership_bound"),
+        ("quality__auroc", {"value": 1.2}, "auroc"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(measured, path, wrong, name) -> None:
+    with pytest.raises(MeasurementError, match=rf"Where: {name} of minimal, seed 0\."):
+        value(name, measured(**{path: wrong}))

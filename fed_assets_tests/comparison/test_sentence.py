@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fed_assets.comparison.batched import METHODS
+from fed_assets.comparison.criteria import CRITERIA
+from fed_assets.comparison.criterion import GROUPS
+from fed_assets.comparison.decision import STATUSES, decide, kept_out
+from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.sentence import LANGUAGES, percent, sentence, verdict, words
+
+
+def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
+    given: dict[str, Any] = {"kept_out": {}, "unaudited": [], "one_seed": False}
+    weighed = more.pop("weighed", True)
+    profile = more.pop("profile", "clinician")
+    decision = decide(first, weighed=weighed)
+    return sentence(profile, decision, language=language, **(given | more))
+
+
+@pytest.mark.parametrize(
+    "first, status, choice, contenders",
+    [
+        ({}, "none", None, []),
+        ({"a": 0.4}, "only", "a", ["a"]),
+        ({"a": 0.95, "b": 0.05}, "sure", "a", ["a"]),
+        ({"a": 0.94, "b": 0.06}, "likely", "a", ["a", "b"]),
+        ({"a": 0.66, "b": 0.30, "c": 0.04}, "likely", "a", ["a", "b"]),
+        ({"a": 0.65, "b": 0.35}, "undecided", None, ["a", "b"]),
+        ({"a": 0.02, "b": 0.46, "c": 0.52}, "undecided", None, ["c", "b"]),
+        ({"a": 0.5, "b": 0.5}, "undecided", None, ["a", "b"]),
+        ({"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25}, "undecided", None, ["a", "b", "c", "d"]),
+    ],
+)
+def test_five_words_for_how_sure_a_choice_is(first, status, choice, contenders) -> None:
+    found = decide(first)
+    assert (found["status"], found["choice"]) == (status, choice)
+    assert [each["sandbox"] for each in found["contenders"]] == contenders
+
+
+def test_nothing_that_weighs_was_measured_makes_no_choice() -> None:
+    assert decide({"a": 0.0, "b": 0.0}, weighed=False)["status"] == "nothing_weighed"
+    assert decide({}, weighed=False)["status"] == "none"
+
+
+def test_sentences_in_english() -> None:
+    assert told({"minimal": 0.972, "eyes_on": 0.028}) == (
+        "For a clinician the choice is minimal, and it is sure: it comes first in 97 % of the "
+        "draws of weights and measurements."
+    )
+    assert told({"minimal": 0.78, "eyes_on": 0.21, "eyes_off": 0.01}) == (
+        "For a clinician the choice is likely minimal, first in 78 % of the draws of weights and "
+        "measurements, before eyes_on (21 %)."
+    )
+    assert told({"minimal": 0.51, "eyes_on": 0.48, "eyes_off": 0.01}) == (
+        "For a clinician it is undecided between minimal (51 %) and eyes_on (48 %) (how often each "
+        "comes first in draws of weights and measurements)."
+    )
+    assert told({}, kept_out={"broke_its_word": ["minimal"], "not_measured": ["eyes_on"]}) == (
+        "For a clinician none may win; minimal kept out because the posture check failed; eyes_on "
+        "not measured."
+    )
+    assert told({"minimal": 1.0}, unaudited=["minimal"]) == (
+        "For a clinician the choice is minimal, the only one that may win; no audit was made of "
+        "minimal, let in on request."
+    )
+    assert told({"a": 0.0, "b": 0.0}, weighed=False, profile="mine") == (
+        "By the profile mine, there is no choice, as nothing that this profile weighs was measured."
+    )
+
+
+def test_sentences_in_spanish() -> None:
+    assert told({"minimal": 0.972, "eyes_on": 0.028}, "es", profile="operations") == (
+        "Para quien opera las máquinas, la elección es minimal, y es segura: queda primero en el "
+        "97 % de los sorteos de pesos y medidas."
+    )
+    assert told({"minimal": 0.999, "eyes_on": 0.001}, "es").count("en más del 99 % de los") == 1
+    undecided = told({"minimal": 0.51, "eyes_on": 0.49}, "es", one_seed=True)
+    assert "no está decidido entre minimal (51 %) y eyes_on (49 %)" in undecided
+    assert undecided.endswith(
+        "; medido con una sola semilla, de modo que no recoge el azar entre entrenamientos."
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_is_one_sentence_without_a_gap(language) -> None:
+    everyone_out = {"broke_its_word": ["x"], "not_audited": ["y", "z"], "not_measured": ["w"]}
+    for first in (
+        {},
+        {"a": 1.0},
+        {"a": 0.97, "b": 0.03},
+        {"a": 0.7, "b": 0.3},
+        {"a": 0.5, "b": 0.5},
+    ):
+        for profile in (*shipped_profiles(), "our_hospital"):
+            found = told(
+                first,
+                language,
+                profile=profile,
+                kept_out=everyone_out,
+                unaudited=["u"],
+                one_seed=True,
+            )
+            assert found.endswith(".") and found.count(".") == 1
+            assert "None" not in found and "{" not in found and ",," not in found
+
+
+def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:
+    assert "one seed alone" in told({"a": 0.97, "b": 0.03}, one_seed=True)
+    assert "one seed alone" not in told({"a": 0.97, "b": 0.03}, one_seed=False)
+    assert "one seed alone" not in told({}, one_seed=True)
+
+
+def test_no_share_of_draws_is_called_all_or_none() -> None:
+    assert percent(1.0, "en") == "more than 99 %"
+    assert percent(0.991, "es") == "más del 99 %"
+    assert percent(0.0, "en") == "less than 1 %"
+    assert percent(0.99, "en") == "99 %"
+
+
+@pytest.mark.parametrize("language, holds", [("en", "It holds that"), ("es", "Se confirma que")])
+def test_the_verdict_on_a_claim(language, holds) -> None:
+    claim = {"group": "efficiency", "verdict": "holds", "strongest": "efficiency"}
+    assert verdict(claim, language).startswith(holds)
+    quality = words(language)["groups"]["quality"].lower()
+    assert quality in verdict(claim | {"verdict": "refuted", "strongest": "quality"}, language)
+    assert quality in verdict(claim | {"verdict": "open", "strongest": "quality"}, language)
+    none = verdict(claim | {"verdict": "refuted", "strongest": None}, language)
+    assert none.endswith(".") and quality not in none
+
+
+def test_sandboxes_are_kept_out_by_their_reason() -> None:
+    standings = {"a": "may_win", "b": "not_measured", "c": "broke_its_word", "d": "not_measured"}
+    assert kept_out(standings) == {"not_measured": ["b", "d"], "broke_its_word": ["c"]}
+
+
+def flat(entry: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(entry, dict):
+        for key, value in entry.items():
+            yield from flat(value, f"{path}.{key}")
+    else:
+        yield path, entry
+
+
+def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
+    of = {language: dict(flat(words(language))) for language in LANGUAGES}
+    assert list(of["en"]) == list(of["es"])
+    for key, text in of["en"].items():
+        assert of["es"][key].strip(), key
+        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", of["es"][key])), key
+
+
+def test_everything_that_a_page_names_has_words() -> None:
+    of = words("es")
+    assert set(of["criteria"]) == {each.name for each in CRITERIA}
+    assert set(of["units"]) == {each.unit for each in CRITERIA}
+    assert set(of["groups"]) == set(GROUPS)
+    assert set(of["methods"]) == {*METHODS, "all"}
+    assert set(of["who"]) == {*shipped_profiles(), "other"}
+    assert set(STATUSES) <= set(of)
