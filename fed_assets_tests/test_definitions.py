@@ -16,11 +16,14 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 
 SANDBOXES = ["minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable"]
+REFERENCES = AssetKey("reference_models")
 GROUPS = {
     "sandbox_controls": "sandbox",
     "federation_roster": "federation",
     "global_model": "federation",
     "evaluation_report": "federation",
+    "security_posture": "sandbox",
+    "reference_models": "comparison",
 }
 
 
@@ -52,7 +55,7 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
     for key in graph.asset_check_keys:
         check = graph.get_check_spec(key)
         parts[f"{key.asset_key.to_user_string()}:{key.name}"] = check.description
-    for job in ("federated_lifecycle", "retrain", "security_audit"):
+    for job in ("federated_lifecycle", "retrain", "security_audit", "references"):
         parts[job] = definitions.resolve_job_def(job).description
 
     assert _without_words(parts) == []
@@ -61,7 +64,7 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
 def test_every_config_field_says_what_it_is(definitions: Definitions) -> None:
     fields = dict(_config_fields(definitions))
 
-    assert {"rounds", "local_epochs", "learning_rate", "seed", "leave_out"} == {
+    assert {"rounds", "local_epochs", "learning_rate", "seed", "seeds", "leave_out"} == {
         name.rpartition(".")[2] for name in fields
     }
     assert _without_words(fields) == []
@@ -80,10 +83,11 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     everything = {name for name, _ in _designed(roster)}
     trained = {f"{hospital}/local_rounds" for hospital in roster.hospital_ids} | {"global_model"}
 
-    audited = {"security_posture"}
-    assert _selected(definitions, "federated_lifecycle") == everything - audited
+    audited, compared = {"security_posture"}, {"reference_models"}
+    assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
     assert _selected(definitions, "retrain") == trained | {"evaluation_report"}
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
+    assert _selected(definitions, "references") == compared
 
 
 def test_every_hospital_has_a_group_an_owner_and_a_tag(
@@ -100,11 +104,7 @@ def test_every_hospital_has_a_group_an_owner_and_a_tag(
             assert asset.owners == [owners[hospital]]
             assert asset.tags["hospital"] == hospital
         else:
-            assert asset.group_name == (
-                "sandbox"
-                if key.path in (["sandbox_controls"], ["security_posture"])
-                else "federation"
-            )
+            assert asset.group_name == GROUPS[key.path[0]]
 
 
 def test_every_asset_has_kinds(definitions: Definitions) -> None:
@@ -121,13 +121,17 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "local_rounds": {"nvflare", "pytorch"},
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
+        "reference_models": {"pytorch"},
     }
 
 
-def test_every_asset_is_partitioned_by_the_five_sandboxes(definitions: Definitions) -> None:
+def test_every_asset_but_what_compares_is_partitioned_by_the_five_sandboxes(
+    definitions: Definitions,
+) -> None:
     graph = definitions.resolve_asset_graph()
 
-    for key in graph.get_all_asset_keys():
+    assert graph.get(REFERENCES).partitions_def is None
+    for key in graph.get_all_asset_keys() - {REFERENCES}:
         partitions = graph.get(key).partitions_def
         assert partitions is not None
         assert partitions.get_partition_keys() == SANDBOXES
@@ -191,11 +195,13 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     yield "federation_roster", {f"{name}/validated_images" for name in hospitals}
     yield "global_model", {f"{name}/local_rounds" for name in hospitals}
     yield "evaluation_report", {"federation_roster", "global_model"}
+    yield "reference_models", set()
 
 
 def _config_fields(definitions: Definitions) -> Iterator[tuple[str, str | None]]:
-    """Yields every field of the lifecycle's run config, with its description."""
-    for node in definitions.resolve_job_def("federated_lifecycle").graph.node_defs:
+    """Yields every field of the jobs' run config, with its description."""
+    jobs = map(definitions.resolve_job_def, ("federated_lifecycle", "references"))
+    for node in (node for job in jobs for node in job.graph.node_defs):
         schema: Any = getattr(node, "config_schema", None)
         fields = getattr(getattr(schema, "config_type", None), "fields", None) or {}
         for name, field in fields.items():

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from fed_assets.errors import FedAssetsError
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.sandbox import Sandbox
+
+Answer = TypeVar("Answer")
+
+
+def at_once(names: Sequence[str], ask: Callable[[str], Answer]) -> dict[str, Answer]:
+    """Returns what is answered for each name; as many are asked at once as there are cores."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return dict(zip(names, pool.map(ask, names), strict=True))
 
 
 def ask_everywhere(
@@ -21,7 +29,7 @@ def ask_everywhere(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, FedAssetsError]]:
     """Returns the answer of each place that answered, and the error of each that did not.
 
-    A place is a hospital, or the coordinator. As many are asked at once as there are cores.
+    A place is a hospital, or the coordinator.
     """
 
     def ask(name: str) -> dict[str, Any] | FedAssetsError:
@@ -31,8 +39,7 @@ def ask_everywhere(
             error.where = ", ".join(filter(None, [name, error.where]))
             return error
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        answers = dict(zip(places, pool.map(ask, places), strict=True))
+    answers = at_once(places, ask)
     records = {name: each for name, each in answers.items() if isinstance(each, dict)}
     failed = {name: each for name, each in answers.items() if isinstance(each, FedAssetsError)}
     return records, failed

@@ -1,4 +1,4 @@
-"""Every lifecycle asset is partitioned by sandbox."""
+"""Every lifecycle asset is partitioned by sandbox; what compares them is not."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ Compute: TypeAlias = Callable[..., Materialized]
 
 
 def lifecycle_asset(**declaration: Any) -> Callable[[Compute], AssetsDefinition]:
-    """Returns Dagster's decorator `asset`, for an asset of one sandbox at a time.
+    """Returns Dagster's decorator `asset`, for an asset of one sandbox at a time."""
+    return unpartitioned_asset(partitions_def=SANDBOX_PARTITIONS, **declaration)
+
+
+def unpartitioned_asset(**declaration: Any) -> Callable[[Compute], AssetsDefinition]:
+    """Returns Dagster's decorator `asset`, for one that is not of one sandbox.
 
     The type is said here, because Dagster takes an asset that returns a MaterializeResult for one
     without a value.
     """
-    declare = asset(partitions_def=SANDBOX_PARTITIONS, dagster_type=Any, **declaration)
+    declare = asset(dagster_type=Any, **declaration)
     return cast("Callable[[Compute], AssetsDefinition]", declare)
 
 

@@ -1,4 +1,4 @@
-"""The jobs: the whole lifecycle, training anew on what is validated already, and the attempts."""
+"""The jobs: the whole lifecycle, training anew, the attempts, and the reference models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from fed_assets.assets.resuming import RETRAIN
 from fed_assets.resources.templates import AUDIT_JOB
 
 POSTURE = AssetSelection.assets("security_posture")
+REFERENCES = AssetSelection.assets("reference_models")
 
 federated_lifecycle = define_asset_job(
     "federated_lifecycle",
-    selection=AssetSelection.all() - POSTURE,
+    selection=AssetSelection.all() - POSTURE - REFERENCES,
     description="From every hospital's images to the report, in one sandbox (the partition).",
 )
 
@@ -26,4 +27,10 @@ security_audit = define_asset_job(
     AUDIT_JOB,
     selection=AssetSelection.assets("sandbox_controls") | POSTURE,
     description="Makes every attempt on one sandbox (the partition), and judges what it promises.",
+)
+
+references = define_asset_job(
+    "references",
+    selection=REFERENCES,
+    description="Trains what the federation is compared with: on pooled open data, and alone.",
 )

@@ -18,6 +18,7 @@ WHAT = {
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
     "choose_threshold": "threshold",
+    "train_reference": "reference model",
     "show_budget": "privacy budget",
     "clear_away": "clearing away",
     "rotate_key": "key rotation",
@@ -61,6 +62,11 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.evaluation import evaluate
 
             return evaluate
+        case "train_reference":
+            _one_torch_thread()
+            from fed_assets.hospital.reference import train_reference
+
+            return train_reference
         case "choose_threshold":
             _one_torch_thread()
             from fed_assets.hospital.threshold import choose_threshold

@@ -116,6 +116,11 @@ class Home:
         """Returns the folder of a sandbox's last report."""
         return self.artifacts / "evaluation_report" / sandbox
 
+    @property
+    def reference(self) -> Path:
+        """Returns the folder of the reference models' weights."""
+        return self.artifacts / "reference_models"
+
     def prepare(self) -> Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.
 

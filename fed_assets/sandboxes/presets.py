@@ -53,6 +53,9 @@ CONFIDENTIAL_VM = EYES_OFF.model_copy(
     }
 )
 PRESETS = {sandbox.name: sandbox for sandbox in (MINIMAL, EYES_ON, EYES_OFF, CONFIDENTIAL_VM)}
+# No sandbox, and in no list of them: how open data are kept that reference models learn from.
+REFERENCE = "reference"
+OPEN_DATA = MINIMAL.model_copy(update={"name": REFERENCE})
 CONFIGURABLE = "configurable"
 SANDBOX_NAMES = (*PRESETS, CONFIGURABLE)
 SHIPPED_CONFIGURABLE = Path(__file__).with_name("configurable.yaml")
