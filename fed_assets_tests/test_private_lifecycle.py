@@ -98,10 +98,13 @@ def test_a_private_run_spends_its_budget_says_so_and_the_next_is_refused(
     assert shown["epsilon"] == model["rounds"][-1]["participants"]["north"]["epsilon"]
     assert [each["round_number"] for each in shown["rounds"]] == [1, 2]
 
-    # The same images again: nothing is left, and no hospital learns.
+    # The same images again: nothing is left, and no hospital reads them, or learns.
+    before = set(place.home.federations("configurable"))
     code, told = cli(place, "run", "configurable")
     assert code == 1
-    assert "The hospital's privacy budget does not allow this round" in told
+    assert "The hospital's privacy budget is used up, so its images are not read" in told
+    assert "epsilon 8.00 of 8 is spent" in told
+    assert set(place.home.federations("configurable")) == before
     code, told = cli(place, "budget", "north", "configurable")
     assert code == 0
     assert f"Epsilon {shown['epsilon']:.2f} of 8 is spent" in told

@@ -72,7 +72,7 @@ def build_hospital_lane(
         there are of each class in each split, and a digest, a fingerprint that changes with any
         image. `contact_sheet` shows a few of them ([Show Markdown]) where the sandbox allows
         previews. `outbox_head` is the end of the hospital's own log of what left it, with which
-        `fed-assets outbox` later compares it.
+        `fed-assets outbox` later compares it. Where its privacy budget is used up, none is read.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -80,6 +80,7 @@ def build_hospital_lane(
                 arguments = image_arguments(
                     roster, hospital, data=settings.data, cache=settings.home.cache
                 )
+                arguments["update_protection"] = sandbox.protection.as_record()
                 prepared = hospitals.ask(sandbox, hospital.id, "prepare_images", arguments)
                 if sandbox.previews:
                     sheet = hospitals.ask(

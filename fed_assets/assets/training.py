@@ -20,6 +20,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from fed_assets.assets.budgets import require_budgets
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import SANDBOX_PARTITIONS, chosen_sandbox
 from fed_assets.assets.resuming import take_up
@@ -147,6 +148,8 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             if earlier is not None and earlier.last_round == plan.rounds:
                 result = finished_before(plan)
             else:
+                for name, reason in require_budgets(sandbox, plan, hospitals).items():
+                    context.log.warning(f"{name} will not learn: {reason}")
                 result = _run(context, federation, plan, hospitals.origin())
             _require_validated_images(result, admission)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fed_assets.errors import NoImages, RosterError, SourceCorrupt
+from fed_assets.hospital.budget import require_budget
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import Measured, content_digest, write_manifest
 from fed_assets.hospital.share import share_out
@@ -30,6 +31,7 @@ from fed_assets.hospital.store import (
     write_json,
     writing,
 )
+from fed_assets.sandboxes.protection import Protection
 
 FRACTIONS = {"train": 0.85, "validation": 0.05, "test": 0.10}
 _MANIFEST_BYTES_PER_ROW = 160
@@ -50,8 +52,8 @@ def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]
 
     Args:
         arguments: `source` (see `open_source`), `image_size` in pixels, and optionally `share`
-            (`index`, `of`, `how`, `alpha`, `seed`), `only_split`, `classes`, `split_fractions`
-            and `seed`.
+            (`index`, `of`, `how`, `alpha`, `seed`), `only_split`, `classes`, `split_fractions`,
+            `seed`, and `update_protection` (see `Protection.as_record`).
         store: The hospital's store; it is made if need be.
 
     Returns:
@@ -63,8 +65,12 @@ def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]
         DataError: The source cannot be used, or holds nothing for this hospital.
         StorageError: The disk is full, or the store may not be written to.
         KeyRefused: The key of the store, which is sealed, cannot be used.
+        BudgetSpent: Nothing may be learned from them any more, so none is read.
+        LedgerBroken: It cannot be told what was learned from them.
     """
     open_store(store)
+    if asked := arguments.get("update_protection"):
+        require_budget(Protection.of(asked), store)
     image_size = _image_size(arguments)
     source = _open(arguments, store)
     selection = select(source, arguments)

@@ -149,13 +149,7 @@ class PrivacyLedger:
         for charge in charges:
             if (charge.run, charge.sample_rate, charge.steps) == alike:
                 return charge.noise_multiplier
-        return noise_multiplier_for(
-            map(_steps, charges),
-            sample_rate=schedule.sample_rate,
-            count=schedule.steps * schedule.rounds_to_come,
-            epsilon=epsilon,
-            delta=delta,
-        )
+        return least_noise(charges, schedule, epsilon, delta)
 
     def _keep(self, charges: Sequence[Charge]) -> None:
         content = _written(charges)
@@ -206,14 +200,25 @@ def read_charges(store: Store) -> tuple[Charge, ...]:
 
 def spent_by(charges: Sequence[Charge], delta: float) -> float:
     """Returns the epsilon that charges come to at a delta."""
-    return epsilon_of(map(_steps, charges), delta)
+    return epsilon_of(map(_steps, charges), delta) if charges else 0.0
+
+
+def least_noise(
+    charges: Sequence[Charge], schedule: Schedule, epsilon: float, delta: float
+) -> float | None:
+    """Returns the least noise with which all rounds to come stay in the budget; None: none does."""
+    return noise_multiplier_for(
+        map(_steps, charges),
+        sample_rate=schedule.sample_rate,
+        count=schedule.steps * schedule.rounds_to_come,
+        epsilon=epsilon,
+        delta=delta,
+    )
 
 
 def _steps(charge: Charge) -> Steps:
     return Steps(
-        noise_multiplier=charge.noise_multiplier,
-        sample_rate=charge.sample_rate,
-        count=charge.steps,
+        noise_multiplier=charge.noise_multiplier, sample_rate=charge.sample_rate, count=charge.steps
     )
 
 

@@ -27,7 +27,6 @@ from fed_assets.errors import (
 )
 
 SUPPRESSED = "suppressed"
-NAMED_BY_FOLDERS = frozenset({"folder", "dicom"})
 LEAST = 3
 # What each kind of figure can be reckoned back to; the area under a curve, to no more than the
 # images of each class.
@@ -72,26 +71,6 @@ def limit_of(record: Mapping[str, Any]) -> int:
 def is_told(counts: Iterable[int], below: int) -> bool:
     """Returns whether none of some counts is small."""
     return all(count == 0 or count >= below for count in counts)
-
-
-def require_named_classes(task: object, arguments: Mapping[str, Any], below: int) -> None:
-    """Refuses a task that would read images whose classes only the hospital's own folders name.
-
-    A class's name leaves, however few images it has, and a folder may be named after a patient.
-
-    Raises:
-        DisclosureRefused: The roster names no classes.
-    """
-    source = arguments.get("source") if task == "prepare_images" else None
-    kind = source.get("kind") if isinstance(source, Mapping) else None
-    if below and kind in NAMED_BY_FOLDERS and not arguments.get("classes"):
-        raise DisclosureRefused(
-            "The names of the hospital's folders would leave it as those of classes",
-            where="the roster's `data`",
-            seen=f"kind: {kind} without classes",
-            cure="Name the classes there, as in `classes: [normal, pneumonia]`; any other folder "
-            "then counts as an unknown label",
-        )
 
 
 def disclosed(task: str, answer: dict[str, Any], below: int) -> dict[str, Any]:
@@ -247,6 +226,7 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "choose_threshold": (frozenset({"threshold", "images"}), _threshold),
     # Which part of the training images came into a batch: their number leaves with each update.
     "show_budget": (frozenset({"epsilon", "delta", "rounds"}), _as_it_is),
+    "check_budget": (frozenset({"epsilon", "enough"}), _as_it_is),
     "initial_weights": (frozenset({"digest", "parameters"}), _as_it_is),
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),

@@ -20,6 +20,7 @@ WHAT = {
     "choose_threshold": "threshold",
     "train_reference": "reference model",
     "show_budget": "privacy budget",
+    "check_budget": "reach of the privacy budget",
     "clear_away": "clearing away",
     "rotate_key": "key rotation",
     "plant_canary": "canary",
@@ -76,6 +77,10 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.budget import show_budget
 
             return show_budget
+        case "check_budget":
+            from fed_assets.hospital.budget import check_budget
+
+            return check_budget
         case "clear_away":
             return _clear_away
         case "plant_canary" | "search_store" | "tamper" | "remove_canary":

@@ -20,6 +20,7 @@ from typing import IO, Any
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, WorkerFailed
 from fed_assets.hospital.approved import approve_code
 from fed_assets.hospital.files import Store
+from fed_assets.hospital.named_classes import require_named_classes
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
 from fed_assets.hospital.store import open_store
@@ -27,7 +28,6 @@ from fed_assets.hospital.suppression import (
     disclosed,
     disclosed_error,
     limit_of,
-    require_named_classes,
 )
 from fed_assets.hospital.tasks import WHAT, find_task
 

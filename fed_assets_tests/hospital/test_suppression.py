@@ -23,7 +23,6 @@ from fed_assets.hospital.suppression import (
     disclosed_round,
     is_told,
     limit_of,
-    require_named_classes,
 )
 from fed_assets.hospital.validation import LIMITS
 
@@ -236,18 +235,6 @@ def test_a_rounds_metrics_are_withheld_by_name() -> None:
     assert fewer == ({"loss": 0.4}, ["accuracy", "auroc"])
     assert disclosed_round(ROUND, [[3, 0], [0, 40]], examples=5, below=0) == (ROUND, [])
     assert disclosed_round({}, [[0, 0], [0, 0]], examples=500, below=K) == ({}, [])
-
-
-@pytest.mark.parametrize("kind", ["folder", "dicom"])
-def test_folders_name_no_classes_where_counts_are_suppressed(kind: str) -> None:
-    arguments = {"source": {"kind": kind, "path": "/data"}, "classes": None}
-    with pytest.raises(DisclosureRefused, match="names of the hospital's folders") as caught:
-        require_named_classes("prepare_images", arguments, K)
-    assert "classes: [normal, pneumonia]" in str(caught.value)
-    require_named_classes("prepare_images", arguments, 0)
-    require_named_classes("prepare_images", {**arguments, "classes": ["a", "b"]}, K)
-    require_named_classes("prepare_images", {"source": {"kind": "medmnist"}}, K)
-    require_named_classes("validate_images", {}, K)
 
 
 def test_a_hospital_with_few_training_images_sends_no_update() -> None:
