@@ -14,7 +14,7 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, text
 from fed_assets.hospital.privacy_ledger import PrivacyLedger, Schedule
-from fed_assets.hospital.store import LEDGER
+from fed_assets.hospital.store import LEDGER, open_store
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.presets import EYES_ON
@@ -41,7 +41,7 @@ def runner(tmp_path: Path) -> Iterator[LocalHospitalRunner]:
 
 
 def spend(runner: LocalHospitalRunner, hospital: str) -> None:
-    store = Store(runner.store(hospital, PRIVATE), hospital)
+    store = open_store(Store(runner.store(hospital, PRIVATE), hospital))
     outbox = OutboxLog(store, "job earlier")
     outbox.asked(text("update", b""))
     schedule = Schedule(round_number=1, rounds_to_come=1, sample_rate=0.3, steps=3)
