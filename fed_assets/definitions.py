@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dagster import Definitions, in_process_executor
 
+from fed_assets.assets.comparison import build_comparison_asset
 from fed_assets.assets.evaluation import build_evaluation_asset
 from fed_assets.assets.hospital import build_hospital_lane
 from fed_assets.assets.posture import build_posture_asset
@@ -14,7 +15,7 @@ from fed_assets.assets.reference import build_reference_asset
 from fed_assets.assets.roster import build_roster_asset
 from fed_assets.assets.sandbox import build_sandbox_asset
 from fed_assets.assets.training import build_training_assets
-from fed_assets.automation.jobs import federated_lifecycle, references, retrain, security_audit
+from fed_assets.automation.jobs import JOBS
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import JsonArtifacts
 from fed_assets.resources.federation import LocalFederation
@@ -38,8 +39,9 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_evaluation_asset(roster, settings),
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
+            build_comparison_asset(settings),
         ],
-        jobs=[federated_lifecycle, retrain, security_audit, references],
+        jobs=list(JOBS),
         resources={
             "io_manager": JsonArtifacts(folder=str(home.artifacts)),
             "sandboxes": Sandboxes(configurable=str(settings.configurable)),

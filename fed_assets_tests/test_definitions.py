@@ -16,7 +16,7 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 
 SANDBOXES = ["minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable"]
-REFERENCES = AssetKey("reference_models")
+COMPARED = {AssetKey("reference_models"), AssetKey("sandbox_comparison")}
 GROUPS = {
     "sandbox_controls": "sandbox",
     "federation_roster": "federation",
@@ -24,6 +24,7 @@ GROUPS = {
     "evaluation_report": "federation",
     "security_posture": "sandbox",
     "reference_models": "comparison",
+    "sandbox_comparison": "comparison",
 }
 
 
@@ -55,7 +56,7 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
     for key in graph.asset_check_keys:
         check = graph.get_check_spec(key)
         parts[f"{key.asset_key.to_user_string()}:{key.name}"] = check.description
-    for job in ("federated_lifecycle", "retrain", "security_audit", "references"):
+    for job in ("federated_lifecycle", "retrain", "security_audit", "references", "comparison"):
         parts[job] = definitions.resolve_job_def(job).description
 
     assert _without_words(parts) == []
@@ -64,9 +65,16 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
 def test_every_config_field_says_what_it_is(definitions: Definitions) -> None:
     fields = dict(_config_fields(definitions))
 
-    assert {"rounds", "local_epochs", "learning_rate", "seed", "seeds", "leave_out"} == {
-        name.rpartition(".")[2] for name in fields
-    }
+    assert {
+        "rounds",
+        "local_epochs",
+        "learning_rate",
+        "seed",
+        "seeds",
+        "leave_out",
+        "profiles",
+        "allow_unaudited",
+    } == {name.rpartition(".")[2] for name in fields}
     assert _without_words(fields) == []
 
 
@@ -83,11 +91,12 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     everything = {name for name, _ in _designed(roster)}
     trained = {f"{hospital}/local_rounds" for hospital in roster.hospital_ids} | {"global_model"}
 
-    audited, compared = {"security_posture"}, {"reference_models"}
+    audited, compared = {"security_posture"}, {"reference_models", "sandbox_comparison"}
     assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
     assert _selected(definitions, "retrain") == trained | {"evaluation_report"}
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
-    assert _selected(definitions, "references") == compared
+    assert _selected(definitions, "references") == {"reference_models"}
+    assert _selected(definitions, "comparison") == {"sandbox_comparison"}
 
 
 def test_every_hospital_has_a_group_an_owner_and_a_tag(
@@ -122,6 +131,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
         "reference_models": {"pytorch"},
+        "sandbox_comparison": {"json"},
     }
 
 
@@ -130,8 +140,8 @@ def test_every_asset_but_what_compares_is_partitioned_by_the_five_sandboxes(
 ) -> None:
     graph = definitions.resolve_asset_graph()
 
-    assert graph.get(REFERENCES).partitions_def is None
-    for key in graph.get_all_asset_keys() - {REFERENCES}:
+    assert {graph.get(key).partitions_def for key in COMPARED} == {None}
+    for key in graph.get_all_asset_keys() - COMPARED:
         partitions = graph.get(key).partitions_def
         assert partitions is not None
         assert partitions.get_partition_keys() == SANDBOXES
@@ -196,11 +206,12 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     yield "global_model", {f"{name}/local_rounds" for name in hospitals}
     yield "evaluation_report", {"federation_roster", "global_model"}
     yield "reference_models", set()
+    yield "sandbox_comparison", {"evaluation_report", "security_posture", "reference_models"}
 
 
 def _config_fields(definitions: Definitions) -> Iterator[tuple[str, str | None]]:
     """Yields every field of the jobs' run config, with its description."""
-    jobs = map(definitions.resolve_job_def, ("federated_lifecycle", "references"))
+    jobs = map(definitions.resolve_job_def, ("federated_lifecycle", "references", "comparison"))
     for node in (node for job in jobs for node in job.graph.node_defs):
         schema: Any = getattr(node, "config_schema", None)
         fields = getattr(getattr(schema, "config_type", None), "fields", None) or {}

@@ -20,6 +20,7 @@ from dagster import (
 
 from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.measurement import keep_measurement
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
@@ -95,6 +96,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             tracked = tracking.log_federation(
                 tracked_federation(context.run.run_id, roster, report, global_model, admission)
             )
+            keep_measurement(context, settings.home, report)
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
             context.instance.add_run_tags(context.run.run_id, tags)

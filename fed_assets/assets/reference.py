@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,9 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.open_data import OpenData, prepare_open_data
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
+from fed_assets.errors import StorageError
 from fed_assets.federation.roster import Roster
+from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.turns import take_turn
@@ -83,6 +86,26 @@ def build_reference_asset(roster: Roster, settings: Settings) -> AssetsDefinitio
         )
 
     return reference_models
+
+
+def reference_value(home: Home) -> dict[str, Any] | None:
+    """Returns what `reference_models` last came to; None where it never did.
+
+    Raises:
+        StorageError: its value is damaged.
+    """
+    path = home.artifacts / "reference_models.json"
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StorageError(
+            "The value of the asset reference_models is damaged",
+            where=str(path),
+            cure="Materialize reference_models again.",
+        ) from None
+    return value
 
 
 def train_references(

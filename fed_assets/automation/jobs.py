@@ -1,24 +1,27 @@
-"""The jobs: the whole lifecycle, training anew, the attempts, and the reference models."""
+"""The jobs: the whole lifecycle, training anew, the attempts, the references, the comparison."""
 
 from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
+from fed_assets.assets.measurement import LIFECYCLE
 from fed_assets.assets.resuming import RETRAIN
 from fed_assets.resources.templates import AUDIT_JOB
 
 POSTURE = AssetSelection.assets("security_posture")
 REFERENCES = AssetSelection.assets("reference_models")
+COMPARISON = AssetSelection.assets("sandbox_comparison")
 
 federated_lifecycle = define_asset_job(
-    "federated_lifecycle",
-    selection=AssetSelection.all() - POSTURE - REFERENCES,
+    LIFECYCLE,
+    selection=AssetSelection.all() - POSTURE - REFERENCES - COMPARISON,
     description="From every hospital's images to the report, in one sandbox (the partition).",
 )
 
 retrain = define_asset_job(
     RETRAIN,
-    selection=AssetSelection.assets("global_model").required_multi_asset_neighbors().downstream(),
+    selection=AssetSelection.assets("global_model").required_multi_asset_neighbors().downstream()
+    - COMPARISON,
     description="Trains and reports anew on the images that were validated last; "
     "where the last training failed, from its last round on.",
 )
@@ -34,3 +37,11 @@ references = define_asset_job(
     selection=REFERENCES,
     description="Trains what the federation is compared with: on pooled open data, and alone.",
 )
+
+comparison = define_asset_job(
+    "comparison",
+    selection=COMPARISON,
+    description="Compares the sandboxes by what their last runs and audits measured.",
+)
+
+JOBS = (federated_lifecycle, retrain, security_audit, references, comparison)

@@ -26,3 +26,18 @@ def cpu_seconds(process: psutil.Process) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system)
+
+
+def family_cpu_seconds() -> float:
+    """Returns the processor time of this process and all below it, those that have ended too.
+
+    What has ended counts with whoever waited for it, and is lost where nobody did.
+    """
+    used = 0.0
+    for process in family():
+        try:
+            times = process.cpu_times()
+        except psutil.Error:  # it has ended: from now on it counts with its parent
+            continue
+        used += times.user + times.system + times.children_user + times.children_system
+    return float(used)

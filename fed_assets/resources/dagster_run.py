@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import signal
 import subprocess
@@ -71,12 +72,12 @@ def run_config(
         RunConfigError: a value is out of range, or the job cannot leave a hospital out.
     """
     rate = training["learning_rate"]
-    if rate is not None and not 0 < rate <= 1:
+    if rate is not None and not 0 < rate < math.inf:
         raise RunConfigError(
             "The learning rate cannot be used",
             where="--learning-rate",
             seen=str(rate),
-            cure="Give a number above 0 and at most 1",
+            cure="Give a number above 0",
         )
     ops: dict[str, Any] = {}
     changed = {name: value for name, value in training.items() if value is not None}
@@ -93,12 +94,19 @@ def run_config(
     return {"ops": ops} if ops else {}
 
 
-def plan_launch(home: Home, *, job: str, sandbox: str, config: Mapping[str, Any]) -> Launch:
-    """Returns the launch of a job in a sandbox, after writing its config beside its log."""
+def plan_launch(home: Home, *, job: str, sandbox: str | None, config: Mapping[str, Any]) -> Launch:
+    """Returns the launch of a job, after writing its config beside its log.
+
+    Args:
+        home: where it runs.
+        job: its name.
+        sandbox: its partition; None for a job without.
+        config: Dagster's run config; empty is none.
+    """
     tag = uuid.uuid4().hex
     log = home.root / "logs" / f"run-{tag[:8]}.log"
     command = ["dagster", "job", "execute", "-m", "fed_assets", "-j", job]
-    command += ["--tags", json.dumps({"dagster/partition": sandbox})]
+    command += ["--tags", json.dumps({"dagster/partition": sandbox} if sandbox else {})]
     if config:
         config_file = log.with_suffix(".json")  # JSON is YAML, which Dagster reads
         write_whole(config_file, json.dumps(config, indent=1).encode())

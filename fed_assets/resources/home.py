@@ -116,6 +116,20 @@ class Home:
         """Returns the folder of a sandbox's last report."""
         return self.artifacts / "evaluation_report" / sandbox
 
+    def measurement(self, sandbox: str, seed: int) -> Path:
+        """Returns the file of what the last whole run of a sandbox with a seed measured."""
+        return self.measurements / sandbox / f"seed_{seed}.json"
+
+    @property
+    def measurements(self) -> Path:
+        """Returns the folder of what runs measured, by sandbox."""
+        return self.artifacts / "measurements"
+
+    @property
+    def comparison(self) -> Path:
+        """Returns the folder of the last comparison of the sandboxes."""
+        return self.artifacts / "sandbox_comparison"
+
     @property
     def reference(self) -> Path:
         """Returns the folder of the reference models' weights."""

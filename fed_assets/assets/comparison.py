@@ -1,0 +1,147 @@
+"""The comparison of the sandboxes: what each level of protection costs and gives."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    Config,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+from pydantic import Field
+
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.partitions import Materialized, unpartitioned_asset
+from fed_assets.assets.reference import reference_value
+from fed_assets.assets.security_record import with_security
+from fed_assets.errors import StorageError
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.home import Home
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
+
+COMPARISON_FILE = "comparison.json"
+
+
+class ComparisonConfig(Config):
+    """How what was measured is weighed; left empty, as shipped."""
+
+    profiles: str | None = Field(default=None, description="A YAML file of weight profiles.")
+    seed: int = Field(default=0, ge=0, description="Seed of the drawn weights and measurements.")
+    allow_unaudited: bool = Field(
+        default=False, description="Whether a sandbox may win of which no audit was made."
+    )
+
+
+def build_comparison_asset(settings: Settings) -> AssetsDefinition:
+    """Returns the asset `sandbox_comparison`, over all sandboxes that were measured."""
+
+    @unpartitioned_asset(
+        group_name="comparison",
+        kinds={"json"},
+        deps=["evaluation_report", "security_posture", "reference_models"],
+    )
+    def sandbox_comparison(
+        context: AssetExecutionContext, config: ComparisonConfig
+    ) -> Materialized:
+        """Which sandbox suits whom, and how sure that is: ranked by what runs measured of each.
+
+        What was not measured is missing and never zero, a sandbox whose audit failed cannot win,
+        and each choice comes with the probability that it holds.
+        """
+        with clear_failures():
+            records = list(measurements(settings.home))
+            comparison = _compare(records, config)
+            write_whole(
+                settings.home.comparison / COMPARISON_FILE,
+                json.dumps(comparison, indent=1, allow_nan=False).encode(),
+            )
+        return MaterializeResult(
+            value=comparison,
+            metadata={
+                **{name: each["sentence"]["en"] for name, each in comparison["profiles"].items()},
+                "sandboxes": MetadataValue.table(
+                    [TableRecord(_row(each)) for each in comparison["sandboxes"]]
+                ),
+                "hospitals": comparison["nodes"],
+                "cautions": MetadataValue.json(comparison["cautions"]),
+                "record": MetadataValue.path(str(settings.home.comparison / COMPARISON_FILE)),
+            },
+        )
+
+    return sandbox_comparison
+
+
+def measurements(home: Home) -> Iterator[dict[str, Any]]:
+    """Yields what was measured of each sandbox and seed: by its run, its audit and references.
+
+    Raises:
+        StorageError: a record is damaged.
+    """
+    references = reference_value(home)
+    for sandbox in SANDBOX_NAMES:
+        posture = _read(home.posture(sandbox) / "posture.json")
+        for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
+            record = _read(path)
+            if record is not None:
+                yield _with_gains(with_security(record, posture), references)
+
+
+def _with_gains(record: dict[str, Any], references: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Adds what each hospital gained on the common test set over training alone, where known."""
+    of_seed = ((references or {}).get("seeds") or {}).get(str(record["seed"])) or {}
+    reached = (record["quality"]["auroc"] or {}).get("value")
+    for name, hospital in record["hospitals"].items():
+        alone = (of_seed.get("alone") or {}).get(name)
+        by_itself = alone["test"]["auroc"]["value"] if alone else None
+        if reached is not None and by_itself is not None:
+            hospital["gain_auroc"] = reached - by_itself
+    return record
+
+
+def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:
+    from fed_assets.comparison.comparison import compare
+    from fed_assets.comparison.profiles import profiles_from
+    from fed_assets.comparison.settings import Settings as Weighing
+    from fed_assets.errors import ProfileError
+    from fed_assets.sandboxes.yaml_file import read_entries
+
+    profiles = None
+    if config.profiles is not None:
+        path = Path(config.profiles)
+        entries = read_entries(
+            path, what="The weight profiles", variable="--profiles", error_class=ProfileError
+        )
+        profiles = profiles_from(entries, where=str(path))
+    weighing = Weighing(seed=config.seed, allow_unaudited=config.allow_unaudited)
+    comparison = compare(records, sandboxes=SANDBOX_NAMES, profiles=profiles, settings=weighing)
+    return comparison.as_record()
+
+
+def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:
+    word = {True: "yes", False: "no", None: "not audited"}[sandbox["keeps_its_word"]]
+    return {
+        "sandbox": sandbox["sandbox"],
+        "standing": sandbox["standing"],
+        "keeps its word": word,
+        "seeds": ", ".join(map(str, sandbox["seeds"])),
+    }
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StorageError(
+            "What was measured cannot be read", where=str(path), cure="Remove it and measure again."
+        ) from None
+    return content
