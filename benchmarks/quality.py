@@ -61,7 +61,7 @@ def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str
     )
     stores = {}
     for hospital in roster.hospitals:
-        store = Store(folder / hospital.id)
+        store = Store(folder / hospital.id, hospital.id)
         prepare_images(image_arguments(roster, hospital, data=data, cache=data), store)
         limits = {"expectations": dict(roster.data.expectations)}
         if validate_images({**limits, "required_classes": facts["classes"]}, store)["passed"]:
