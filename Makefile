@@ -13,7 +13,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-masking bench-robust bench-sealed bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,7 @@ $(BENCH_VENV)/.installed: pyproject.toml benchmarks/constraints.txt $(VENV)/.ins
 	@touch $@
 
 bench-quality: install ## measure AUROC and accuracy over three seeds, and the gain over training alone
-	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python -m benchmarks.quality
 
 bench-images: install ## measure images and validated_images for 1,000 to 100,000 images
 	$(BIN)/python benchmarks/images.py
@@ -79,6 +79,9 @@ bench-sealed: install ## measure what sealing a store costs against a plain one
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+
+bench-privacy: install ## measure what each protection of updates costs, over three seeds
+	$(BIN)/python -m benchmarks.privacy
 
 bench-robust: install ## measure what two hostile hospitals of ten do to each rule of aggregation
 	$(BIN)/python -m benchmarks.robust

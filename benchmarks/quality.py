@@ -6,7 +6,7 @@ validating the images to the executor's round, the server's aggregation and the 
 NVFlare's transport between them is left out, which changes no bit of a weight. A seed decides how
 the images are shared out, the initial weights and every draw in training.
 
-    python benchmarks/quality.py --seeds 0 1 2 --rounds 15 25
+    python -m benchmarks.quality --seeds 0 1 2 --rounds 15 25
 
 The first number of rounds is the shipped one: its figures stand at the top of quality.json, and
 training alone is compared with it. A hospital's gain is the global model's metric on the common
@@ -61,7 +61,7 @@ def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str
     )
     stores = {}
     for hospital in roster.hospitals:
-        store = Store(folder / hospital.id)
+        store = Store(folder / hospital.id, hospital.id)
         prepare_images(image_arguments(roster, hospital, data=data, cache=data), store)
         limits = {"expectations": dict(roster.data.expectations)}
         if validate_images({**limits, "required_classes": facts["classes"]}, store)["passed"]:
@@ -90,41 +90,56 @@ def learn(
         rounds: How many.
         seed: Of the initial weights and of every draw in training.
         folder: Where weights are written, and where the common test set's store lies.
-        protection: What hospitals do to their updates; nothing, if left out.
+        protection: What hospitals do to their updates, and what goes with it: masked rounds, or a
+            network and a threshold that are not the roster's. Nothing, if left out.
         rule: How updates become one; FedAvg, if left out.
         sent: What a hospital sends in place of its update, beside the weights that it received.
     """
     from nvflare.apis.signal import Signal
     from nvflare.app_common.abstract.fl_model import FLModel
 
+    from benchmarks.masked import RUN, open_masked
     from fed_assets.federation.aggregation import Update
+    from fed_assets.federation.private_network import network_under
     from fed_assets.federation.rules import aggregate
+    from fed_assets.hospital.dataset import open_dataset
     from fed_assets.hospital.evaluation import evaluate
     from fed_assets.hospital.executor import run_round
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
-    from fed_assets.hospital.outbox_log import OutboxLog
+    from fed_assets.hospital.outbox_log import OutboxLog, text
     from fed_assets.hospital.privacy_ledger import PrivacyLedger
     from fed_assets.hospital.protected_round import Means
     from fed_assets.hospital.weights import read_weights, write_weights
+    from fed_assets.privacy.digests import weights_digest
+    from fed_assets.sandboxes.controls import UpdateProtection
     from fed_assets.sandboxes.protection import Protection, Rule
 
     protection, rule = protection or Protection(), rule or Rule()
+    network = network_under(protection, roster.network)
     path = folder / "weights.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
-    initial_weights({"network": roster.network, **shape, "seed": seed, "path": path}, Store(folder))
+    initial_weights({"network": network, **shape, "seed": seed, "path": path}, Store(folder))
     weights, state = read_weights(path), {}
+    said = {
+        "rounds": rounds,
+        "seed": seed,
+        "recipe": roster.recipe.model_dump() | rule.told_hospitals,
+        "network": network,
+        **shape,
+    }
+    masks = protection.kind is UpdateProtection.SECURE_AGGREGATION
+    masked = open_masked(stores, protection, folder, said) if masks else None
+    outboxes = {name: OutboxLog(store, RUN) for name, store in stores.items()}
+    for outbox in outboxes.values():
+        outbox.asked(text("rounds in one process", b""))  # a ledger is kept beside a log alone
     started = time.process_time()
-    examples = 0
     for round_number in range(1, rounds + 1):
-        meta = {
-            "round_number": round_number,
-            "rounds": rounds,
-            "seed": seed,
-            "recipe": roster.recipe.model_dump() | rule.told_hospitals,
-            "network": roster.network,
-            **shape,
-        }
+        meta = {"round_number": round_number, **said}
+        if masked is not None:
+            updates, mean = masked.run(weights, path, meta)
+            weights, state = aggregate(rule, updates, weights, state, mean=mean)
+            continue
         updates = []
         for hospital, store in stores.items():
             task = FLModel(params=dict(weights), meta=dict(meta))
@@ -135,7 +150,7 @@ def learn(
                 suppress_below=0,
                 means=Means(
                     protection=protection,
-                    ledger=PrivacyLedger(store, OutboxLog(store, "quality"), "quality"),
+                    ledger=PrivacyLedger(store, outboxes[hospital], RUN),
                 ),
                 abort_signal=Signal(),
             )
@@ -147,13 +162,40 @@ def learn(
             )
             updates.append(sent(update, weights))
         weights, state = aggregate(rule, updates, weights, state)
-        examples = sum(update.examples for update in updates)
     cpu_seconds = time.process_time() - started
     write_weights(weights, path)
-    asked = {"weights": path, "network": roster.network, "threshold": roster.threshold}
+    examples = {name: len(open_dataset(each).split("train")) for name, each in stores.items()}
+    asked: dict[str, Any] = {"weights": path, "network": network}
+    asked["threshold"] = threshold_under(protection, roster, stores, examples, asked)
     record = evaluate({**asked, "resamples": 0}, Store(folder / "coordinator"), validated=False)
     metrics = {name: entry["value"] for name, entry in record["metrics"].items()}
-    return {**metrics, "training_images": examples, "training_cpu_seconds": round(cpu_seconds, 1)}
+    return {
+        **metrics,
+        "threshold": asked["threshold"],
+        "training_images": sum(examples.values()),
+        "training_cpu_seconds": round(cpu_seconds, 1),
+        "digest": weights_digest(weights),
+    }
+
+
+def threshold_under(
+    protection: Protection,
+    roster: Any,
+    stores: dict[str, Store],
+    examples: dict[str, int],
+    asked: dict[str, Any],
+) -> float:
+    """Returns the roster's threshold; under differential privacy, the one that hospitals choose."""
+    from fed_assets.assets.threshold import weighted_median
+    from fed_assets.hospital.threshold import choose_threshold
+    from fed_assets.sandboxes.controls import UpdateProtection
+
+    if protection.kind is not UpdateProtection.DIFFERENTIAL_PRIVACY:
+        return float(roster.threshold)
+    chosen = {name: choose_threshold(asked, store)["threshold"] for name, store in stores.items()}
+    return weighted_median(
+        (value, examples[name]) for name, value in chosen.items() if value is not None
+    )
 
 
 def one_seed(seed: int, rounds: list[int], data: Path) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from typing import Any
 
 
 def write_record(path: Path, figures: Mapping[str, Any], packages: tuple[str, ...]) -> None:
-    """Writes figures as JSON, with the machine, the time, and the versions of some packages."""
+    """Writes figures as JSON, with the machine, the time, and the versions of some packages.
+
+    The file holds the whole of it or what it held before.
+    """
     record = {
         **figures,
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
@@ -24,4 +27,6 @@ def write_record(path: Path, figures: Mapping[str, Any], packages: tuple[str, ..
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n")
+    partial.replace(path)

@@ -10,8 +10,12 @@ import pytest
 import yaml
 from dagster import AssetKey, DagsterInstance
 
+from fed_assets.hospital.files import Store
+from fed_assets.hospital.outbox_log import OutboxLog, text
+from fed_assets.hospital.privacy_ledger import PrivacyLedger, Schedule
+from fed_assets.hospital.store import open_store
 from fed_assets.hospital.suppression import SUPPRESSED
-from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets.sandboxes.presets import EYES_ON, find_sandbox
 from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.places import Place, make_place
 
@@ -124,3 +128,26 @@ def test_a_private_run_spends_its_budget_says_so_and_the_next_is_refused(
     assert code == 0, told
     again = place.artifact("global_model")["rounds"][-1]["participants"]
     assert all(13.8 < sent["epsilon"] <= 14 for sent in again.values())
+
+
+@pytest.mark.long
+def test_hospitals_whose_budget_is_used_up_are_named_before_anything_is_read(place: Place) -> None:
+    protection = find_sandbox(
+        "configurable", configurable=Path(place.environment["FED_ASSETS_SANDBOX"])
+    ).protection
+    for name in ("north", "south"):
+        store = open_store(Store(place.home.store(name, "configurable"), name))
+        outbox = OutboxLog(store, "job earlier")
+        outbox.asked(text("update", b""))
+        round_ = Schedule(round_number=1, rounds_to_come=1, sample_rate=0.3, steps=3)
+        PrivacyLedger(store, outbox, "earlier").charge(protection, round_, dataset="d" * 64)
+    code, told = cli(place, "run", "configurable")
+    assert code == 1
+    said = " ".join(told.split())
+    assert "1 hospitals may take part, and 3 have to" in said
+    assert "north, south: The hospital's privacy budget is used up, so its images are not" in said
+    assert "epsilon 8.00 of 8 is spent" in said
+    assert "raise the sandbox's `epsilon`" in said
+    assert not list(place.home.federations("configurable"))
+    for name, read in (("north", False), ("east", True), ("south", False)):
+        assert any(place.home.store(name, "configurable").rglob("images.npy")) == read

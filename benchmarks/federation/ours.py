@@ -19,6 +19,7 @@ from benchmarks.federation.work import Work
 from benchmarks.measure import Peak, tree, tree_cpu_seconds, watched_memory
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.session import open_federation
+from fed_assets.sandboxes.protection import Protection
 
 STEP = "benchmarks.federation.executors.StepExecutor"
 IDLE = "benchmarks.federation.idle_executor.IdleExecutor"
@@ -40,17 +41,25 @@ class Job:
     sample_seconds: float | None = None
 
 
-def write_jobs(path: Path, *, folder: Path, executor: str, jobs: list[Job]) -> None:
-    """Writes what `main` is told: where to work, what hospitals run, and the jobs."""
+def write_jobs(
+    path: Path,
+    *,
+    folder: Path,
+    executor: str,
+    jobs: list[Job],
+    protection: Protection | None = None,
+) -> None:
+    """Writes what `main` is told: where to work, what hospitals run and promise, and the jobs."""
     content = {
         "folder": str(folder),
         "executor": executor,
+        "update_protection": (protection or Protection()).as_record(),
         "jobs": [asdict(job) for job in jobs],
     }
     path.write_text(json.dumps(content, indent=1))
 
 
-def plan_of(work: Work, folder: Path, executor: str) -> FederationPlan:
+def plan_of(work: Work, folder: Path, told: Mapping[str, Any]) -> FederationPlan:
     """Returns the plan of a work: mTLS, and no code in the job, as in the sandbox eyes_on."""
     return FederationPlan(
         sandbox="eyes_on",
@@ -68,7 +77,8 @@ def plan_of(work: Work, folder: Path, executor: str) -> FederationPlan:
         classes=work.classes,
         channels=work.channels,
         quorum=len(work.stores),
-        executor=executor,
+        executor=told["executor"],
+        update_protection=told["update_protection"],
     )
 
 
@@ -118,10 +128,11 @@ def run_job(run: Callable[..., Any], job: Job, plan: FederationPlan) -> dict[str
 
 def _of_round(record: Mapping[str, Any]) -> dict[str, Any]:
     reports = record["participants"].values()
+    sizes = {name: sum(report[name] for report in reports) for name in ("bytes_up", "bytes_down")}
     return {
         "seconds": record["seconds"],
         "longest_step_seconds": max(report["seconds"] for report in reports),
-        "bytes": sum(report["bytes_up"] + report["bytes_down"] for report in reports),
+        **sizes,
     }
 
 
@@ -134,11 +145,11 @@ def main() -> None:
     def on_event(event: Mapping[str, Any]) -> None:
         marks[f"{event['event']}_at"] = time.monotonic()
 
-    first = plan_of(Work.read(jobs[0].work), folder / "federation", told["executor"])
+    first = plan_of(Work.read(jobs[0].work), folder / "federation", told)
     with open_federation(first, on_event) as federation:
         done = []
         for job in jobs:
-            plan = plan_of(Work.read(job.work), folder / job.name, told["executor"])
+            plan = plan_of(Work.read(job.work), folder / job.name, told)
             done.append(run_job(federation.run, job, plan))
     Path(sys.argv[2]).write_text(json.dumps({**marks, "jobs": done}))
 

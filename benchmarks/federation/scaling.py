@@ -129,10 +129,11 @@ def _of_hospitals(
 
 def _cell(job: Mapping[str, Any]) -> dict[str, Any]:
     rounds = job["rounds"]
+    sent_bytes = rounds[-1]["bytes_up"] + rounds[-1]["bytes_down"]
     return {
         "seconds_per_round": period(rounds[:-1]),
         "rounds_timed": len(rounds) - 2,
-        "megabytes_per_round": round(rounds[-1]["bytes"] / 1e6, 2),
+        "megabytes_per_round": round(sent_bytes / 1e6, 2),
         "peak_memory_gb": round(job["peak_memory_bytes"] / 1e9, 2),
         "processes": job["processes"],
     }
