@@ -40,7 +40,6 @@ from benchmarks.federation.work import Work
 from benchmarks.price_list import draw_prices, faults, table
 from benchmarks.quality import PROJECT, learn, prepared
 from benchmarks.record import write_record
-from fed_assets.federation.private_network import network_under
 from fed_assets.hospital.files import Store
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import NUMBERS_OF, Protection
@@ -145,7 +144,8 @@ def work_of(
     from fed_assets.hospital.network import initial_weights
 
     roster = shipped_roster()
-    network = network_under(ARMS[arm], roster.network)
+    learning = roster.learning(ARMS[arm])
+    network = dict(learning.network)
     initial = folder / "initial.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
     initial_weights({"network": network, **shape, "seed": seed, "path": initial}, Store(folder))
@@ -154,7 +154,7 @@ def work_of(
         test_store=str(folder / "coordinator"),
         initial_weights=str(initial),
         network=network,
-        recipe=roster.recipe.model_dump(),
+        recipe=learning.recipe.model_dump(),
         rounds=rounds,
         seed=seed,
         **shape,
@@ -262,6 +262,7 @@ def main() -> None:
         "rounds": options.rounds,
         "recipe": roster.recipe.model_dump(),
         "network": dict(roster.network),
+        "differential_privacy": roster.differential_privacy.model_dump(),
     }
     record = begun(options.out, asked, options.again)
     tasks = [] if options.show else missing(record, options.arms, options.seeds)

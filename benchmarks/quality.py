@@ -100,7 +100,6 @@ def learn(
 
     from benchmarks.masked import RUN, open_masked
     from fed_assets.federation.aggregation import Update
-    from fed_assets.federation.private_network import network_under
     from fed_assets.federation.rules import aggregate
     from fed_assets.hospital.dataset import open_dataset
     from fed_assets.hospital.evaluation import evaluate
@@ -116,7 +115,8 @@ def learn(
     from fed_assets.sandboxes.protection import Protection, Rule
 
     protection, rule = protection or Protection(), rule or Rule()
-    network = network_under(protection, roster.network)
+    learning = roster.learning(protection)
+    network = dict(learning.network)
     path = folder / "weights.safetensors"
     shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
     initial_weights({"network": network, **shape, "seed": seed, "path": path}, Store(folder))
@@ -124,7 +124,7 @@ def learn(
     said = {
         "rounds": rounds,
         "seed": seed,
-        "recipe": roster.recipe.model_dump() | rule.told_hospitals,
+        "recipe": learning.recipe.model_dump() | rule.told_hospitals,
         "network": network,
         **shape,
     }
