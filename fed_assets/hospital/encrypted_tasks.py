@@ -1,0 +1,158 @@
+"""One hospital's part in adding up encrypted updates: it encrypts its own, and decrypts the sum.
+
+It encrypts once in a round, and decrypts one sum of that round, in which its own update is. See
+`privacy.encrypted_sums`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fed_assets.errors import DisclosureRefused, RunConfigError
+from fed_assets.hospital.outbox_log import OutboxLog, text
+from fed_assets.hospital.shared_key import read_shared_key
+from fed_assets.hospital.site import Site
+from fed_assets.privacy.chain import canonical
+from fed_assets.privacy.encrypted_sums import ROOM
+from fed_assets.privacy.encryption_terms import DECRYPT_TASK, MOST_IMAGES, ciphertext_name
+from fed_assets.privacy.fixed_point import Arrays, changes, in_a_row, in_steps
+from fed_assets.privacy.masking import Turn
+
+# What leaves the hospital as the answer to each task, for its outbox log.
+LEAVES = {DECRYPT_TASK: "the sum of updates, decrypted"}
+# Makes ciphertexts of the weights received, those after training, and the number of images.
+Encrypt = Callable[[Arrays, Arrays, int], dict[str, np.ndarray[Any, Any]]]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """An update that was encrypted: in which round, and how many numbers it is."""
+
+    turn: Turn
+    numbers: int
+
+
+class EncryptedTasks:
+    """Answers the tasks of one job."""
+
+    def __init__(self) -> None:
+        self._begun: Turn | None = None
+        self._sent: _Sent | None = None
+
+    def encrypt(self, said: Mapping[str, Any], site: Site, workspace: Path, run: str) -> Encrypt:
+        """Returns what encrypts the update that a training task asks for.
+
+        Args:
+            said: What the server says in the task.
+            site: The hospital's.
+            workspace: The folder of the site, which holds its key.
+            run: The id of the job.
+
+        Raises:
+            RunConfigError: The task is incomplete, or the site has no key.
+            DisclosureRefused: The round is over, or was trained before.
+        """
+        turn, before = _turn(run, said), self._begun
+        if before and (turn.run != before.run or turn.round_number <= before.round_number):
+            raise _refused("A round was asked for that is over", f"round {turn.round_number}")
+        self._begun, self._sent = turn, None
+        key, bounds = read_shared_key(workspace, site.hospital), site.protection.bounds
+
+        def encrypt(
+            received: Arrays, local: Arrays, examples: int
+        ) -> dict[str, np.ndarray[Any, Any]]:
+            if examples > MOST_IMAGES:
+                raise RunConfigError(
+                    "An update cannot be hidden in a sum",
+                    seen=f"more images than {MOST_IMAGES:,}, which no hospitals together may have",
+                    cure="Use `update_protection: secure_aggregation`, which has no such limit.",
+                )
+            share = examples / MOST_IMAGES
+            numbers = in_a_row(
+                in_steps(changes(local, received, bounds), share, local, bounds, ROOM)
+            )
+            ciphertexts = key.encrypt(turn, numbers)
+            self._sent = _Sent(turn, numbers.size)
+            return {
+                ciphertext_name(index): np.frombuffer(content, np.uint8)
+                for index, content in enumerate(ciphertexts)
+            }
+
+        return encrypt
+
+    def answer(
+        self,
+        task: str,
+        said: Mapping[str, Any],
+        site: Site,
+        outbox: OutboxLog,
+        workspace: Path,
+        run: str,
+    ) -> dict[str, Any]:
+        """Returns the sum that the server asks to be decrypted, after noting it.
+
+        Args:
+            task: Its name.
+            said: What the server says in it: `round_number`, `hospitals` and `ciphertexts`.
+            site: The hospital's.
+            outbox: Its log, which what was asked and what leaves is noted in.
+            workspace: The folder of the site, which holds its key.
+            run: The id of the job.
+
+        Raises:
+            RunConfigError: The task is incomplete, or the site has no key.
+            DisclosureRefused: What is to be decrypted is none of the hospital's business.
+            StorageError, SealBroken, KeyRefused: It could not be noted, and must not leave.
+        """
+        ciphertexts, names = _ciphertexts(said), said.get("hospitals")
+        asked = canonical([said.get("round_number"), names]) + b"".join(ciphertexts)
+        outbox.asked(text(task, asked, said.get("round_number")))
+        turn, sent = _turn(run, said), self._sent
+        self._sent = None
+        if sent is None or sent.turn != turn:
+            raise _refused(
+                "A sum was to be decrypted of a round in which this hospital sent nothing, or "
+                "whose sum it has decrypted",
+                f"round {turn.round_number}",
+            )
+        key = read_shared_key(workspace, site.hospital)
+        total = key.decrypt_sum(turn, ciphertexts, sent.numbers, names)
+        content = total.astype("<i8").tobytes()
+        outbox.left(text(LEAVES[task], content, turn.round_number))
+        return {"sum": content}
+
+
+def _ciphertexts(said: Mapping[str, Any]) -> list[bytes]:
+    found = said.get("ciphertexts")
+    if not isinstance(found, list) or not all(isinstance(each, bytes) for each in found):
+        raise _incomplete("ciphertexts")
+    return found
+
+
+def _turn(run: str, said: Mapping[str, Any]) -> Turn:
+    number = said.get("round_number")
+    if not isinstance(number, int):
+        raise _incomplete("round_number")
+    return Turn(run, number)
+
+
+def _incomplete(name: str) -> RunConfigError:
+    return RunConfigError(
+        "A task of homomorphic encryption is incomplete",
+        seen=f"no {name}",
+        cure="Use the same version of fed_assets on both sides, and the same sandbox.",
+    )
+
+
+def _refused(what: str, seen: str) -> DisclosureRefused:
+    return DisclosureRefused(
+        what,
+        where="control `update_protection`",
+        seen=seen,
+        cure="Look who runs the federation's server.",
+    )
