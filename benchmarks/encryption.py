@@ -24,13 +24,20 @@ import numpy as np
 
 from benchmarks.record import write_record
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.federation.encrypted_answers import message_bytes
 from fed_assets.federation.weights import payload_bytes
 from fed_assets.hospital.encrypted_tasks import EncryptedTasks
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog
 from fed_assets.hospital.site import Site
 from fed_assets.privacy.encrypted_sums import ROOM, added
-from fed_assets.privacy.encryption_terms import DECRYPT_TASK, DECRYPTING, MOST_PARAMETERS
+from fed_assets.privacy.encryption_terms import (
+    AGREE_TASK,
+    DECRYPT_TASK,
+    DECRYPTING,
+    MOST_PARAMETERS,
+    WORD_BYTES,
+)
 from fed_assets.privacy.fixed_point import by_name, in_words, mean_of
 from fed_assets.sandboxes.protection import Protection
 
@@ -119,21 +126,25 @@ def measure(folder: Path, kits: Any, context: Any, parameters: int, repeats: int
     def add(updates: list[Any]) -> list[bytes]:
         return [added(context, (each[key].tobytes() for each in updates)) for key in updates[0]]
 
-    def decrypt(name: str, asked: Any) -> Any:
+    def answer(name: str, task: str, asked: Any) -> Any:
         outbox = OutboxLog(sites[name].store, "bench")
-        workspace = kits.hospitals[name]
-        return tasks[name].answer(DECRYPT_TASK, asked, sites[name], outbox, workspace, run)["sum"]
+        return tasks[name].answer(task, asked, sites[name], outbox, kits.hospitals[name], run)
 
     clock, error = Clock(), 0.0
     for number in range(1, repeats + 2):
         if number == 2:
             clock = Clock()
-        said = {"round_number": number}
+        said: dict[str, Any] = {"round_number": number}
         updates = [clock.time("hospital", encrypt, name, said) for name in HOSPITALS]
         total = clock.time("server", add, updates)
-        asked = {**said, "hospitals": HOSPITALS, "ciphertexts": total}
+        said = {**said, "hospitals": HOSPITALS}
+        words = {
+            name: clock.time("agreeing_hospital", answer, name, AGREE_TASK, said)["word"]
+            for name in HOSPITALS
+        }
+        asked = {**said, "words": words, "ciphertexts": total}
         sums = [
-            clock.time("decrypting_hospital", decrypt, name, asked)
+            clock.time("decrypting_hospital", answer, name, DECRYPT_TASK, asked)["sum"]
             for name in HOSPITALS[:DECRYPTING]
         ]
         if len({*sums}) > 1:
@@ -149,8 +160,9 @@ def measure(folder: Path, kits: Any, context: Any, parameters: int, repeats: int
         )
         error = max(error, float(np.abs(mean["layer"] - plain["layer"]).max()))
     plain_size, update = payload_bytes(received, {}), payload_bytes(updates[0], {})
-    summed = sum(map(len, total)) + len(sums[0])
-    both_ways = len(HOSPITALS) * (plain_size + update) + DECRYPTING * summed
+    agreeing = message_bytes(said) + WORD_BYTES
+    summed = message_bytes(asked) + len(sums[0])
+    both_ways = len(HOSPITALS) * (plain_size + update + agreeing) + DECRYPTING * summed
     return {
         "parameters": parameters,
         "processor_seconds": clock.medians(),

@@ -17,10 +17,10 @@ from fed_assets.federation.aggregation import Update
 from fed_assets.federation.answers import refusal
 from fed_assets.federation.masked_answers import Said
 from fed_assets.federation.standing import Standing
+from fed_assets.federation.weights import payload_bytes
 from fed_assets.privacy.encrypted_sums import fault_of
 from fed_assets.privacy.encryption_terms import SAID, ciphertext_name
 
-NUMBER_BYTES = 8
 # What the report of a hospital's update says where it has decrypted the round's sum.
 AGREES, DIFFERS = "as others", "unlike the others"
 
@@ -45,13 +45,16 @@ def fault_of_ciphertexts(update: object, context: Any, count: int) -> str | None
     return None
 
 
-def sum_said_by(hospital: str, reply: Any, *, numbers: int, bytes_down: int) -> Said | str:
-    """Returns what a hospital says that a sum is, or the reason why that cannot be used.
+def bytes_said_by(
+    hospital: str, reply: Any, *, name: str, size: int, bytes_down: int
+) -> Said | str:
+    """Returns the one thing that a hospital says, or the reason why that cannot be used.
 
     Args:
         hospital: The hospital's id, from its certificate.
         reply: NVFlare's Shareable.
-        numbers: How many there have to be.
+        name: What it says: its `word`, or what the `sum` is.
+        size: How many bytes that has to be.
         bytes_down: Size of what it was asked.
     """
     from nvflare.apis.fl_constant import ReturnCode
@@ -59,9 +62,9 @@ def sum_said_by(hospital: str, reply: Any, *, numbers: int, bytes_down: int) -> 
     try:
         if reply.get_return_code() != ReturnCode.OK:
             return refusal(reply)
-        content = reply[SAID]["sum"]
-        if not isinstance(content, bytes) or len(content) != NUMBER_BYTES * numbers:
-            return f"its answer is refused: it is not {numbers} whole numbers"
+        content = reply[SAID][name]
+        if not isinstance(content, bytes) or len(content) != size:
+            return f"its answer is refused: its {name} is not {size} bytes"
     except Exception as error:  # whatever a hospital sends must not end the round
         return f"its answer is unreadable ({type(error).__name__})"
     return Said(
@@ -69,16 +72,23 @@ def sum_said_by(hospital: str, reply: Any, *, numbers: int, bytes_down: int) -> 
         examples=0,
         weights={},
         report={},
-        content={"sum": content},
+        content={name: content},
         bytes_up=len(content),
         bytes_down=bytes_down,
     )
 
 
-def sums_of(phases: Collection[Standing]) -> dict[str, bytes]:
-    """Returns what each hospital said that the sum is."""
+def message_bytes(message: Mapping[str, Any]) -> int:
+    """Returns the size of a message's content: ciphertexts as they are, the rest as JSON."""
+    words = {name: word.hex() for name, word in message.get("words", {}).items()}
+    said = {**message, "words": words, "ciphertexts": []}
+    return payload_bytes({}, said) + sum(map(len, message.get("ciphertexts", ())))
+
+
+def said_in(phases: Collection[Standing], name: str) -> dict[str, bytes]:
+    """Returns what each hospital said in some phases: its `word`, or what the `sum` is."""
     return {
-        each.hospital: each.content["sum"]
+        each.hospital: each.content[name]
         for phase in phases
         for each in phase.updates
         if isinstance(each, Said)

@@ -1,10 +1,11 @@
-"""A round whose updates the server adds up without reading them, in two phases.
+"""A round whose updates the server adds up without reading them, in three phases.
 
-Hospitals train and send encrypted updates; the server adds the ciphertexts up, and has hospitals
-decrypt the sum, which is what it learns; see `privacy.encrypted_sums`. Three of those whose updates
-are in the sum decrypt it, other three in each round. What two say and fewer say otherwise holds, so
-one that lies is outvoted, and its report says so. Where they do not agree, or are lost, others are
-asked.
+Hospitals train and send encrypted updates; they give their words for whose of them are added up;
+and they decrypt the sum, which is what the server learns. See `privacy.encrypted_sums` and
+`privacy.sum_tags`. Three of those whose updates are in the sum decrypt it, other three in each
+round. What two say and fewer say otherwise holds, so one that lies is outvoted, and its report says
+so. Where they do not agree, or are lost, others are asked. Who is lost after its update came in has
+taken part.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from nvflare.apis.shareable import Shareable
 from fed_assets.errors import QuorumNotMet
 from fed_assets.federation.encrypted_answers import (
     agreed,
+    bytes_said_by,
     fault_of_ciphertexts,
-    sum_said_by,
-    sums_of,
+    message_bytes,
+    said_in,
     with_votes,
 )
 from fed_assets.federation.masked_answers import Said, with_sizes
@@ -32,12 +34,14 @@ from fed_assets.federation.masked_rounds import QUICK_SECONDS, Ask, Training
 from fed_assets.federation.phases import Message, Phase
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import Standing
-from fed_assets.federation.weights import Weights, payload_bytes
+from fed_assets.federation.weights import Weights
 from fed_assets.privacy.encrypted_sums import ROOM, added
 from fed_assets.privacy.encryption_terms import (
+    AGREE_TASK,
     DECRYPT_TASK,
     DECRYPTING,
     SAID,
+    WORD_BYTES,
     ciphertext_name,
     ciphertexts_for,
 )
@@ -94,14 +98,17 @@ class EncryptedRound:
             added(self.context, (each.weights[name].tobytes() for each in trained.updates))
             for name in map(ciphertext_name, range(count))
         ]
-        phases = self._decrypted(total, [each.hospital for each in trained.updates], numbers)
+        hospitals = [each.hospital for each in trained.updates]
+        agreeing = self.ask(self._agreement(hospitals), {})
+        words = said_in([agreeing], "word")
+        enough = len(words) >= least
+        sums, phases = self._sums(total, hospitals, words, numbers) if enough else ({}, [])
         if self.stopped():
             return trained, {}
-        sums = sums_of(phases)
         right = agreed(sums)
         if right is None:
-            raise self._cannot_be_decrypted(phases, sums)
-        standing = with_votes(with_sizes(trained, phases), sums, right)
+            raise self._cannot_be_had([agreeing, *phases], sums)
+        standing = with_votes(with_sizes(trained, [agreeing, *phases]), sums, right)
         for name in sums:
             if sums[name] != right:
                 log.error("%s says another sum than the other hospitals", name)
@@ -109,31 +116,41 @@ class EncryptedRound:
         bounds = Protection.of(self.plan.update_protection).bounds
         return standing, mean_of(by_name(row, forms), self.weights, bounds, ROOM)
 
-    def _decrypted(self, total: list[bytes], hospitals: list[str], numbers: int) -> list[Standing]:
-        """Returns how the phases stand in which hospitals decrypt, until enough of them agree."""
-        first = self.round_number * DECRYPTING % len(hospitals)
-        waiting = hospitals[first:] + hospitals[:first]
+    def _sums(
+        self, total: list[bytes], hospitals: list[str], words: Mapping[str, bytes], numbers: int
+    ) -> tuple[dict[str, bytes], list[Standing]]:
+        """Returns what hospitals say that the sum is, asking until enough agree, and the phases."""
+        said = {"hospitals": hospitals, "words": dict(words), "ciphertexts": total}
+        first = self.round_number * DECRYPTING % len(words)
+        waiting = [*words][first:] + [*words][:first]
         phases: list[Standing] = []
-        while waiting and not self.stopped() and agreed(sums_of(phases)) is None:
+        sums: dict[str, bytes] = {}
+        while waiting and not self.stopped() and agreed(sums) is None:
             asked, waiting = waiting[:DECRYPTING], waiting[DECRYPTING:]
-            phases.append(self.ask(self._decryption(total, hospitals, asked, numbers), {}))
-        return phases
+            size = numbers * np.dtype("<i8").itemsize
+            phases.append(self.ask(self._phase(DECRYPT_TASK, asked, said, "sum", size), {}))
+            sums = said_in(phases, "sum")
+        return sums, phases
 
-    def _decryption(
-        self, total: list[bytes], hospitals: list[str], asked: Collection[str], numbers: int
+    def _agreement(self, hospitals: list[str]) -> Phase:
+        return self._phase(AGREE_TASK, hospitals, {"hospitals": hospitals}, "word", WORD_BYTES)
+
+    def _phase(
+        self, task: str, asked: Collection[str], said: Mapping[str, Any], name: str, size: int
     ) -> Phase:
-        message = {"round_number": self.round_number, "hospitals": hospitals}
-        down = payload_bytes({}, message) + sum(map(len, total))
+        """Returns a phase in which hospitals say one thing, and nobody trains."""
+        message = {"round_number": self.round_number, **said}
+        down = message_bytes(message)
 
         @contextmanager
         def sent() -> Iterator[Message]:
-            yield lambda hospital: Shareable({SAID: {**message, "ciphertexts": total}})
+            yield lambda hospital: Shareable({SAID: message})
 
         def read(hospital: str, reply: Any) -> Said | str:
-            return sum_said_by(hospital, reply, numbers=numbers, bytes_down=down)
+            return bytes_said_by(hospital, reply, name=name, size=size, bytes_down=down)
 
         return Phase(
-            task=DECRYPT_TASK,
+            task=task,
             round_number=self.round_number,
             hospitals=asked,
             quorum=1,
@@ -142,17 +159,16 @@ class EncryptedRound:
             read=read,
         )
 
-    def _cannot_be_decrypted(
-        self, phases: list[Standing], sums: Mapping[str, bytes]
-    ) -> QuorumNotMet:
+    def _cannot_be_had(self, phases: list[Standing], sums: Mapping[str, bytes]) -> QuorumNotMet:
         missing = {name: why for phase in phases for name, why in phase.missing().items()}
         said = {name: "it says another sum than others" for name in sums}
         return QuorumNotMet(
-            f"The sum of round {self.round_number} cannot be had: no two hospitals that more than "
-            "others agree with decrypt it to the same",
+            f"The sum of round {self.round_number} cannot be had: it takes the words of "
+            f"{self.plan.threshold} hospitals, and two that decrypt it to the same",
             where=self.plan.folder,
             seen="; ".join(f"{name}: {why}" for name, why in sorted({**missing, **said}.items())),
-            cure="Where they refuse it as no sum of theirs, one of them sent what is no update: by "
-            "encryption nobody can tell which. Look who runs other code, leave it out (run config "
-            "`leave_out`), or use `update_protection: clip`, which shows each update to the server",
+            cure="Look why hospitals fell silent. Where they refuse it as no sum of theirs, one of "
+            "them sent what is no update, and encrypted as it is nobody can tell which. Look who "
+            "runs other code, leave it out (run config `leave_out`), or use "
+            "`update_protection: clip`, which shows each update to the server",
         )

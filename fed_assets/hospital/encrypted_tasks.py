@@ -1,13 +1,13 @@
 """One hospital's part in adding up encrypted updates: it encrypts its own, and decrypts the sum.
 
-It encrypts once in a round, and decrypts one sum of that round, in which its own update is. See
-`privacy.encrypted_sums`.
+In a round it encrypts once, gives its word once for whose updates are added up, its own among them,
+and decrypts one sum at most. See `privacy.encrypted_sums` and `privacy.sum_tags`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,31 @@ from fed_assets.hospital.shared_key import read_shared_key
 from fed_assets.hospital.site import Site
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.encrypted_sums import ROOM
-from fed_assets.privacy.encryption_terms import DECRYPT_TASK, MOST_IMAGES, ciphertext_name
+from fed_assets.privacy.encryption_terms import (
+    AGREE_TASK,
+    DECRYPT_TASK,
+    MOST_IMAGES,
+    ciphertext_name,
+)
 from fed_assets.privacy.fixed_point import Arrays, changes, in_a_row, in_steps
 from fed_assets.privacy.masking import Turn
 
 # What leaves the hospital as the answer to each task, for its outbox log.
-LEAVES = {DECRYPT_TASK: "the sum of updates, decrypted"}
+LEAVES = {
+    AGREE_TASK: "its word for whose updates are added up",
+    DECRYPT_TASK: "the sum of updates, decrypted",
+}
 # Makes ciphertexts of the weights received, those after training, and the number of images.
 Encrypt = Callable[[Arrays, Arrays, int], dict[str, np.ndarray[Any, Any]]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Sent:
-    """An update that was encrypted: in which round, and how many numbers it is."""
+    """An update that was encrypted: in which round, how many numbers it is, and what came then."""
 
     turn: Turn
     numbers: int
+    tasks: set[str] = field(default_factory=set)
 
 
 class EncryptedTasks:
@@ -94,11 +103,12 @@ class EncryptedTasks:
         workspace: Path,
         run: str,
     ) -> dict[str, Any]:
-        """Returns the sum that the server asks to be decrypted, after noting it.
+        """Returns the answer to one of the tasks that `LEAVES` names, after noting it.
 
         Args:
             task: Its name.
-            said: What the server says in it: `round_number`, `hospitals` and `ciphertexts`.
+            said: What the server says in it: `round_number` and `hospitals`; of a sum that it asks
+                to be decrypted `ciphertexts` too, and the hospitals' `words`.
             site: The hospital's.
             outbox: Its log, which what was asked and what leaves is noted in.
             workspace: The folder of the site, which holds its key.
@@ -106,31 +116,43 @@ class EncryptedTasks:
 
         Raises:
             RunConfigError: The task is incomplete, or the site has no key.
-            DisclosureRefused: What is to be decrypted is none of the hospital's business.
+            DisclosureRefused: It was asked before in this round, in which the hospital may have
+                sent nothing, or would tell more than one sum of enough hospitals.
             StorageError, SealBroken, KeyRefused: It could not be noted, and must not leave.
         """
-        ciphertexts, names = _ciphertexts(said), said.get("hospitals")
-        asked = canonical([said.get("round_number"), names]) + b"".join(ciphertexts)
-        outbox.asked(text(task, asked, said.get("round_number")))
+        ciphertexts = _ciphertexts(said) if task == DECRYPT_TASK else []
+        number, names = said.get("round_number"), said.get("hospitals")
+        outbox.asked(text(task, canonical([number, names]) + b"".join(ciphertexts), number))
         turn, sent = _turn(run, said), self._sent
-        self._sent = None
-        if sent is None or sent.turn != turn:
+        if sent is None or sent.turn != turn or task in sent.tasks:
             raise _refused(
-                "A sum was to be decrypted of a round in which this hospital sent nothing, or "
-                "whose sum it has decrypted",
-                f"round {turn.round_number}",
+                "A sum was asked for of a round in which this hospital sent nothing, or for a "
+                "second time",
+                f"{task} of round {turn.round_number}",
             )
+        sent.tasks.add(task)
         key = read_shared_key(workspace, site.hospital)
-        total = key.decrypt_sum(turn, ciphertexts, sent.numbers, names)
-        content = total.astype("<i8").tobytes()
-        outbox.left(text(LEAVES[task], content, turn.round_number))
-        return {"sum": content}
+        if task == AGREE_TASK:
+            answer = {"word": key.word(turn, names)}
+        else:
+            words = _mapping(said, "words")
+            total = key.decrypt_sum(turn, ciphertexts, sent.numbers, hospitals=names, words=words)
+            answer = {"sum": total.astype("<i8").tobytes()}
+        outbox.left(text(LEAVES[task], b"".join(answer.values()), turn.round_number))
+        return answer
 
 
 def _ciphertexts(said: Mapping[str, Any]) -> list[bytes]:
     found = said.get("ciphertexts")
     if not isinstance(found, list) or not all(isinstance(each, bytes) for each in found):
         raise _incomplete("ciphertexts")
+    return found
+
+
+def _mapping(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = said.get(name)
+    if not isinstance(found, Mapping):
+        raise _incomplete(name)
     return found
 
 

@@ -8,7 +8,7 @@ configuration, which no job can change.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,26 @@ class SharedKey:
         tag = SumTags(self.secret, turn).tag(self.hospital, numbers)
         return encrypted(self.context, np.append(numbers, tag))
 
+    def word(self, turn: Turn, hospitals: object) -> bytes:
+        """Returns the hospital's word that a round's sum is over these hospitals, and no others.
+
+        Args:
+            turn: The round.
+            hospitals: A list of ids, this hospital's too.
+
+        Raises:
+            DisclosureRefused: They are too few, or not of this federation.
+        """
+        return SumTags(self.secret, turn).word(self.hospital, self._enough(hospitals))
+
     def decrypt_sum(
-        self, turn: Turn, ciphertexts: Sequence[bytes], count: int, hospitals: object
+        self,
+        turn: Turn,
+        ciphertexts: Sequence[bytes],
+        count: int,
+        *,
+        hospitals: object,
+        words: Mapping[str, object],
     ) -> Numbers:
         """Returns the sum of numbers that enough hospitals encrypted in a round, this one too.
 
@@ -60,10 +78,27 @@ class SharedKey:
             ciphertexts: Of the sum.
             count: How many numbers, without the tag.
             hospitals: Whose they are said to be, a list of ids.
+            words: What `word` returned at hospitals of these, by their ids.
 
         Raises:
             DisclosureRefused: It is no such sum, and not for the hospital to decrypt.
         """
+        names, tags = self._enough(hospitals), SumTags(self.secret, turn)
+        given = [name for name in names if words.get(name) == tags.word(name, names)]
+        if len(given) < self.threshold:
+            raise _refused(
+                f"Fewer hospitals than {self.threshold} gave their word for whose sum it is",
+                f"{len(given)} of {len(names)}",
+            )
+        try:
+            numbers = decrypted(self.context, ciphertexts, count + 1)
+        except ValueError as error:
+            raise _refused(_NO_SUM, str(error)) from error
+        if not tags.holds(int(numbers[-1]), names, numbers[:-1]):
+            raise _refused(_NO_SUM, "tags that are not those of these hospitals' updates")
+        return numbers[:-1]
+
+    def _enough(self, hospitals: object) -> list[str]:
         names = hospitals if isinstance(hospitals, list) else []
         known = set(names) & set(self.hospitals)
         if self.hospital not in known or len(known) < max(self.threshold, len(names)):
@@ -71,13 +106,7 @@ class SharedKey:
                 f"Fewer hospitals than the {self.threshold} that hide each other would be added up",
                 f"{len(known)} of this federation among {len(names)}",
             )
-        try:
-            numbers = decrypted(self.context, ciphertexts, count + 1)
-        except ValueError as error:
-            raise _refused(_NO_SUM, str(error)) from error
-        if not SumTags(self.secret, turn).holds(int(numbers[-1]), names, numbers[:-1]):
-            raise _refused(_NO_SUM, "tags that are not those of these hospitals' updates")
-        return numbers[:-1]
+        return names
 
 
 _NO_SUM = "What was to be decrypted is not the sum of these hospitals' updates in this round"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-# The task of a round beside the training itself, and where in a message what is said stands.
-DECRYPT_TASK = "ckks_decrypt"
-TASKS = (DECRYPT_TASK,)
+# Tasks of a round beside the training itself, and where in a message what they say stands.
+AGREE_TASK, DECRYPT_TASK = TASKS = ("ckks_agree", "ckks_decrypt")
 SAID = "homomorphic_encryption"
 # Where a site finds its part of the key, in its `startup/`; NVFlare's names.
 HOSPITAL_CONTEXT, SERVER_CONTEXT = "client_context.tenseal", "server_context.tenseal"
@@ -17,6 +16,7 @@ MOST_PARAMETERS = 500_000
 CIPHERTEXT_BYTES = 131_300
 # How many hospitals decrypt a round's sum: the fewest of whom one that lies is outvoted.
 DECRYPTING = 3
+WORD_BYTES = 32  # of a hospital's word that a sum is of certain hospitals
 # Images of all hospitals together, at most.
 MOST_IMAGES = 2**20
 

@@ -11,6 +11,11 @@ as updates do. For the sum x over hospitals S the tags' sum is <r, x> + (the sum
 nobody without the key can make one for anything else out of ciphertexts that he can add and scale,
 but by a guess that holds once in p times: a linearly homomorphic MAC (Agrawal and Boneh 2009,
 doi:10.1007/978-3-642-01957-9_18). Nor does the sum pass if one ciphertext in it is of another key.
+
+Who is told the sums over two sets of hospitals of one round can subtract. So each hospital gives
+its word for one set S in a round, bytes that HKDF makes of the key and whoever shares it can check,
+and none decrypts a sum without the words of more than half of all hospitals for its S: for two sets
+there are not enough.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fed_assets.privacy.encryption_terms import WORD_BYTES
 from fed_assets.privacy.masking import Turn
 
 PRIME = 2**31 - 1
@@ -61,6 +67,10 @@ class SumTags:
         expected = self._product(numbers) + sum(self._own(name) for name in hospitals)
         return tags % PRIME == expected % PRIME
 
+    def word(self, hospital: str, hospitals: Iterable[str]) -> bytes:
+        """Returns a hospital's word that the sum of the round is that over these hospitals."""
+        return self._derived(WORD_BYTES, "word", hospital, *sorted(hospitals))
+
     def _product(self, numbers: Numbers) -> int:
         drawn = self._drawn("of all", numbers.size)
         return int((drawn * np.mod(numbers, PRIME) % PRIME).sum() % PRIME)
@@ -70,9 +80,12 @@ class SumTags:
 
     def _drawn(self, what: str, count: int, *names: str) -> Numbers:
         """Returns numbers of 31 bits, as good as uniform modulo `PRIME`."""
-        label = self.turn.label(f"tag {what}", *names)
-        key = HKDF(SHA256(), _KEY_BYTES, salt=None, info=label).derive(self.secret)
+        key = self._derived(_KEY_BYTES, f"tag {what}", *names)
         # The counter begins at zero: each key makes one stream, once.
         stream = Cipher(AES(key), CTR(bytes(AES.block_size // 8))).encryptor()
         words = np.frombuffer(stream.update(bytes(4 * count)), "<u4")
         return words.astype(np.int64) & PRIME
+
+    def _derived(self, size: int, what: str, *names: str) -> bytes:
+        info = self.turn.label(what, *names)
+        return HKDF(SHA256(), size, salt=None, info=info).derive(self.secret)

@@ -48,7 +48,12 @@ def test_the_server_gets_the_mean_of_encrypted_updates(
     for name, store in plan.stores.items():
         lines = (Path(store) / "outbox.jsonl").read_text().splitlines()
         told = [(entry["kind"], entry["what"]) for entry in map(json.loads, lines)]
-        one_round = [("asked", "ckks_decrypt"), ("left", "the sum of updates, decrypted")]
+        one_round = [
+            ("asked", "ckks_agree"),
+            ("left", "its word for whose updates are added up"),
+            ("asked", "ckks_decrypt"),
+            ("left", "the sum of updates, decrypted"),
+        ]
         assert told == one_round * 2, name
     assert list(Path(plan.folder).rglob("*.tenseal")) == []
     assert list(Path(plan.folder).rglob("*.key")) == []
@@ -64,7 +69,12 @@ BAD_ROUNDS = {
     12: ("late", "it did not answer within 6 s in round 12"),
 }
 # Three of five decrypt in a round, in turn: hospital_03 does in these.
-VOTES = {7: "lie at ckks_decrypt", 9: "raise at ckks_decrypt", 10: "die at ckks_decrypt"}
+VOTES = {
+    8: "raise at ckks_agree",
+    7: "lie at ckks_decrypt",
+    9: "raise at ckks_decrypt",
+    10: "die at ckks_decrypt",
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +115,11 @@ def test_a_hospital_that_lies_about_the_sum_is_outvoted_and_found_out(degraded):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("round_number", [9, 10])
+@pytest.mark.parametrize("round_number", [8, 9, 10])
 def test_who_is_lost_as_it_decrypts_has_taken_part(degraded, round_number):
     record = degraded[1]["rounds"][round_number - 1]
     assert record["missing"] == {}
+    assert "hospital_03" in record["participants"]
     assert "hospital_03" not in hospitals_that_decrypted(record)
     assert len(hospitals_that_decrypted(record)) >= 2
 
@@ -147,6 +158,20 @@ def test_a_round_with_too_few_updates_fails_with_who_was_lost_in_it(
     assert isinstance(session.failure, QuorumNotMet)
     assert "hospital_01: its job process ended (exit code 3)" in session.failure.seen
     assert "and the quorum is 2" in session.failure.what
+
+
+@pytest.mark.long
+def test_a_sum_for_which_too_few_give_their_word_is_not_had(
+    tmp_path, write_encrypted_plan, start_session, behave
+):
+    plan = write_encrypted_plan(tmp_path, quorum=1, rounds=1)
+    for name in ("hospital_01", "hospital_03"):
+        behave(plan, name, {1: "die at ckks_agree"})
+    session = start_session(plan)
+    assert session.finish() == 1
+    assert isinstance(session.failure, QuorumNotMet)
+    assert "it takes the words of 2 hospitals" in session.failure.what
+    assert "hospital_01: its job process ended (exit code 3)" in session.failure.seen
 
 
 @pytest.mark.long
@@ -196,7 +221,7 @@ def test_hospitals_get_one_key_and_the_server_what_adds_up(tmp_path, write_encry
     assert {path.name for path in holders} == {"client_context.tenseal"}
     assert len(holders) == 5
     config = json.loads((write_job(plan) / "app/config/config_fed_client.json").read_text())
-    assert config["executors"][0]["tasks"] == ["train", "ckks_decrypt"]
+    assert config["executors"][0]["tasks"] == ["train", "ckks_agree", "ckks_decrypt"]
 
 
 def test_each_federation_has_a_key_of_its_own_and_no_other_is_taken(tmp_path, write_encrypted_plan):

@@ -19,7 +19,13 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.site import Site
 from fed_assets.privacy.digests import weights_digest
 from fed_assets.privacy.encrypted_sums import ROOM, added
-from fed_assets.privacy.encryption_terms import DECRYPT_TASK, MOST_IMAGES, SAID, ciphertext_name
+from fed_assets.privacy.encryption_terms import (
+    AGREE_TASK,
+    DECRYPT_TASK,
+    MOST_IMAGES,
+    SAID,
+    ciphertext_name,
+)
 from fed_assets.privacy.fixed_point import by_name, in_words, mean_of
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import Protection
@@ -43,8 +49,11 @@ class EncryptingHospital(Hospital):
         super().__init__(folder, name, store, "homomorphic_encryption", below)
         self.workspace = write_site(folder / "site", name, NAMES)
 
+    def ask(self, task: str, **said: Any) -> Shareable:
+        return self._executed(task, Shareable({SAID: {"round_number": 2, **said}}))
+
     def decrypt(self, **said: Any) -> Shareable:
-        return self._executed(DECRYPT_TASK, Shareable({SAID: {"round_number": 2, **said}}))
+        return self.ask(DECRYPT_TASK, **{"hospitals": NAMES, **said})
 
 
 @pytest.fixture
@@ -70,13 +79,21 @@ def total_of(sent: list[list[bytes]]) -> list[bytes]:
     return [added(servers_context(), each) for each in zip(*sent, strict=True)]
 
 
+def words_of(hospitals: dict[str, EncryptingHospital]) -> dict[str, bytes]:
+    return {
+        name: each.ask(AGREE_TASK, hospitals=NAMES)[SAID]["word"]
+        for name, each in hospitals.items()
+    }
+
+
 def test_three_hospitals_that_learn_give_the_mean_of_what_they_learned(
     hospitals: dict[str, EncryptingHospital], tmp_path: Path
 ) -> None:
     sent = [ciphertexts_of(each.train()) for each in hospitals.values()]
     received, total = global_weights(), total_of(sent)
+    words = words_of(hospitals)
     sums = {
-        each.decrypt(hospitals=NAMES, ciphertexts=total)[SAID]["sum"] for each in hospitals.values()
+        each.decrypt(ciphertexts=total, words=words)[SAID]["sum"] for each in hospitals.values()
     }
     assert len(sums) == 1, "bit by bit the same, at every hospital"
     row = by_name(np.frombuffer(sums.pop(), "<i8"), in_words(received))
@@ -91,11 +108,13 @@ def test_three_hospitals_that_learn_give_the_mean_of_what_they_learned(
     assert any(np.abs(mean[name] - received[name]).max() > 1e-4 for name in received)
 
     store = Store(tmp_path / "hospital_01" / "store", "hospital_01")
-    told = [(entry.kind, entry.what, entry.round_number) for entry in noted(store)][:5]
+    told = [(entry.kind, entry.what, entry.round_number) for entry in noted(store)][:7]
     assert told == [
         ("asked", "update", 2),
         ("left", "encrypted update", 2),
         ("left", "figures of the update", 2),
+        ("asked", "ckks_agree", 2),
+        ("left", "its word for whose updates are added up", 2),
         ("asked", "ckks_decrypt", 2),
         ("left", "the sum of updates, decrypted", 2),
     ]
@@ -104,29 +123,34 @@ def test_three_hospitals_that_learn_give_the_mean_of_what_they_learned(
 def test_a_hospital_decrypts_one_sum_of_a_round_that_it_is_in(
     hospitals: dict[str, EncryptingHospital],
 ) -> None:
-    first = hospitals["hospital_01"]
-    early = first.decrypt(hospitals=NAMES, ciphertexts=[])
-    assert "DisclosureRefused: A sum was to be decrypted of a round in which" in refusal(early)
+    first, second, third = hospitals.values()
+    for early in (first.ask(AGREE_TASK, hospitals=NAMES), first.decrypt(ciphertexts=[], words={})):
+        assert "DisclosureRefused: A sum was asked for of a round in which" in refusal(early)
     sent = {name: ciphertexts_of(each.train()) for name, each in hospitals.items()}
-    total = total_of([*sent.values()])
-    other_round = first.decrypt(round_number=3, hospitals=NAMES, ciphertexts=total)
-    assert "in which this hospital sent nothing" in refusal(other_round)
-    alone = hospitals["hospital_02"].decrypt(hospitals=NAMES, ciphertexts=sent["hospital_03"])
+    other_round = first.ask(AGREE_TASK, round_number=3, hospitals=NAMES)
+    assert "A sum was asked for of a round in which" in refusal(other_round)
+    words, total = words_of(hospitals), total_of([*sent.values()])
+    again = first.ask(AGREE_TASK, hospitals=NAMES[:2])
+    assert "or for a second time" in refusal(again)
+    alone = second.decrypt(ciphertexts=sent["hospital_03"], words=words)
     assert "is not the sum of these hospitals' updates" in refusal(alone)
-    third = hospitals["hospital_03"]
-    assert third.decrypt(hospitals=NAMES, ciphertexts=total).get_return_code() == ReturnCode.OK
-    for hospital in (first, hospitals["hospital_02"], third):
-        again = hospital.decrypt(hospitals=NAMES, ciphertexts=total)
-        assert "whose sum it has decrypted" in refusal(again)
+    unsaid = first.decrypt(ciphertexts=total, words={})
+    assert "Fewer hospitals than 2 gave their word" in refusal(unsaid)
+    good = third.decrypt(ciphertexts=total, words=words)
+    assert good.get_return_code() == ReturnCode.OK
+    for hospital in (first, second, third):
+        again = hospital.decrypt(ciphertexts=total, words=words)
+        assert "or for a second time" in refusal(again)
     assert "A round was asked for that is over" in refusal(third.train())
 
 
 def test_an_incomplete_task_is_refused(hospitals: dict[str, EncryptingHospital]) -> None:
     first = hospitals["hospital_01"]
-    assert "no ciphertexts" in refusal(first.decrypt(hospitals=NAMES))
-    assert "no ciphertexts" in refusal(first.decrypt(hospitals=NAMES, ciphertexts=[1]))
-    bad = first.decrypt(round_number=None, hospitals=NAMES, ciphertexts=[])
-    assert "no round_number" in refusal(bad)
+    assert "no ciphertexts" in refusal(first.decrypt())
+    assert "no ciphertexts" in refusal(first.decrypt(ciphertexts=[1]))
+    assert "no round_number" in refusal(first.decrypt(round_number=None, ciphertexts=[]))
+    first.train()
+    assert "no words" in refusal(first.decrypt(ciphertexts=[]))
 
 
 def test_no_update_leaves_without_the_key_of_this_federation(

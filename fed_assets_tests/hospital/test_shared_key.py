@@ -29,33 +29,64 @@ def total_of(keys: dict[str, SharedKey], names: list[str], turn: Turn = TURN) ->
     return [added(servers_context(), each) for each in zip(*ciphertexts, strict=True)]
 
 
+def words_of(keys: dict[str, SharedKey], names: list[str], turn: Turn = TURN) -> dict[str, bytes]:
+    return {name: keys[name].word(turn, names) for name in names}
+
+
 @pytest.mark.parametrize("names", [NAMES, ["a", "b", "d"], ["d", "b", "a"]])
 def test_every_hospital_of_a_sum_decrypts_it(keys: dict[str, SharedKey], names: list[str]) -> None:
     total = total_of(keys, names)
+    words = words_of(keys, names)
     for name in names:
-        found = keys[name].decrypt_sum(TURN, total, 5000, names)
+        found = keys[name].decrypt_sum(TURN, total, 5000, hospitals=names, words=words)
         assert np.array_equal(found, sum(NUMBERS[each] for each in names))
 
 
 @pytest.mark.parametrize(
-    ("added_up", "said", "why"),
-    [
-        (["a", "b", "c"], ["b", "c", "d"], "Fewer hospitals than the 3"),  # not its own
-        (["a", "b"], ["a", "b"], "Fewer hospitals than the 3"),
-        (["a"], ["a", "a", "a"], "Fewer hospitals than the 3"),
-        (["a"], ["a", "x", "y"], "Fewer hospitals than the 3"),
-        (["a"], "abc", "Fewer hospitals than the 3"),
-        (["a"], None, "Fewer hospitals than the 3"),
-        (["a"], ["a", "b", "c"], "is not the sum of these hospitals' updates"),
-        (["a", "b", "c"], NAMES, "is not the sum of these hospitals' updates"),
-        (["a", "a", "a"], ["a", "b", "c"], "is not the sum of these hospitals' updates"),
-    ],
+    ("added_up", "said"),
+    [(["a"], ["a", "b", "c"]), (["a", "b", "c"], NAMES), (["a", "a", "a"], ["a", "b", "c"])],
 )
-def test_nothing_but_the_sum_of_enough_hospitals_is_decrypted(
-    keys: dict[str, SharedKey], added_up: list[str], said: Any, why: str
+def test_nothing_but_the_sum_that_hospitals_gave_their_words_for_is_decrypted(
+    keys: dict[str, SharedKey], added_up: list[str], said: list[str]
 ) -> None:
-    with pytest.raises(DisclosureRefused, match=why):
-        keys["a"].decrypt_sum(TURN, total_of(keys, added_up), 5000, said)
+    total, words = total_of(keys, added_up), words_of(keys, said)
+    with pytest.raises(DisclosureRefused, match="is not the sum of these hospitals' updates"):
+        keys["a"].decrypt_sum(TURN, total, 5000, hospitals=said, words=words)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [["b", "c", "d"], ["a", "b"], ["a", "a", "a"], ["a", "x", "y"], "abc", None],
+)
+def test_no_word_is_given_for_few_hospitals_or_for_others(
+    keys: dict[str, SharedKey], said: Any
+) -> None:
+    with pytest.raises(DisclosureRefused, match="Fewer hospitals than the 3"):
+        keys["a"].word(TURN, said)
+    with pytest.raises(DisclosureRefused, match="Fewer hospitals than the 3"):
+        keys["a"].decrypt_sum(TURN, [], 5000, hospitals=said, words={})
+
+
+def test_a_sum_is_not_decrypted_without_the_words_of_enough_for_the_very_same_hospitals(
+    keys: dict[str, SharedKey],
+) -> None:
+    fewer = ["a", "b", "c"]
+    words = words_of(keys, fewer)
+    total = total_of(keys, fewer)
+    for bad in (
+        {},
+        {"a": words["a"], "b": words["b"]},
+        {**words, "c": words["b"]},
+        {**words, "c": None},
+        words_of(keys, NAMES),  # for more than these
+        words_of(keys, fewer, Turn("run", 2)),
+        {**words, "c": keys["c"].word(TURN, NAMES)},
+    ):
+        with pytest.raises(DisclosureRefused, match="Fewer hospitals than 3 gave their word"):
+            keys["a"].decrypt_sum(TURN, total, 5000, hospitals=fewer, words=bad)
+    # One word of four may be lost.
+    del (all_words := words_of(keys, NAMES))["d"]
+    keys["a"].decrypt_sum(TURN, total_of(keys, NAMES), 5000, hospitals=NAMES, words=all_words)
 
 
 def test_a_sum_of_another_round_or_size_or_of_nothing_is_not_decrypted(
@@ -69,8 +100,9 @@ def test_a_sum_of_another_round_or_size_or_of_nothing_is_not_decrypted(
         (TURN, [], 5000),
         (TURN, [b"nonsense", total[1]], 5000),
     ):
+        words = words_of(keys, NAMES, turn)
         with pytest.raises(DisclosureRefused, match="is not the sum of these hospitals' updates"):
-            keys["a"].decrypt_sum(turn, ciphertexts, count, NAMES)
+            keys["a"].decrypt_sum(turn, ciphertexts, count, hospitals=NAMES, words=words)
 
 
 def test_it_shows_nothing_of_itself(keys: dict[str, SharedKey]) -> None:

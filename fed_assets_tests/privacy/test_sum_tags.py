@@ -53,3 +53,15 @@ def test_anything_but_the_sum_of_each_once_is_refused(tags, names, numbers) -> N
 )
 def test_tags_hold_for_their_own_round_and_key_alone(other: SumTags) -> None:
     assert not other.holds(sum(TAGS.values()), NAMES, sum(NUMBERS.values()))
+
+
+def test_a_word_is_for_one_round_one_hospital_and_one_set_of_them() -> None:
+    words = [
+        OWN.word("a", NAMES),
+        OWN.word("b", NAMES),
+        OWN.word("a", NAMES[:2]),
+        SumTags(b"another federation's", TURN).word("a", NAMES),
+        SumTags(b"what hospitals share", Turn("run", 2)).word("a", NAMES),
+    ]
+    assert len({*words}) == len(words)
+    assert OWN.word("a", reversed(NAMES)) == words[0]
