@@ -128,7 +128,7 @@ def measure(folder: Path, kits: Any, context: Any, parameters: int, repeats: int
 
     def answer(name: str, task: str, asked: Any) -> Any:
         outbox = OutboxLog(sites[name].store, "bench")
-        return tasks[name].answer(task, asked, sites[name], outbox, kits.hospitals[name], run)
+        return tasks[name].answer(task, asked, outbox, run)
 
     clock, error = Clock(), 0.0
     for number in range(1, repeats + 2):

@@ -15,7 +15,7 @@ import numpy as np
 
 from fed_assets.errors import DisclosureRefused, RunConfigError
 from fed_assets.hospital.outbox_log import OutboxLog, text
-from fed_assets.hospital.shared_key import read_shared_key
+from fed_assets.hospital.shared_key import SharedKey, read_shared_key
 from fed_assets.hospital.site import Site
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.encrypted_sums import ROOM
@@ -39,9 +39,13 @@ Encrypt = Callable[[Arrays, Arrays, int], dict[str, np.ndarray[Any, Any]]]
 
 @dataclass
 class _Sent:
-    """An update that was encrypted: in which round, how many numbers it is, and what came then."""
+    """An update that was encrypted: in which round, with what key, how many numbers it is.
+
+    And which tasks came then.
+    """
 
     turn: Turn
+    key: SharedKey
     numbers: int
     tasks: set[str] = field(default_factory=set)
 
@@ -86,7 +90,7 @@ class EncryptedTasks:
                 in_steps(changes(local, received, bounds), share, local, bounds, ROOM)
             )
             ciphertexts = key.encrypt(turn, numbers)
-            self._sent = _Sent(turn, numbers.size)
+            self._sent = _Sent(turn, key, numbers.size)
             return {
                 ciphertext_name(index): np.frombuffer(content, np.uint8)
                 for index, content in enumerate(ciphertexts)
@@ -98,9 +102,7 @@ class EncryptedTasks:
         self,
         task: str,
         said: Mapping[str, Any],
-        site: Site,
         outbox: OutboxLog,
-        workspace: Path,
         run: str,
     ) -> dict[str, Any]:
         """Returns the answer to one of the tasks that `LEAVES` names, after noting it.
@@ -109,13 +111,11 @@ class EncryptedTasks:
             task: Its name.
             said: What the server says in it: `round_number` and `hospitals`; of a sum that it asks
                 to be decrypted `ciphertexts` too, and the hospitals' `words`.
-            site: The hospital's.
-            outbox: Its log, which what was asked and what leaves is noted in.
-            workspace: The folder of the site, which holds its key.
+            outbox: The hospital's log, which what was asked and what leaves is noted in.
             run: The id of the job.
 
         Raises:
-            RunConfigError: The task is incomplete, or the site has no key.
+            RunConfigError: The task is incomplete.
             DisclosureRefused: It was asked before in this round, in which the hospital may have
                 sent nothing, or would tell more than one sum of enough hospitals.
             StorageError, SealBroken, KeyRefused: It could not be noted, and must not leave.
@@ -131,7 +131,7 @@ class EncryptedTasks:
                 f"{task} of round {turn.round_number}",
             )
         sent.tasks.add(task)
-        key = read_shared_key(workspace, site.hospital)
+        key = sent.key
         if task == AGREE_TASK:
             answer = {"word": key.word(turn, names)}
         else:

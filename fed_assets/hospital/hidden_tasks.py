@@ -44,9 +44,9 @@ class HiddenTasks:
         run: str,
     ) -> dict[str, Any]:
         """Returns the answer to a task; see `MaskedTasks.answer` and `EncryptedTasks.answer`."""
-        encrypts = site.protection.kind is UpdateProtection.HOMOMORPHIC_ENCRYPTION
-        tasks = self._encrypted if encrypts else self._masked
-        return tasks.answer(task, said, site, outbox, workspace, run)
+        if site.protection.kind is UpdateProtection.HOMOMORPHIC_ENCRYPTION:
+            return self._encrypted.answer(task, said, outbox, run)
+        return self._masked.answer(task, said, site, outbox, workspace, run)
 
     def hide(self, said: Mapping[str, Any], site: Site, workspace: Path, run: str) -> Hide | None:
         """Returns what hides the update that a training task asks for, where one is to be hidden.
