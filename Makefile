@@ -13,10 +13,10 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-soak pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## create .venv and install everything, at the versions of constraints.txt
 
@@ -79,6 +79,9 @@ bench-sealed: install ## measure what sealing a store costs against a plain one
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+
+bench-encryption: install ## measure what homomorphic encryption costs against plain averaging
+	$(BIN)/python -m benchmarks.encryption
 
 bench-privacy: install ## measure what each protection of updates costs, over three seeds
 	$(BIN)/python -m benchmarks.privacy

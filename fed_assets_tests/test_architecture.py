@@ -91,6 +91,7 @@ THIRD_PARTY_OF = {
     "hospital/validation.py": {"pandas"},
     "hospital/weights.py": {"safetensors"},
     "posture/canaries.py": {"numpy"},
+    "privacy/encrypted_sums.py": {"tenseal"},
     # What stands in for a hospital, and for who is none, speaks NVFlare's own language.
     "posture/canary_executor.py": {"nvflare"},
     "posture/knocking.py": {"nvflare", "msgpack"},

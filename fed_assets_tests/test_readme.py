@@ -12,6 +12,7 @@ import yaml
 
 from fed_assets.cli import app
 from fed_assets.federation.roster import Hospital, read_roster
+from fed_assets.privacy.encryption_terms import MOST_PARAMETERS
 from fed_assets.resources.settings import settings_from
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
@@ -133,6 +134,24 @@ def test_the_soak_in_the_readme_is_the_measured_one() -> None:
     assert f"{len(soak['runs'])} lifecycles in a row" in README
     assert f"with {soak['kills']} processes killed" in README
     assert f"grew by {soak['warm_own_memory_bytes_per_job'] / 1e6:.2f} MB a job" in README
+
+
+def test_the_cost_of_encryption_in_the_readme_is_the_measured_one() -> None:
+    record = json.loads((PROJECT / "benchmarks" / "results" / "encryption.json").read_text())
+    small, middle, limit = record["rounds"]
+    of_middle, of_small = (f"{each['update_bytes_ratio']:.1f}" for each in (middle, small))
+    assert f"{of_middle} at 200,000 parameters, {of_small} at 18,000" in README
+    own = record["by_nvflares_parameters"]["update_bytes_ratio"]
+    assert f"{own:.1f} times as\nlarge" in README
+    seconds = [each["processor_seconds"] for each in (middle, limit)]
+    first, second = (f"{each['hospital']:.2f} s" for each in seconds)
+    assert f"{first} at 200,000 parameters, {second} at 500,000" in README
+    first, second = (f"{each['decrypting_hospital']:.2f} s" for each in seconds)
+    assert f"to decrypt {first} and {second}" in README
+    assert f"at most {limit['parameters']:,} parameters" in README
+    assert limit["parameters"] == MOST_PARAMETERS
+    shipped = (PROJECT / "fed_assets" / "sandboxes" / "configurable.yaml").read_text()
+    assert f"at most {MOST_PARAMETERS:,} parameters" in shipped
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

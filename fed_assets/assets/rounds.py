@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from fed_assets.assets.notice import synthetic_notice
+from fed_assets.federation.encrypted_answers import DIFFERS
 from fed_assets.federation.history import Command
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
@@ -55,6 +56,11 @@ def observe_round(context: AssetExecutionContext, record: dict[str, Any], rounds
     for hospital, reason in record["missing"].items():
         context.log.warning(f"Round {number} went on without {hospital}: {reason}")
     for hospital, sent in record["participants"].items():
+        if sent.get("decryption") == DIFFERS:
+            context.log.warning(
+                f"Round {number}: {hospital} decrypted the sum of the updates to other numbers "
+                "than the other hospitals, which outvoted it"
+            )
         _observe(context, local_rounds_key(hospital), {"round": number, **sent})
     after = {"digest": record["global_digest"], **_clipped(record)}
     _observe(context, GLOBAL_MODEL, {**summary, **after})

@@ -21,6 +21,7 @@ ERROR_HEADER = "fed_assets_error"
 LONGEST_REASON = 300
 METRICS = ("loss", "auroc", "accuracy")
 PRIVACY = ("epsilon", "delta", "noise_multiplier")
+Hidden = Callable[[object], str | None]
 # Judging takes a core, and memory for the largest array several times over.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -33,12 +34,12 @@ def read_answer(
     bytes_down: int,
     weights_of: Callable[[Any], Mapping[str, np.ndarray[Any, Any]]],
     bounds: Mapping[str, float] | None = None,
-    masked: bool = False,
+    hidden: Hidden | None = None,
 ) -> Update | str:
     """Returns a hospital's answer as an update, or the reason why it cannot be used.
 
-    Of a masked update names, shapes and dtype are judged, and nothing else: any words are as good
-    as any others, and how many images they were learned from is in them.
+    Of a hidden update the form is judged, and nothing else: any content is as good as any other,
+    and how many images it was learned from is in it.
 
     Its report holds, as sizes of the content (see `payload_bytes`), `bytes_up` and `bytes_down`.
 
@@ -52,7 +53,7 @@ def read_answer(
             Where they promise nothing there is no bound: what an honest update comes to depends on
             recipe, network and data, and one made up here would refuse some and stop no careful
             liar.
-        masked: Whether they are words, which do not tell the number of examples.
+        hidden: Says what is wrong with what weights are hidden in, where they are.
 
     Raises:
         StorageError: What came in could not be written.
@@ -66,7 +67,7 @@ def read_answer(
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
-            return _judge(hospital, model, weights, like, bytes_down, bounds or {}, masked)
+            return _judge(hospital, model, weights, like, bytes_down, bounds or {}, hidden)
     except StorageError:
         raise
     except JobFailed as error:
@@ -88,17 +89,17 @@ def _judge(
     like: Weights,
     bytes_down: int,
     bounds: Mapping[str, float],
-    masked: bool,
+    hidden: Hidden | None,
 ) -> Update | str:
     from nvflare.app_common.abstract.fl_model import ParamsType
 
     said = model.meta
     if model.params_type != ParamsType.FULL:
         return "its update is refused: it holds no full weights"
-    if difference := difference_in_form(weights, like):
-        return f"its update is refused: {difference}"
+    if fault := hidden(weights) if hidden else difference_in_form(weights, like):
+        return f"its update is refused: {fault}"
     examples = _count(said.get("examples"))
-    if examples < 1 and not masked:
+    if examples < 1 and not hidden:
         return "its update is refused: it was learned from no images"
     digest = weights_digest(weights)
     if said.get("update_digest") != digest:
@@ -108,9 +109,9 @@ def _judge(
     metrics = model.metrics or {}
     report = {
         **{name: _number(metrics.get(name)) for name in METRICS},
-        "examples": None if masked else examples,
+        "examples": None if hidden else examples,
         "seconds": _number(said.get("seconds")),
-        "bytes_up": payload_bytes(like, {**said, **metrics}),
+        "bytes_up": payload_bytes(weights if hidden else like, {**said, **metrics}),
         "bytes_down": bytes_down,
         "update_digest": digest,
         "dataset_digest": _text(said.get("dataset_digest")),

@@ -19,8 +19,8 @@ from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet, StorageEr
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.answers import clipped_share
 from fed_assets.federation.carriage import Carriage
+from fed_assets.federation.hidden_rounds import hidden_round
 from fed_assets.federation.lost import read_lost
-from fed_assets.federation.masked_rounds import MaskedRound
 from fed_assets.federation.outbox import (
     WEIGHTS_FILE,
     publish_failure,
@@ -34,7 +34,6 @@ from fed_assets.federation.rules import aggregate
 from fed_assets.federation.standing import GIVEN_UP, Standing
 from fed_assets.federation.weights import read_weights
 from fed_assets.privacy.digests import weights_digest
-from fed_assets.privacy.masking import Turn
 from fed_assets.sandboxes.protection import Protection, Rule
 
 log = logging.getLogger(__name__)
@@ -97,8 +96,10 @@ class RoundController(Controller):  # type: ignore[misc]
         carriage = Carriage.of(self._plan, fl_ctx)
         silent: Mapping[str, int] = {}
         rule = Rule.of(self._plan.aggregation)
-        # Of masked updates it sees no norm.
-        bounds = {} if self._plan.masks else Protection.of(self._plan.update_protection).bounds
+        # Of hidden updates it sees no norm.
+        bounds = (
+            {} if self._plan.hides_updates else Protection.of(self._plan.update_protection).bounds
+        )
         state = optimizer_before(self._plan, rule)
         for round_number in range(self._plan.start_round, self._plan.rounds + 1):
             started = time.monotonic()
@@ -106,17 +107,17 @@ class RoundController(Controller):  # type: ignore[misc]
             said = self._instructions(round_number)
             train = partial(training, carriage, weights, file, said, bounds)
             with carriage.parking():
-                if self._plan.masks:
-                    turn = Turn(fl_ctx.get_job_id(), round_number)
-                    masked = MaskedRound(
-                        plan=self._plan,
-                        turn=turn,
+                if self._plan.hides_updates:
+                    hidden = hidden_round(
+                        self._plan,
+                        fl_ctx,
+                        round_number=round_number,
                         weights=weights,
                         ask=ask,
                         training=train,
                         stopped=lambda: bool(abort_signal.triggered),
                     )
-                    round_, mean = masked.run(silent)
+                    round_, mean = hidden.run(silent)
                 else:
                     phase = train(hospitals=self._plan.hospitals, quorum=self._plan.quorum)
                     round_, mean = ask(phase, silent), None

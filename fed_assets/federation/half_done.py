@@ -14,7 +14,7 @@ from fed_assets.federation.program import Program
 from fed_assets.federation.provision import WORKSHOP
 from fed_assets.federation.site import PLACES, SITES, TEMPORARY
 
-_KEYS = ("startup/*.key", "startup/*.pfx")
+_KEYS = ("startup/*.key", "startup/*.pfx", "startup/*.tenseal")
 _HALF_DONE = (
     WORKSHOP,
     f"{TEMPORARY}/*",

@@ -16,7 +16,7 @@ from fed_assets.federation.policies import (
     REPLY_SECONDS,
 )
 from fed_assets.federation.weights import are_large
-from fed_assets.privacy.masking_terms import TASKS as MASKING_TASKS
+from fed_assets.privacy import encryption_terms, masking_terms
 
 TASK = "train"
 # How often a hospital asks for its next task at first, see `pace`.
@@ -61,7 +61,8 @@ def _write_job(plan: FederationPlan, folder: Path) -> Path:
     # NVFlare resolves braces and `path` keys inside a component's arguments, which a network's
     # config may hold: the controller gets the plan as a file.
     controller = {"id": "rounds", "path": CONTROLLER, "args": {"plan": str(plan_file)}}
-    tasks = [TASK, *(MASKING_TASKS if plan.masks else ())]
+    terms = encryption_terms if plan.encrypts else masking_terms
+    tasks = [TASK, *(terms.TASKS if plan.hides_updates else ())]
     executor = {"tasks": tasks, "executor": {"path": plan.executor, "args": {}}}
     _write(
         config / "config_fed_server.json",

@@ -30,6 +30,7 @@ from fed_assets.federation.provision import (
 from fed_assets.federation.results import FederationResult, read_result
 from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import TEMPORARY
+from fed_assets.federation.small_network import require_small
 
 ABORT_SECONDS = 3.5
 # How often a port that somebody took after it was found free is exchanged for another.
@@ -142,6 +143,7 @@ def check_files(plan: FederationPlan) -> None:
 
     Raises:
         StorageError: The initial weights are missing, or the outbox holds rounds of another run.
+        RunConfigError: The network is too large for what is done to its updates.
     """
     outbox = Path(plan.outbox)
     for round_number in range(plan.start_round, plan.rounds + 1):
@@ -157,6 +159,7 @@ def check_files(plan: FederationPlan) -> None:
             where=plan.initial_weights,
             cure="Materialize what writes them again",
         )
+    require_small(plan)
     forget_failure(outbox)
 
 

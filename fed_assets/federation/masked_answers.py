@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.answers import refusal
+from fed_assets.federation.standing import Standing
 from fed_assets.federation.weights import payload_bytes
 from fed_assets.privacy.masking import SEALED_BYTES
 from fed_assets.privacy.masking_terms import KEY_BYTES, PUBLIC, SAID
@@ -73,6 +74,25 @@ def said_by(
         bytes_up=bytes_up,
         bytes_down=bytes_down,
     )
+
+
+def with_sizes(standing: Standing, phases: Collection[Standing]) -> Standing:
+    """Returns the standing with reports that count what was said in other phases too."""
+
+    def counted(update: Update) -> Update:
+        found = [phase.answers.get(update.hospital) for phase in phases]
+        said = [each for each in found if isinstance(each, Said)]
+        sizes = {
+            "bytes_up": update.report["bytes_up"] + sum(each.bytes_up for each in said),
+            "bytes_down": update.report["bytes_down"] + sum(each.bytes_down for each in said),
+        }
+        return replace(update, report={**update.report, **sizes})
+
+    answers = {
+        name: counted(answer) if isinstance(answer, Update) else answer
+        for name, answer in standing.answers.items()
+    }
+    return replace(standing, answers=answers)
 
 
 def fault_of_keys(content: Mapping[str, Any]) -> str | None:

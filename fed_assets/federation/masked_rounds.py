@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,13 @@ from fed_assets.federation.masked_answers import (
     fault_of_revealed,
     fault_of_sealed,
     said_by,
+    with_sizes,
 )
 from fed_assets.federation.pace import LONGEST_SECONDS
 from fed_assets.federation.phases import Message, Phase
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.standing import Standing
-from fed_assets.federation.weights import Weights, payload_bytes
+from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
 from fed_assets.privacy.fixed_point import Words, decoded, in_words
 from fed_assets.privacy.masking import Turn
 from fed_assets.privacy.masking_terms import (
@@ -45,7 +47,7 @@ from fed_assets.sandboxes.protection import Protection
 QUICK_SECONDS = 60.0
 
 Ask = Callable[[Phase, Mapping[str, int]], Standing]
-# Makes the phase of training: for whom, what each is told besides, and the form of an update.
+# Makes the phase of training: for whom, what each is told besides, and what a hidden update is.
 Training = Callable[..., Phase]
 
 
@@ -101,7 +103,8 @@ class MaskedRound:
             for name in sealed
         }
         words, least = in_words(self.weights), self.plan.threshold
-        phase = self.training(hospitals=[*sealed], quorum=least, told=for_each, like=words)
+        fault = partial(difference_in_form, like=words)
+        phase = self.training(hospitals=[*sealed], quorum=least, told=for_each, hidden=fault)
         trained = self.ask(phase, {})
         standing = self._in_one(keys, shares, trained)
         if self._ends(trained):
@@ -127,7 +130,7 @@ class MaskedRound:
         total = _sum(trained.updates, self.weights)
         sharing.unmask(total, _shares(revealed))
         mean = decoded(total, self.weights, Protection.of(self.plan.update_protection).bounds)
-        return _with_sizes(standing, (keys, shares, revealed)), mean
+        return with_sizes(standing, (keys, shares, revealed)), mean
 
     def _said(
         self,
@@ -218,22 +221,3 @@ def _sum(updates: Collection[Update], weights: Weights) -> Words:
         for name, words in total.items():  # one array at a time: updates may lie on disk
             words += update.weights[name]
     return total
-
-
-def _with_sizes(standing: Standing, phases: Collection[Standing]) -> Standing:
-    """Returns the standing with reports that count what was said in other phases too."""
-
-    def counted(update: Update) -> Update:
-        found = [phase.answers.get(update.hospital) for phase in phases]
-        said = [each for each in found if isinstance(each, Said)]
-        sizes = {
-            "bytes_up": update.report["bytes_up"] + sum(each.bytes_up for each in said),
-            "bytes_down": update.report["bytes_down"] + sum(each.bytes_down for each in said),
-        }
-        return replace(update, report={**update.report, **sizes})
-
-    answers = {
-        name: counted(answer) if isinstance(answer, Update) else answer
-        for name, answer in standing.answers.items()
-    }
-    return replace(standing, answers=answers)

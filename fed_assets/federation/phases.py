@@ -13,7 +13,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.federation.aggregation import Update
-from fed_assets.federation.answers import read_answer
+from fed_assets.federation.answers import Hidden, read_answer
 from fed_assets.federation.carriage import Carriage
 from fed_assets.federation.job import TASK
 from fed_assets.federation.weights import Weights, payload_bytes
@@ -58,7 +58,7 @@ def training(
     hospitals: Collection[str],
     quorum: int,
     told: Mapping[str, Mapping[str, Any]] | None = None,
-    like: Weights | None = None,
+    hidden: Hidden | None = None,
 ) -> Phase:
     """Returns the phase in which hospitals train weights.
 
@@ -71,7 +71,7 @@ def training(
         hospitals: Who trains.
         quorum: Fewest updates.
         told: What each hospital is told besides, where it is told anything.
-        like: The form of masked updates; left out, updates are weights.
+        hidden: Says what is wrong with a hidden update; left out, updates are weights.
     """
 
     @contextmanager
@@ -89,9 +89,9 @@ def training(
         return read_answer(
             hospital,
             reply,
-            like=weights if like is None else like,
+            like=weights,
             bounds=bounds,
-            masked=like is not None,
+            hidden=hidden,
             bytes_down=payload_bytes(weights, {**said, **(told or {}).get(hospital, {})}),
             weights_of=partial(carriage.incoming, hospital),
         )

@@ -12,7 +12,12 @@ from typing import Any
 from fed_assets.errors import RunConfigError
 from fed_assets.privacy.masking_terms import LEAST_HOSPITALS, threshold
 from fed_assets.sandboxes.controls import UpdateProtection
-from fed_assets.sandboxes.protection import NEEDS_SINGLE_UPDATES, Protection, Rule
+from fed_assets.sandboxes.protection import (
+    NEEDS_SINGLE_UPDATES,
+    SUM_ALONE,
+    Protection,
+    Rule,
+)
 
 HOSPITAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = {"server", "localhost", "admin", "coordinator"}
@@ -67,7 +72,7 @@ class FederationPlan:
         start_timeout_seconds: How long server and clients may take to be ready.
         round_timeout_seconds: How long a round waits for hospitals; it then goes on without them.
             A server that answers nothing for as long ends the run.
-            Of a masked round it is how long each phase waits, and those without training a minute.
+            Of a round in phases it is how long each waits, and those without training a minute.
         total_timeout_seconds: Hard limit of the whole run.
         certificate_seconds: How long its certificates are valid; 0 takes the hard limit and slack.
         executor: Class that does a hospital's part of a round, importable in its process.
@@ -132,13 +137,18 @@ class FederationPlan:
         return kept | {name: each[hospital] for name, each in places.items() if hospital in each}
 
     @property
-    def masks(self) -> bool:
-        """Whether hospitals mask their updates, so that the server learns their sum alone."""
-        return bool(self.update_protection["kind"] == UpdateProtection.SECURE_AGGREGATION)
+    def hides_updates(self) -> bool:
+        """Whether the server learns the sum of the updates alone."""
+        return self.update_protection["kind"] in SUM_ALONE
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether hospitals encrypt their updates by a key that they share."""
+        return bool(self.update_protection["kind"] == UpdateProtection.HOMOMORPHIC_ENCRYPTION)
 
     @property
     def threshold(self) -> int:
-        """Fewest hospitals whose masked updates may be added up."""
+        """Fewest hospitals whose hidden updates may be added up."""
         return threshold(len(self.hospitals), self.quorum)
 
     def write(self, path: Path) -> None:
@@ -220,11 +230,12 @@ def _faults(plan: FederationPlan) -> list[str]:
         faults.append(f"transport {plan.transport!r}; it is one of {', '.join(TRANSPORTS)}")
     if plan.job_code not in JOB_CODES:
         faults.append(f"job_code {plan.job_code!r}; it is one of {', '.join(JOB_CODES)}")
-    if plan.masks:
+    if plan.hides_updates:
+        way = str(plan.update_protection["kind"]).replace("_", " ")
         if len(names) < LEAST_HOSPITALS or plan.transport != "mtls":
-            faults.append(f"secure aggregation of {len(names)} over {plan.transport}")
+            faults.append(f"{way} of {len(names)} over {plan.transport}")
         if plan.aggregation["kind"] in NEEDS_SINGLE_UPDATES:
-            faults.append(f"secure aggregation with {plan.aggregation['kind']}")
+            faults.append(f"{way} with {plan.aggregation['kind']}")
     if plan.suppress_below != 0 and plan.suppress_below < 3:
         faults.append(f"suppress_below {plan.suppress_below}; it is 0, or 3 at least")
     if not 1 <= plan.quorum <= len(names):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.privacy.chain import sha256
+from fed_assets.privacy.encryption_terms import HOSPITAL_CONTEXT
 
 # NVFlare's server listens on loopback alone when this is its name, and on every address otherwise.
 HOST = "localhost"
@@ -73,16 +75,20 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
                 "job_code": plan.job_code,
                 "update_protection": plan.update_protection,
                 **plan.kept(name),
-                **_peers(plan),
+                **_peers(plan, workspace),
             },
         )
 
 
-def _peers(plan: FederationPlan) -> dict[str, Any]:
+def _peers(plan: FederationPlan, workspace: Path) -> dict[str, Any]:
     """Returns among whom a hospital's updates are added up, where nobody may see them alone."""
-    if not plan.masks:
+    if not plan.hides_updates:
         return {}
-    return {"secure_aggregation": {"hospitals": plan.hospitals, "threshold": plan.threshold}}
+    said: dict[str, Any] = {"hospitals": plan.hospitals, "threshold": plan.threshold}
+    if plan.encrypts:
+        key = workspace / "startup" / HOSPITAL_CONTEXT
+        said["key_digest"] = sha256(key.read_bytes())
+    return {str(plan.update_protection["kind"]): said}
 
 
 def _write_local(workspace: Path, **documents: Any) -> None:

@@ -51,7 +51,10 @@ _LEARNING = (
     "pyarrow.dataset",
 )
 # Beside them, where the update is protected so.
-_PROTECTING = {UpdateProtection.DIFFERENTIAL_PRIVACY: ("opacus",)}
+_PROTECTING = {
+    UpdateProtection.DIFFERENTIAL_PRIVACY: ("opacus",),
+    UpdateProtection.HOMOMORPHIC_ENCRYPTION: ("tenseal",),
+}
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
 # It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
 from fed_assets.federation.certificates import new_authority
@@ -18,6 +19,7 @@ from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
 from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import PLACES, SITES, TEMPORARY
+from fed_assets.privacy.encrypted_sums import COEFF_MOD_BIT_SIZES, POLY_MODULUS_DEGREE, SCALE_BITS
 
 # Where kits are made; NVFlare leaves every participant's key there too.
 WORKSHOP = "provisioning"
@@ -167,6 +169,7 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
         # NVFlare signs a job with the key of whoever submits it.
         StaticFileBuilder(config_folder="config", scheme="tcp", require_signed_jobs=True),
         CertBuilder(),
+        *_shared_key(plan),
     ]
     log = _Log()
     result = Provisioner(str(root), builders).provision(project, logger=log)
@@ -176,6 +179,18 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
             "NVFlare made no start-up kits", where=str(root), seen="; ".join(log.errors)
         )
     return Path(made)
+
+
+def _shared_key(plan: FederationPlan) -> list[Any]:
+    """Returns what gives every hospital's kit one secret key, and the server's what adds up.
+
+    The key itself is nowhere else: it goes with this process's memory.
+    """
+    if not plan.encrypts:
+        return []
+    from nvflare.lighter.impl.he import HEBuilder
+
+    return [HEBuilder(POLY_MODULUS_DEGREE, list(COEFF_MOD_BIT_SIZES), SCALE_BITS)]
 
 
 class _Log:

@@ -51,7 +51,7 @@ def provisioned_with(plan: FederationPlan) -> dict[str, Any]:
     """Returns what a plan's federation is made of, JSON-ready: jobs that share it can share one."""
     parts = {name: value for name, value in asdict(plan).items() if name in _PROVISIONED}
     parts["hospitals"] = sorted(plan.hospitals)
-    if plan.masks:  # by its site's record, a hospital is added up among no fewer
+    if plan.hides_updates:  # by its site's record, a hospital is added up among no fewer
         parts["threshold"] = plan.threshold
     return {**parts, **{name: version(name) for name in ("fed_assets", "nvflare", "torch")}}
 

@@ -21,7 +21,8 @@ from fed_assets.hospital.approved import attest
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import validation_metrics
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.masked_tasks import LEAVES, Mask, MaskedTasks, number_of
+from fed_assets.hospital.hidden_tasks import HiddenTasks
+from fed_assets.hospital.masked_tasks import number_of
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, Thing, arrays, text
 from fed_assets.hospital.own_log import keep_traceback
@@ -34,9 +35,8 @@ from fed_assets.hospital.training import Stopped
 from fed_assets.hospital.weights import load_weights
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.digests import weights_digest
+from fed_assets.privacy.encryption_terms import ciphertext_name
 from fed_assets.privacy.fixed_point import WEIGHT
-from fed_assets.privacy.masking_terms import SAID
-from fed_assets.sandboxes.controls import UpdateProtection
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
     def __init__(self, train_task: str = "train") -> None:
         super().__init__()
         self.train_task = train_task
-        self._masking = MaskedTasks()  # NVFlare keeps one executor for all tasks of a job
+        self._hidden = HiddenTasks()  # NVFlare keeps one executor for all tasks of a job
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
@@ -74,12 +74,11 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             site = read_identity(fl_ctx)
             store, below = site.store, site.suppress_below
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
-            masks = site.protection.kind is UpdateProtection.SECURE_AGGREGATION
-            if masks and task_name in LEAVES:
-                said = dict(shareable.get(SAID) or {})
+            if place := self._hidden.place_of(task_name, site):
+                said = dict(shareable.get(place) or {})
                 round_number = number_of(said)
                 reply = make_reply(ReturnCode.OK)
-                reply[SAID] = self._masking.answer(task_name, said, site, outbox, *_run_of(fl_ctx))
+                reply[place] = self._hidden.answer(task_name, said, site, outbox, *_run_of(fl_ctx))
                 return reply
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
@@ -99,7 +98,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
                     means=Means(
                         protection=site.protection,
                         ledger=PrivacyLedger(store, outbox, str(fl_ctx.get_job_id())),
-                        mask=self._mask(task, site, fl_ctx),
+                        hide=self._hidden.hide(task.meta, site, *_run_of(fl_ctx)),
                     ),
                     abort_signal=abort_signal,
                 )
@@ -127,16 +126,12 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             headers = {ERROR_HEADER: unwritten.as_record()}
         return make_reply(code, headers)
 
-    def _mask(self, task: FLModel, site: Site, fl_ctx: FLContext) -> Mask | None:
-        if site.protection.kind is not UpdateProtection.SECURE_AGGREGATION:
-            return None
-        return self._masking.mask(task.meta, site, _run_of(fl_ctx)[1])
-
 
 def sent_with(update: FLModel, round_number: int | None) -> tuple[Thing, Thing]:
     """Returns what leaves with an update: its weights, and the figures beside them."""
     figures = canonical({"metrics": update.metrics, "meta": update.meta})
-    what = "masked update" if WEIGHT in update.params else "update"
+    forms = {WEIGHT: "masked update", ciphertext_name(0): "encrypted update"}
+    what = next((form for name, form in forms.items() if name in update.params), "update")
     weights = arrays(what, update.params, update.meta["update_digest"], round_number)
     return weights, text("figures of the update", figures, round_number)
 
@@ -182,8 +177,8 @@ def run_round(
         hospital: id, part of the seed of every random draw.
         store: the hospital's store.
         suppress_below: what the update's figures must not rest on; see `suppression`.
-        means: what the update is protected with; where it is masked, the number of examples is not
-            told, and the weights are words.
+        means: what the update is protected with; where it is hidden in a sum, the number of
+            examples is not told, and the weights are words or ciphertexts.
         abort_signal: asked before every batch.
 
     Raises:
@@ -228,7 +223,7 @@ def run_round(
         current_round=task.current_round,
         total_rounds=task.total_rounds,
         meta={
-            **({} if means.mask else dict.fromkeys(COUNTS, learned.examples)),
+            **({} if means.hide else dict.fromkeys(COUNTS, learned.examples)),
             "seconds": time.perf_counter() - started,
             "update_digest": weights_digest(learned.weights),
             "dataset_digest": dataset.digest,

@@ -24,7 +24,7 @@ LEAVES = {
     SHARES_TASK: "sealed shares of its secrets",
     REVEAL_TASK: "shares of secrets of its peers",
 }
-# Makes words of the weights received, those after training, and how many images were learned from.
+# As `protected_round.Hide`, of words.
 Mask = Callable[[Arrays, Arrays, int], Words]
 
 

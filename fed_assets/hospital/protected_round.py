@@ -15,17 +15,18 @@ from fed_assets.hospital.training import train_round
 from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.clipping import clip_update
 from fed_assets.sandboxes.controls import UpdateProtection
-from fed_assets.sandboxes.protection import Protection
+from fed_assets.sandboxes.protection import SUM_ALONE, Protection
 
 if TYPE_CHECKING:
     import torch
 
     from fed_assets.hospital.dataset import Dataset
-    from fed_assets.hospital.masked_tasks import Mask
     from fed_assets.hospital.privacy_ledger import PrivacyLedger
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-_NEEDS_RECEIVED = {UpdateProtection.CLIP, UpdateProtection.SECURE_AGGREGATION}
+# Makes what is sent of the weights received, those after training, and the number of images.
+Hide = Callable[[Arrays, Arrays, int], Arrays]
+_NEEDS_RECEIVED = {UpdateProtection.CLIP} | SUM_ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,12 @@ class Means:
     Attributes:
         protection: What is done to them.
         ledger: What differential privacy is charged to.
-        mask: What masks the update, with `secure_aggregation` alone.
+        hide: What masks the update or encrypts it, where the server learns the sum alone.
     """
 
     protection: Protection
     ledger: PrivacyLedger
-    mask: Mask | None = None
+    hide: Hide | None = None
 
     @property
     def need_received(self) -> bool:
@@ -53,7 +54,7 @@ class Learned:
     """What a local round gave.
 
     Attributes:
-        weights: The local weights, or the words that they are masked by.
+        weights: The local weights, or what they are hidden in.
         loss: Mean over the images; None where it must not be told.
         examples: Images that were learned from.
         said: What the update says of its protection.
@@ -96,7 +97,7 @@ def learn(
         Stopped: `should_stop` said so.
     """
     kind = means.protection.kind
-    if (kind is UpdateProtection.SECURE_AGGREGATION) != (means.mask is not None):
+    if (kind in SUM_ALONE) != (means.hide is not None):
         raise RunConfigError("The update cannot be protected", seen=str(kind))
     turn = {"round_number": int(asked["round_number"]), "rounds": int(asked["rounds"])}
     if kind is UpdateProtection.DIFFERENTIAL_PRIVACY:
@@ -128,8 +129,8 @@ def learn(
         case UpdateProtection.CLIP:
             within = clip_update(weights, received, **means.protection.bounds)
             weights, said = within.weights, {"clipped": within.scaled}
-        case UpdateProtection.SECURE_AGGREGATION if means.mask is not None:
-            weights = means.mask(received, weights, trained.examples)
+        case _ if means.hide is not None:
+            weights = means.hide(received, weights, trained.examples)
         case UpdateProtection.NONE | UpdateProtection.DIFFERENTIAL_PRIVACY:
             pass
         case _:

@@ -9,7 +9,8 @@ Metrics are told where every count that they can be reckoned from is.
 
 The number of training images is told in any case: FedAvg weighs updates by it. Where it is small,
 the hospital sends no update. Under secure aggregation it is told to nobody with the update, and its
-peers learn the next power of two; where it is small, the hospital takes no part all the same.
+peers learn the next power of two; under homomorphic encryption it is in what is encrypted; where it
+is small, the hospital takes no part all the same.
 """
 
 from __future__ import annotations

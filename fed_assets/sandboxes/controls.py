@@ -62,6 +62,7 @@ class UpdateProtection(StrEnum):
     CLIP = "clip"
     DIFFERENTIAL_PRIVACY = "differential_privacy"
     SECURE_AGGREGATION = "secure_aggregation"
+    HOMOMORPHIC_ENCRYPTION = "homomorphic_encryption"
 
 
 class Aggregation(StrEnum):

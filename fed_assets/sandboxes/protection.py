@@ -18,8 +18,13 @@ NUMBERS_OF: Mapping[UpdateProtection, frozenset[str]] = {
     UpdateProtection.NONE: frozenset(),
     UpdateProtection.CLIP: frozenset({"max_norm", "max_statistics_norm"}),
     UpdateProtection.SECURE_AGGREGATION: frozenset({"max_norm", "max_statistics_norm"}),
+    UpdateProtection.HOMOMORPHIC_ENCRYPTION: frozenset({"max_norm", "max_statistics_norm"}),
     UpdateProtection.DIFFERENTIAL_PRIVACY: frozenset({"epsilon", "delta", "max_grad_norm"}),
 }
+# Of what is protected so, the server learns the sum over the hospitals alone.
+SUM_ALONE = frozenset(
+    {UpdateProtection.SECURE_AGGREGATION, UpdateProtection.HOMOMORPHIC_ENCRYPTION}
+)
 PROTECTION_NUMBERS = tuple(sorted(frozenset().union(*NUMBERS_OF.values())))
 TOLERANT = frozenset({Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM})
 NEEDS_SINGLE_UPDATES = TOLERANT | {Aggregation.WEIGHTED_MEDIAN}  # the others take their sum alone
@@ -53,7 +58,7 @@ class Protection:
 
     Attributes:
         kind: The control's value.
-        max_norm: L2 norm that an update is clipped to; with `clip` and `secure_aggregation`.
+        max_norm: L2 norm that an update is clipped to; with `clip` and those of `SUM_ALONE`.
         max_statistics_norm: L2 norm that its running statistics are clipped to; likewise.
         epsilon: The whole privacy budget of a hospital's records; with `differential_privacy`.
         delta: Its delta.

@@ -23,6 +23,7 @@ from fed_assets.sandboxes.protection import (
     NEEDS_SINGLE_UPDATES,
     NUMBERS_OF,
     PROTECTION_NUMBERS,
+    SUM_ALONE,
     TOLERANT,
     Protection,
     Rule,
@@ -110,23 +111,18 @@ class Sandbox(BaseModel):
                 "code that measures itself proves nothing; the broker of an attested key "
                 "refuses other code",
             )
-        if (
-            self.update_protection is UpdateProtection.SECURE_AGGREGATION
-            and self.aggregation in NEEDS_SINGLE_UPDATES
-        ):
+        hidden = self.update_protection in SUM_ALONE
+        if hidden and self.aggregation in NEEDS_SINGLE_UPDATES:
             raise self._incompatible(
                 "update_protection",
                 "aggregation",
-                "this rule compares single updates, and secure aggregation shows only their sum",
+                "this rule compares single updates, and the server sees only their sum",
             )
-        if (
-            self.update_protection is UpdateProtection.SECURE_AGGREGATION
-            and self.transport is Transport.CLEAR
-        ):
+        if hidden and self.transport is Transport.CLEAR:
             raise self._incompatible(
                 "update_protection",
                 "transport",
-                "whoever is on the way could change a masked update, and nobody sees it alone",
+                "whoever is on the way could change a hidden update, and nobody sees it alone",
             )
         if self.previews and self.statistics is Statistics.SMALL_COUNTS_SUPPRESSED:
             raise self._incompatible(

@@ -163,6 +163,19 @@ def write_masked_plan(write_plan: Callable[..., FederationPlan]) -> Callable[...
 
 
 @pytest.fixture(scope="session")
+def write_encrypted_plan(
+    write_masked_plan: Callable[..., FederationPlan],
+) -> Callable[..., FederationPlan]:
+    """Returns `write_plan` for three hospitals that encrypt their updates."""
+
+    def write(root: Path, **changes: Any) -> FederationPlan:
+        protection = {"kind": "homomorphic_encryption", **BOUNDS}
+        return write_masked_plan(root, **{"update_protection": protection, **changes})
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def start_session() -> Iterator[Callable[..., Session]]:
     """Returns a function that starts a session, and ends all that still run at the end."""
     sessions: list[Session] = []

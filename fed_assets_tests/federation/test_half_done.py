@@ -8,7 +8,8 @@ from fed_assets.federation.half_done import clear_half_done
 
 
 def test_keys_and_momentary_files_go_and_a_runs_record_stays(tmp_path: Path) -> None:
-    for name in ("sites/north/startup/client.key", "tmp/north/half", "places/place_0.lock"):
+    keys = ("sites/north/startup/client.key", "sites/north/startup/client_context.tenseal")
+    for name in (*keys, "tmp/north/half", "places/place_0.lock"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "sites/north/log.txt").touch()

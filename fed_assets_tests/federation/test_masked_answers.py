@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from nvflare.apis.fl_constant import ReturnCode
@@ -18,6 +20,7 @@ from fed_assets.federation.masked_answers import (
     fault_of_sealed,
     said_by,
 )
+from fed_assets.federation.weights import difference_in_form
 from fed_assets.privacy.digests import weights_digest
 from fed_assets.privacy.fixed_point import WEIGHT, in_words
 from fed_assets.privacy.masking import SEALED_BYTES
@@ -97,10 +100,10 @@ def masked_answer(words, **meta):
     return read_answer(
         "hospital_01",
         reply,
-        like=in_words(LIKE),
+        like=LIKE,
         bytes_down=9,
         weights_of=lambda model: model.params,
-        masked=True,
+        hidden=partial(difference_in_form, like=in_words(LIKE)),
     )
 
 

@@ -74,7 +74,7 @@ def test_the_server_gets_the_mean_of_masked_updates(tmp_path, write_masked_plan,
 
 BAD_ROUNDS = {
     1: ("fail", "EXECUTION_EXCEPTION: The images were never validated"),
-    2: ("nan", "EXECUTION_EXCEPTION: An update cannot be masked"),
+    2: ("nan", "EXECUTION_EXCEPTION: An update cannot be hidden in a sum"),
     3: ("raise at secagg_keys", "EXECUTION_EXCEPTION"),
     4: ("raise at secagg_shares", "EXECUTION_EXCEPTION"),
     5: ("late", "it did not answer within 6 s in round 5"),

@@ -13,7 +13,9 @@ import pytest
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.weights import read_weights
 from fed_assets.posture.searches import _memory
-from fed_assets.privacy.fixed_point import changes, encoded, rounded_up
+from fed_assets.privacy.encrypted_sums import ROOM
+from fed_assets.privacy.encryption_terms import MOST_IMAGES
+from fed_assets.privacy.fixed_point import changes, encoded, in_steps, rounded_up
 from fed_assets_tests.confining import require_root
 from fed_assets_tests.federation.conftest import BOUNDS
 from fed_assets_tests.federation.masking_executor import examples_of
@@ -34,7 +36,10 @@ def patterns_of(plan, hospital):
     change = local[ARRAY] - received[ARRAY]
     everybody = sum(rounded_up(examples_of(name)) for name in plan.hospitals)
     share = examples_of(hospital) / everybody
-    words = encoded(changes(local, received, BOUNDS), share, local, BOUNDS)[ARRAY]
+    clipped = changes(local, received, BOUNDS)
+    words = encoded(clipped, share, local, BOUNDS)[ARRAY]
+    share = examples_of(hospital) / MOST_IMAGES
+    numbers = in_steps(clipped, share, local, BOUNDS, ROOM)[ARRAY]
     exact = local[ARRAY].astype(np.float64) - received[ARRAY]
     forms = {
         "weights": local[ARRAY],
@@ -42,6 +47,8 @@ def patterns_of(plan, hospital):
         "change as float64": exact,
         "weighted change": np.float32(examples_of(hospital)) * change,
         "unmasked words": words,
+        "whole numbers": numbers,
+        "whole numbers as float64": numbers.astype(np.float64),
     }
     return {name: array.tobytes()[:PATTERN_BYTES] for name, array in forms.items()}
 
@@ -95,18 +102,20 @@ def search(session, plan):
 def test_the_server_of_plain_averaging_holds_each_hospitals_update(
     tmp_path, write_plan, start_session, behave
 ):
-    """The control: without masks the same search finds what it looks for."""
+    """The control: where nothing hides them the same search finds what it looks for."""
     require_root()
     plan = write_plan(tmp_path, hospitals=3, rounds=1, shape=SHAPE)
     behave(plan, LAST, {1: "wait"})
     assert "weights" in search(start_session(plan), plan)
 
 
-def test_the_server_of_secure_aggregation_holds_no_hospitals_update(
-    tmp_path, write_masked_plan, start_session, behave
+@pytest.mark.parametrize("kind", ["secure_aggregation", "homomorphic_encryption"])
+def test_the_server_of_a_sum_alone_holds_no_hospitals_update(
+    tmp_path, write_masked_plan, start_session, behave, kind
 ):
     require_root()
-    plan = write_masked_plan(tmp_path, rounds=1, shape=SHAPE)
+    protection = {"kind": kind, **BOUNDS}
+    plan = write_masked_plan(tmp_path, rounds=1, shape=SHAPE, update_protection=protection)
     behave(plan, LAST, {1: "wait"})
     session = start_session(plan)
     assert search(session, plan) == set()

@@ -259,7 +259,7 @@ def test_an_update_that_cannot_be_masked_does_not_leave(together: Together) -> N
     together.tell_keys(NAMES)
     together.share(NAMES, EXAMPLES)
     spoiled = {**LOCAL["north"], "norm.running_mean": np.full(8, np.nan, np.float32)}
-    with pytest.raises(RunConfigError, match="cannot be masked"):
+    with pytest.raises(RunConfigError, match="cannot be hidden in a sum"):
         together.update(["north"], RECEIVED, {"north": spoiled}, EXAMPLES)
 
 

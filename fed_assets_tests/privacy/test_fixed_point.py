@@ -7,15 +7,21 @@ import pytest
 
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.aggregation import Update, fedavg
+from fed_assets.privacy import encrypted_sums
 from fed_assets.privacy.clipping import learned_of, statistics_of
+from fed_assets.privacy.encryption_terms import MOST_IMAGES
 from fed_assets.privacy.fixed_point import (
     MOST_CHANGE,
     ROOM,
     WEIGHT,
+    by_name,
     changes,
     decoded,
     encoded,
+    in_a_row,
+    in_steps,
     in_words,
+    mean_of,
     rounded_up,
 )
 
@@ -48,7 +54,9 @@ def words_of(local: dict[str, Any], share: float) -> dict[str, Any]:
     return encoded(changes(local, RECEIVED, BOUNDS), share, RECEIVED, BOUNDS)
 
 
-def mean_of(locals_: list[dict[str, Any]], examples: list[int], denominator: int) -> dict[str, Any]:
+def mean_of_words(
+    locals_: list[dict[str, Any]], examples: list[int], denominator: int
+) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for local, count in zip(locals_, examples, strict=True):
         for name, words in words_of(local, count / denominator).items():
@@ -59,7 +67,7 @@ def mean_of(locals_: list[dict[str, Any]], examples: list[int], denominator: int
 @pytest.mark.parametrize("counts", [[48, 48, 48], [1, 2, 3], [10, 388, 5000, 7, 64], [200_000, 3]])
 def test_the_sum_gives_the_mean_weighted_by_examples(counts: list[int]) -> None:
     locals_ = [trained(seed, steps=3 * seed + 1) for seed in range(len(counts))]
-    mean = mean_of(locals_, counts, sum(rounded_up(count) for count in counts))
+    mean = mean_of_words(locals_, counts, sum(rounded_up(count) for count in counts))
     plain = fedavg(
         [
             Update(hospital=str(at), examples=count, weights=local, report={})
@@ -71,6 +79,46 @@ def test_the_sum_gives_the_mean_weighted_by_examples(counts: list[int]) -> None:
         # A float16 keeps three digits, and rounds in the other direction by less than that.
         worst = 2e-3 if array.dtype == np.float16 else 1e-5 * (array.dtype != np.int64)
         assert np.abs(mean[name].astype(float) - plain[name].astype(float)).max(initial=0) <= worst
+
+
+@pytest.mark.parametrize("counts", [[1, 1, 1], [48, 48, 48], [10, 388, 5000], [MOST_IMAGES - 1, 1]])
+def test_whole_numbers_that_are_added_encrypted_give_the_same_mean(counts: list[int]) -> None:
+    locals_ = [trained(seed, steps=3 * seed + 1) for seed in range(len(counts))]
+    rows = [
+        in_a_row(
+            in_steps(
+                changes(local, RECEIVED, BOUNDS),
+                count / MOST_IMAGES,
+                RECEIVED,
+                BOUNDS,
+                encrypted_sums.ROOM,
+            )
+        )
+        for local, count in zip(locals_, counts, strict=True)
+    ]
+    total = by_name(np.sum(rows, axis=0), in_words(RECEIVED))
+    assert np.abs(in_a_row(total)).max() <= encrypted_sums.ROOM
+    assert total[WEIGHT] == sum(counts) * encrypted_sums.ROOM // MOST_IMAGES
+    mean = mean_of(total, RECEIVED, BOUNDS, encrypted_sums.ROOM)
+    plain = fedavg(
+        [
+            Update(hospital=str(at), examples=count, weights=local, report={})
+            for at, (local, count) in enumerate(zip(locals_, counts, strict=True))
+        ]
+    )
+    for name, array in RECEIVED.items():
+        assert (mean[name].dtype, mean[name].shape) == (array.dtype, array.shape)
+        worst = 2e-3 if array.dtype == np.float16 else 1e-5 * (array.dtype != np.int64)
+        assert np.abs(mean[name].astype(float) - plain[name].astype(float)).max(initial=0) <= worst
+
+
+def test_more_images_than_there_is_room_for_are_found_out() -> None:
+    steps = in_steps(
+        changes(trained(0), RECEIVED, BOUNDS), 1.0, RECEIVED, BOUNDS, encrypted_sums.ROOM
+    )
+    twice = {name: 2 * array for name, array in steps.items()}
+    with pytest.raises(JobFailed, match="a sum of weights of 2"):
+        mean_of(twice, RECEIVED, BOUNDS, encrypted_sums.ROOM)
 
 
 def test_the_bound_of_the_error_holds_for_many_hospitals_of_which_few_answer() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fed_assets.errors import RunConfigError
 from fed_assets.sandboxes.controls import Aggregation, UpdateProtection
-from fed_assets.sandboxes.protection import Optimizer, Protection, Rule
+from fed_assets.sandboxes.protection import SUM_ALONE, Optimizer, Protection, Rule
 
 CLIP = Protection(kind=UpdateProtection.CLIP, max_norm=2.0, max_statistics_norm=3.0)
 BOUNDS = {"max_norm": 2.0, "max_statistics_norm": 3.0}
@@ -63,8 +63,8 @@ def test_a_servers_optimizer_travels_with_all_its_numbers(optimizer):
 
 
 def test_what_is_clipped_has_bounds_and_only_fedprox_tells_hospitals_something():
-    masked = Protection(kind=UpdateProtection.SECURE_AGGREGATION, **BOUNDS)
-    assert CLIP.bounds == masked.bounds == BOUNDS
+    hidden = [Protection(kind=kind, **BOUNDS) for kind in SUM_ALONE]
+    assert all(each.bounds == BOUNDS for each in (CLIP, *hidden))
     assert Protection().bounds == {}
     assert Rule.by_default(Aggregation.FEDPROX).told_hospitals == {"proximal_mu": 0.01}
     assert KRUM.told_hospitals == Rule.by_default(Aggregation.FEDOPT).told_hospitals == {}

@@ -140,6 +140,18 @@ def test_a_missing_yaml_is_refused(tmp_path: Path) -> None:
             "update_protection=secure_aggregation with transport=clear.*nobody sees it alone",
         ),
         (
+            {"update_protection": "homomorphic_encryption", "aggregation": "multi_krum"},
+            "update_protection=homomorphic_encryption with aggregation=multi_krum.*their sum",
+        ),
+        (
+            {"update_protection": "homomorphic_encryption"},
+            "update_protection=homomorphic_encryption with transport=clear.*nobody sees it alone",
+        ),
+        (
+            {"update_protection": "homomorphic_encryption", "transport": "mtls", "epsilon": 8},
+            "update_protection=homomorphic_encryption with epsilon=8.*no use for it",
+        ),
+        (
             {"statistics": "small_counts_suppressed"},
             "previews=yes with statistics=small_counts_suppressed.*pictures",
         ),
@@ -159,9 +171,14 @@ def test_controls_that_cannot_hold_together_are_refused_with_the_reason(
         read_sandbox(write(tmp_path, **controls))
 
 
-def test_secure_aggregation_of_plain_averages_holds_together(tmp_path: Path) -> None:
-    read = read_sandbox(write(tmp_path, update_protection="secure_aggregation", transport="mtls"))
-    assert read.value("update_protection") == "secure_aggregation"
+@pytest.mark.parametrize("aggregation", ["fedavg", "fedprox", "fedopt"])
+@pytest.mark.parametrize("protection", ["secure_aggregation", "homomorphic_encryption"])
+def test_the_sum_of_updates_is_enough_for_averages(
+    tmp_path: Path, protection: str, aggregation: str
+) -> None:
+    controls = {"update_protection": protection, "aggregation": aggregation}
+    read = read_sandbox(write(tmp_path, transport="mtls", **controls))
+    assert read.value("update_protection") == protection
 
 
 def test_a_sandbox_does_not_change() -> None:

@@ -21,7 +21,7 @@ import fed_assets
 
 PACKAGES = (
     *("cryptography", "great-expectations", "monai", "numpy", "nvflare", "pandas", "pillow"),
-    *("pyarrow", "pydicom", "PyJWT", "safetensors", "scikit-learn", "torch"),
+    *("pyarrow", "pydicom", "PyJWT", "safetensors", "scikit-learn", "tenseal", "torch"),
 )
 _CACHES = "__pycache__"
 SETTLED_NS = 1_000_000_000
