@@ -7,6 +7,7 @@ of a sandbox varies: stores are plain, and no count is suppressed.
   process by the product's own round, aggregation and evaluation (see `quality.learn`). A seed
   decides how the images are shared out, the initial weights and every draw in training, but for
   those of differential privacy, whose threshold is chosen on the hospitals' validation images.
+  Encrypted updates take a federation for each seed.
 - Epsilon is what the ledger of the hospital says that has spent most.
 - Seconds, CPU seconds and bytes are of one real federation, run alone: a process per hospital, over
   mTLS, and as many rounds. Seconds are from the job's submission until its result can be read, CPU
@@ -60,10 +61,13 @@ ARMS: Mapping[str, Protection] = {
     "none": protection(UpdateProtection.NONE),
     "clip": protection(UpdateProtection.CLIP),
     "secure_aggregation": protection(UpdateProtection.SECURE_AGGREGATION),
+    "homomorphic_encryption": protection(UpdateProtection.HOMOMORPHIC_ENCRYPTION),
     "epsilon_8": protection(UpdateProtection.DIFFERENTIAL_PRIVACY),
     "epsilon_3": protection(UpdateProtection.DIFFERENTIAL_PRIVACY, epsilon=3.0),
     "epsilon_1": protection(UpdateProtection.DIFFERENTIAL_PRIVACY, epsilon=1.0),
 }
+# What is not learned in one process, but by a federation for each seed.
+FEDERATED = {"homomorphic_encryption"}
 
 
 def reached(arm: str, seed: int, rounds: int, data: Path) -> dict[str, Any]:
@@ -71,6 +75,8 @@ def reached(arm: str, seed: int, rounds: int, data: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="privacy-") as temporary:
         folder = Path(temporary)
         stores, facts = real_images(seed, data, folder)
+        if arm in FEDERATED:
+            return reached_federated(arm, stores, facts, rounds=rounds, seed=seed, folder=folder)
         figures = learn(
             stores,
             facts,
@@ -84,28 +90,74 @@ def reached(arm: str, seed: int, rounds: int, data: Path) -> dict[str, Any]:
         return {name: figures[name] for name in shown} | {"epsilon": epsilon_of(arm, stores)}
 
 
+def reached_federated(
+    arm: str,
+    stores: Mapping[str, Store],
+    facts: Mapping[str, Any],
+    *,
+    rounds: int,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Returns what hospitals reach with one seed, in a real federation."""
+    from fed_assets.hospital.evaluation import evaluate
+
+    job, _ = federated(arm, stores, facts, rounds=rounds, seed=seed, folder=folder)
+    roster = shipped_roster()
+    asked = {
+        "weights": job["weights"],
+        "network": dict(roster.learning(ARMS[arm]).network),
+        "threshold": roster.threshold,
+        "resamples": 0,
+    }
+    metrics = evaluate(asked, Store(folder / "coordinator"), validated=False)["metrics"]
+    return {
+        **{name: metrics[name]["value"] for name in ("auroc", "accuracy")},
+        "threshold": roster.threshold,
+        "training_cpu_seconds": job["cpu_seconds"],
+        "digest": job["digest"],
+        "epsilon": epsilon_of(arm, stores),
+    }
+
+
+def federated(
+    arm: str,
+    stores: Mapping[str, Store],
+    facts: Mapping[str, Any],
+    *,
+    rounds: int,
+    seed: int,
+    folder: Path,
+) -> tuple[dict[str, Any], Any]:
+    """Returns the job of a real federation, and what its process used.
+
+    Raises:
+        SystemExit: A hospital was missing.
+    """
+    work_of(arm, stores, facts, rounds=rounds, seed=seed, folder=folder).write(folder / "work.json")
+    write_jobs(
+        folder / "jobs.json",
+        folder=folder,
+        executor=EXECUTOR,
+        jobs=[Job("training", str(folder / "work.json"))],
+        protection=ARMS[arm],
+    )
+    bench = Bench(folder, arms=(), flower_python=Path(sys.executable))
+    outcome, usage = run_process(
+        bench, OURS, folder / "jobs.json", folder, timeout_seconds=TIMEOUT_SECONDS
+    )
+    (job,) = outcome["jobs"]
+    if job["status"] != "complete":
+        raise SystemExit(f"the federation was {job['status']}: a hospital was missing")
+    return job, usage
+
+
 def taken(arm: str, seed: int, rounds: int, data: Path) -> dict[str, Any]:
     """Returns what a real federation takes, and the digest of the weights that it ends with."""
     with tempfile.TemporaryDirectory(prefix="privacy-") as temporary:
         folder = Path(temporary)
         stores, facts = real_images(seed, data, folder)
-        work_of(arm, stores, facts, rounds=rounds, seed=seed, folder=folder).write(
-            folder / "work.json"
-        )
-        write_jobs(
-            folder / "jobs.json",
-            folder=folder,
-            executor=EXECUTOR,
-            jobs=[Job("training", str(folder / "work.json"))],
-            protection=ARMS[arm],
-        )
-        bench = Bench(folder, arms=(), flower_python=Path(sys.executable))
-        outcome, usage = run_process(
-            bench, OURS, folder / "jobs.json", folder, timeout_seconds=TIMEOUT_SECONDS
-        )
-        (job,) = outcome["jobs"]
-        if job["status"] != "complete":
-            raise SystemExit(f"the federation was {job['status']}: a hospital was missing")
+        job, usage = federated(arm, stores, facts, rounds=rounds, seed=seed, folder=folder)
         updates = rounds * len(stores)
         return {
             "seed": seed,

@@ -6,6 +6,8 @@ its update 20 times as large and in the other direction. `flipped` learns from l
 false, and claims to have 20 times its images. Each rule is compared with itself unattacked.
 
     python -m benchmarks.robust
+
+Figures are written as soon as they are there; an interrupted benchmark goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
@@ -102,16 +105,34 @@ def one(rule: str, attack: str, rounds: int, seed: int, data: Path) -> dict[str,
             )
 
 
-def report(figures: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+def begun(path: Path, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns by rule and attack what an interrupted benchmark measured already.
+
+    Raises:
+        SystemExit: The file's was measured with other rounds or another seed.
+    """
+    record = json.loads(path.read_text()) if path.exists() else {**asked, "rules": {}}
+    if {name: record[name] for name in asked} != asked:
+        raise SystemExit(f"{path} is of another benchmark. Name another file with --out.")
+    known = record["rules"]
+    return {
+        rule: {each: known[rule][each] for each in ATTACKS if each in known.get(rule, {})}
+        for rule in RULES
+    }
+
+
+def report(figures: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Returns accuracy and AUROC by rule and attack, and whether each rule held."""
-    rules = {}
-    for rule in RULES:
-        shown = {
-            attack: {name: figures[rule, attack][name] for name in ("auroc", "accuracy")}
-            for attack in ATTACKS
+    rules: dict[str, dict[str, Any]] = {}
+    for rule, by_attack in figures.items():
+        rules[rule] = {
+            attack: {name: found[name] for name in ("auroc", "accuracy")}
+            for attack, found in by_attack.items()
         }
-        lost = max(shown["none"]["accuracy"] - shown[each]["accuracy"] for each in ATTACKS)
-        rules[rule] = {**shown, "accuracy_lost": lost, "held": lost <= WITHIN}
+        if set(by_attack) == set(ATTACKS):
+            accuracies = {attack: found["accuracy"] for attack, found in by_attack.items()}
+            lost = max(accuracies["none"] - each for each in accuracies.values())
+            rules[rule] |= {"accuracy_lost": lost, "held": lost <= WITHIN}
     return {"hostile": list(HOSTILE), "within": WITHIN, "rules": rules}
 
 
@@ -144,18 +165,22 @@ def main() -> None:
 
     started = time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"
-    cells = [(rule, attack) for rule in RULES for attack in ATTACKS]
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        jobs = {
-            cell: pool.submit(one, *cell, options.rounds, options.seed, options.data)
-            for cell in cells
-        }
-        figures = report({cell: job.result() for cell, job in jobs.items()})
     roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
     asked = {"rounds": options.rounds, "seed": options.seed}
-    figures = asked | figures | measured_here(started, roster)
-    options.out.write_text(json.dumps(figures, indent=1, default=str) + "\n")
-    show(figures)
+    figures = begun(options.out, asked)
+    left = [(rule, each) for rule in RULES for each in ATTACKS if each not in figures[rule]]
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        jobs = {
+            pool.submit(one, *cell, options.rounds, options.seed, options.data): cell
+            for cell in left
+        }
+        for job in as_completed(jobs):
+            rule, attack = jobs[job]
+            figures[rule][attack] = job.result()
+            print(f"{rule}, {attack}", file=sys.stderr)
+            record = asked | report(figures) | measured_here(started, roster)
+            options.out.write_text(json.dumps(record, indent=1, default=str) + "\n")
+    show(report(figures))
 
 
 if __name__ == "__main__":
