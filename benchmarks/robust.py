@@ -7,7 +7,8 @@ false, and claims to have 20 times its images. Each rule is compared with itself
 
     python -m benchmarks.robust
 
-Figures are written as soon as they are there; an interrupted benchmark goes on with what is missing.
+Figures are written as soon as they are there, and an interrupted benchmark goes on with what is
+missing.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from fed_assets.cli.approvals import approve_code
 from fed_assets.cli.budget import budget
+from fed_assets.cli.compare import compare
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
@@ -134,6 +135,7 @@ app.command()(logs)
 app.command()(outbox)
 app.command()(budget)
 app.command()(posture)
+app.command()(compare)
 app.command("rotate-key")(rotate_key)
 app.command("approve-code")(approve_code)
 
