@@ -26,7 +26,6 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.masked_tasks import number_of
 from fed_assets.hospital.store import set_validated
-from fed_assets.privacy.masking_terms import SAID
 
 
 class CanaryHospital(HospitalExecutor):
@@ -40,8 +39,10 @@ class CanaryHospital(HospitalExecutor):
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Answers one task as a hospital does, and leaves beside it what it has learned."""
-        store = read_identity(fl_ctx).store
-        said = shareable.get(SAID)
+        site = read_identity(fl_ctx)
+        store = site.store
+        # Tasks beside the training bear what is said under the name of what they protect by.
+        said = shareable.get(str(site.protection.kind))
         asked = FLModelUtils.from_shareable(shareable).meta if said is None else said
         round_number = number_of(asked)
         if round_number != self._round:
