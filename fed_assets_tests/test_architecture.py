@@ -79,6 +79,7 @@ THIRD_PARTY_OF = {
     "hospital/attestation/attempts.py": {"jwt"},
     "hospital/attestation/attester.py": {"jwt"},
     "hospital/attestation/evidence.py": {"jwt"},
+    "hospital/canary_hospital.py": {"nvflare"},  # an executor too
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
     "hospital/expectations.py": {"pandas"},
@@ -92,6 +93,11 @@ THIRD_PARTY_OF = {
     "hospital/weights.py": {"safetensors"},
     "posture/canaries.py": {"numpy"},
     "privacy/encrypted_sums.py": {"tenseal"},
+    "posture/canary_pictures.py": {"numpy"},
+    "posture/dense_network.py": {"numpy"},
+    "posture/keeping_controller.py": {"numpy", "nvflare"},
+    "posture/kept.py": {"numpy"},
+    "posture/update_attacks.py": {"numpy", "scipy"},
     # What stands in for a hospital, and for who is none, speaks NVFlare's own language.
     "posture/canary_executor.py": {"nvflare"},
     "posture/knocking.py": {"nvflare", "msgpack"},

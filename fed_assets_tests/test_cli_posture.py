@@ -13,6 +13,7 @@ import yaml
 
 from fed_assets.posture.releasing import RELEASES
 from fed_assets.posture.submitting import CODE_PROBES
+from fed_assets.posture.updates import OF_ONE_UPDATE, OF_THE_SUM, RECOVER
 from fed_assets.sandboxes.presets import EYES_ON
 from fed_assets_tests.confining import require_root
 from fed_assets_tests.leftovers import called, family, seconds_until_clean
@@ -53,6 +54,11 @@ def test_minimal_measures_low_and_promises_no_more(place: Place) -> None:
     read = next(each for each in seen["probes"] if each["probe"] == "read_hospitals_files")
     assert read["attempt"]["found"] == 3
     assert read["control"]["found"] == 1
+    # As no hospital protects its updates, they are all read, and tell whom they were learned from.
+    for name in (*OF_ONE_UPDATE, RECOVER):
+        assert outcomes[name] == "failed", name
+    told = next(each for each in seen["probes"] if each["probe"] == "tell_members")
+    assert told["attempt"]["auc_low"] > 0.75
     first = {probe["probe"]: probe["outcome"] for probe in seen["probes"] if probe["rung"] == 1}
     assert first.pop("name_unlisted_class") == "passed"
     assert first == dict.fromkeys(first, "failed")
@@ -63,6 +69,7 @@ def test_minimal_measures_low_and_promises_no_more(place: Place) -> None:
     code, told, _ = ask(place, "minimal", "--last")
     assert code == 0
     assert "at_rest: 0 of 4 (0 promised)" in told
+    assert "tell_members: 180 members, auc: 0." in told
     page = Path(told.split("Page: ")[1].replace("\n", ""))
     assert "Reads the memory of hospitals" in page.read_text()
 
@@ -100,6 +107,10 @@ def test_attested_keys_behind_walls_measure_as_far_as_a_simulation_reaches(place
     assert [seen[ladder] for ladder in ("at_rest", "in_transit", "in_use")] == [3, 4, 1]
     outcomes = {probe["probe"]: (probe["outcome"], probe["reason"]) for probe in seen["probes"]}
     assert outcomes.pop("release_key_of_no_hardware") == ("failed", "")
+    for name in (*OF_ONE_UPDATE, RECOVER):  # for it says `update_protection: none`
+        assert outcomes.pop(name) == ("failed", "")
+    for name in OF_THE_SUM:
+        assert outcomes.pop(name)[1] == ""
     assert outcomes == dict.fromkeys(outcomes, ("passed", ""))
     assert {*RELEASES, *CODE_PROBES} <= {*outcomes}
     assert seen["controls"]["key_custody"] == "attested (SIMULATED)"

@@ -30,6 +30,7 @@ from fed_assets.posture.in_transit import transit_evidence
 from fed_assets.posture.in_use import probes_in_use
 from fed_assets.posture.posture import Posture, judge
 from fed_assets.posture.releasing import probes_of_release
+from fed_assets.posture.updates import update_evidence
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.audit_folder import audit_folder
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
@@ -125,9 +126,10 @@ def make_attempts(
     Raises:
         FedAssetsError: A hospital's store or key cannot be used, or no process be started.
     """
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    with ThreadPoolExecutor(max_workers=2) as beside:
         # Federations wait much, for hospitals and for answers that do not come.
         transit = beside.submit(transit_evidence, sandbox, opened / "transit", None, identity)
+        updates = beside.submit(update_evidence, sandbox, opened / "updates", None, identity)
         with planted_targets(hospitals, sandbox, names) as targets:
             probes = [
                 *probes_at_rest(targets, opened),
@@ -135,7 +137,7 @@ def make_attempts(
                 *probes_of_release(sandbox, opened / "release"),
             ]
             evidence = [gather(probe, identity) for probe in probes]
-        return [*evidence, *transit.result()]
+        return [*evidence, *transit.result(), *updates.result()]
 
 
 def _write(posture: Posture, folder: Path) -> None:

@@ -83,14 +83,24 @@ def _read(chosen: Settings, sandbox: str) -> dict[str, Any]:
     return record
 
 
+def _has_figures(probe: dict[str, Any]) -> bool:
+    """Says whether something was measured, and not counted alone."""
+    return any(isinstance(each, float) for each in probe["attempt"].values())
+
+
 def _show(record: dict[str, Any]) -> None:
+    from fed_assets.reporting.posture_page import counted, rung
+
     table = Table(title=f"Attempts on {record['sandbox']}", title_justify="left")
     for heading in ("ladder", "level", "attempt", "outcome"):
         table.add_column(heading)
     for probe in record["probes"]:
         outcome = f"[{STYLES[probe['outcome']]}]{probe['outcome']}[/]"
-        table.add_row(probe["ladder"], str(probe["rung"]), probe["probe"], outcome)
+        table.add_row(probe["ladder"], rung(probe["rung"]), probe["probe"], outcome)
     out.print(table)
+    for probe in filter(_has_figures, record["probes"]):
+        figures = f"{counted(probe['attempt'])}; the control: {counted(probe['control'])}"
+        out.print(f"{probe['probe']}: {figures}", soft_wrap=True, highlight=False)
     for ladder, standing in record["ladders"].items():
         promised = record["promised"][ladder]
         out.print(

@@ -28,11 +28,12 @@ class Attempt:
 
     Attributes:
         succeeded: Whether the attacker got what he wanted.
-        counts: What was counted meanwhile, such as files that were read and files that were not.
+        counts: What was counted or measured meanwhile, such as files that were read and files that
+            were not.
     """
 
     succeeded: bool
-    counts: Mapping[str, int | str] = field(default_factory=dict)
+    counts: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Probe:
     Attributes:
         name: Its name, unique among all.
         ladder: The ladder that it belongs to, see `ladders`.
-        rung: The level that cannot be reached without it.
+        rung: The level that cannot be reached without it; `ladders.BESIDE` if none depends on it.
         tries: What the attacker tries, as a sentence.
         attempt: Makes the attempt on the sandbox.
         control: Makes the same attempt on something that is open.
@@ -80,8 +81,8 @@ class Evidence:
     tries: str
     outcome: Outcome
     reason: str
-    attempt: Mapping[str, int | str]
-    control: Mapping[str, int | str]
+    attempt: Mapping[str, int | float | str]
+    control: Mapping[str, int | float | str]
     identity: Mapping[str, Any]
     seconds: float
     at: str

@@ -15,6 +15,7 @@ from fed_assets.sandboxes.controls import (
     Process,
     Storage,
     Transport,
+    UpdateProtection,
 )
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -38,13 +39,15 @@ LADDERS = {
     ),
     IN_USE: (
         "whoever runs the federation reads hospitals' memory",
-        "he is kept from it; what updates tell him was not tried",
-        "an update tells little of a single image",
-        "he sees only the sum of all hospitals' updates",
+        "he is kept from it, and sees each hospital's update",
+        "what he sees of one hospital's update tells little of a single image",
+        "he sees no hospital's update, but their sum alone",
         "memory is encrypted, and hardware vouches for it",
     ),
 }
 HIGHEST = 4
+# In the place of a rung: what is measured beside the ladder, and no level depends on.
+BESIDE = 0
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,24 @@ def _standing(ladder: str, evidence: Iterable[Evidence]) -> Standing:
     return Standing(ladder, level, LADDERS[ladder][level], why)
 
 
+# What is promised of an update, where hospitals' memory is kept from who runs the federation. To
+# clip it bounds how far it moves the model, and hides nothing of what it says.
+_IN_USE = {
+    UpdateProtection.DIFFERENTIAL_PRIVACY: 2,
+    UpdateProtection.SECURE_AGGREGATION: 3,
+    UpdateProtection.HOMOMORPHIC_ENCRYPTION: 3,
+}
+
+
 def promised(sandbox: Sandbox) -> dict[str, int]:
     """Returns the least level of each ladder that a sandbox's controls promise."""
     confined = sandbox.process is Process.CONFINED
     sealed = sandbox.storage is Storage.SEALED
     # Without walls, whoever runs the federation is the user who owns the key files.
     at_rest = (3 if confined else 2) if sealed else int(confined)
-    # Whoever may submit code reads from inside what the walls keep him from. What an update tells
-    # is attempted by no probe yet: whatever protects it, no more is promised.
-    in_use = int(confined and sandbox.job_code is not JobCode.SUBMITTED)
+    # Whoever may submit code reads from inside what the walls keep him from.
+    kept_out = confined and sandbox.job_code is not JobCode.SUBMITTED
+    in_use = _IN_USE.get(sandbox.update_protection, 1) if kept_out else 0
     return {
         AT_REST: at_rest,
         IN_TRANSIT: 3 if sandbox.transport is Transport.MTLS else 0,

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from fed_assets.posture.evidence import Evidence, Outcome
-from fed_assets.posture.ladders import LADDERS, Standing, promised, standings
+from fed_assets.posture.ladders import (
+    BESIDE,
+    HIGHEST,
+    LADDERS,
+    Standing,
+    promised,
+    standings,
+)
 from fed_assets.posture.releasing import RELEASES
 from fed_assets.posture.submitting import CODE_PROBES
-from fed_assets.sandboxes.controls import JobCode, KeyCustody
+from fed_assets.posture.updates import OF_ONE_UPDATE, OF_THE_SUM, RECOVER
+from fed_assets.sandboxes.controls import JobCode, KeyCustody, UpdateProtection
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -19,10 +28,37 @@ LIMITS = (
     "What was not tried is not shown. A probe that passed shows that one attempt failed.",
 )
 # What a control promises to withstand, however low the ladder ends for another's sake.
-WITHSTOOD = {
+WITHSTOOD: Mapping[tuple[str, StrEnum], Sequence[str]] = {
     ("job_code", JobCode.PREINSTALLED): CODE_PROBES,
     ("job_code", JobCode.MEASURED): CODE_PROBES,
     ("key_custody", KeyCustody.ATTESTED): RELEASES,
+    ("update_protection", UpdateProtection.DIFFERENTIAL_PRIVACY): (
+        *OF_ONE_UPDATE,
+        *OF_THE_SUM,
+    ),
+    ("update_protection", UpdateProtection.SECURE_AGGREGATION): (*OF_ONE_UPDATE, RECOVER),
+    ("update_protection", UpdateProtection.HOMOMORPHIC_ENCRYPTION): (*OF_ONE_UPDATE, RECOVER),
+}
+OF_SUMS = (
+    "The sum of all updates, and with it the model, may still tell of single images: see the "
+    "attempts on the sum, which no level depends on."
+)
+# What a control is not for, where somebody might take it to be.
+LIMITS_OF: Mapping[tuple[str, StrEnum], Sequence[str]] = {
+    ("update_protection", UpdateProtection.CLIP): (
+        "Clipping bounds how far one hospital moves the model. Whoever runs the server still sees "
+        "each update, and reads from it what it tells of single images.",
+    ),
+    ("update_protection", UpdateProtection.SECURE_AGGREGATION): (OF_SUMS,),
+    ("update_protection", UpdateProtection.HOMOMORPHIC_ENCRYPTION): (
+        OF_SUMS,
+        "All hospitals share the key that updates are encrypted by: one of them and whoever runs "
+        "the server, together, read every hospital's update.",
+    ),
+    ("update_protection", UpdateProtection.DIFFERENTIAL_PRIVACY): (
+        "Whoever runs the server sees each hospital's update, with noise in it. What bounds how "
+        "much that tells of an image is epsilon; an attempt shows no more than what it reached.",
+    ),
 }
 SIMULATED_LIMIT = (
     "SIMULATED: the trusted execution environment is a simulation, and protects from nobody who is "
@@ -42,6 +78,7 @@ class Posture:
         standings: The level of each ladder that it reached.
         evidence: What each probe showed.
         simulated: Whether its keys are released to a simulated enclave.
+        beyond: What its controls are not for.
     """
 
     sandbox: str
@@ -51,6 +88,7 @@ class Posture:
     standings: Mapping[str, Standing]
     evidence: Sequence[Evidence]
     simulated: bool
+    beyond: Sequence[str] = ()
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
@@ -72,7 +110,7 @@ class Posture:
     @property
     def limits(self) -> tuple[str, ...]:
         """Returns what its evidence does not show."""
-        return (*LIMITS, SIMULATED_LIMIT) if self.simulated else LIMITS
+        return (*LIMITS, *self.beyond, *([SIMULATED_LIMIT] if self.simulated else []))
 
     def count(self, outcome: Outcome) -> int:
         """Returns how many probes ended so."""
@@ -97,7 +135,7 @@ class Posture:
 
 def judge(sandbox: Sandbox, evidence: Iterable[Evidence]) -> Posture:
     """Returns what a sandbox's evidence comes to."""
-    known = sorted(evidence, key=lambda each: (list(LADDERS).index(each.ladder), each.rung))
+    known = sorted(evidence, key=_place)
     return Posture(
         sandbox=sandbox.name,
         controls={name: shown(sandbox, name) for name in sandbox.controls()},
@@ -106,7 +144,19 @@ def judge(sandbox: Sandbox, evidence: Iterable[Evidence]) -> Posture:
         standings=standings(known),
         evidence=known,
         simulated=sandbox.key_custody == "attested",
+        beyond=[
+            limit
+            for (control, value), limits in LIMITS_OF.items()
+            if sandbox.value(control) == value
+            for limit in limits
+        ],
     )
+
+
+def _place(evidence: Evidence) -> tuple[int, int]:
+    """Returns where a piece of evidence stands: by ladder and level, what is beside them last."""
+    level = HIGHEST + 1 if evidence.rung == BESIDE else evidence.rung
+    return list(LADDERS).index(evidence.ladder), level
 
 
 def _withstood(sandbox: Sandbox) -> dict[str, str]:

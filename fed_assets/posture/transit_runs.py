@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import signal
-import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
 from pathlib import Path
 
 from fed_assets.federation.half_done import clear_half_done
-from fed_assets.federation.origin import Origin, Process, open_origin, stop
+from fed_assets.federation.origin import Origin
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import PLAN_FILE, FederationPlan
 from fed_assets.federation.preload import FEDERATION_MODULES
-from fed_assets.federation.program import Program
 from fed_assets.federation.weights import write_weights
 from fed_assets.posture.canaries import EXECUTOR, canary
+from fed_assets.posture.observing import (
+    ROUND_SECONDS,
+    START_SECONDS,
+    TOTAL_SECONDS,
+    observer,
+    run_all,
+)
 from fed_assets.sandboxes.controls import JobCode
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -29,7 +32,6 @@ GUARDED, OPEN = "guarded", "open"
 ROUNDS = (1, 2, 3)
 COPIES, CERTIFICATES = "copies", "certificates"
 HOSPITAL = "canary_hospital"
-SITE = "coordinator"
 # What the template loads for both federations and for who observes them.
 MODULES = (
     *FEDERATION_MODULES,
@@ -38,8 +40,6 @@ MODULES = (
     PROCESS,
     "fed_assets.posture.canary_executor",
 )
-START_SECONDS, ROUND_SECONDS, TOTAL_SECONDS, STOP_SECONDS = 60.0, 30.0, 150.0, 15.0
-LOOK_SECONDS = 0.1
 
 
 def canary_plan(
@@ -105,46 +105,12 @@ def observe_all(
     Raises:
         FedAssetsError: A process could not be started. What happens to it then, its notes say.
     """
-    started: list[Process] = []
-    opened = None if origin else open_origin(MODULES, folder)
+    programs = [observer(PROCESS, Path(plan.folder).parent, mode) for plan, mode in plans.values()]
     try:
-        with closing(opened) if opened else nullcontext(origin) as source:
-            assert source is not None
-            try:
-                for plan, mode in plans.values():
-                    started.append(source.start(SITE, _program(plan, mode), source.lent()))
-                _wait(started)
-            except BaseException:
-                stop(started, grace_seconds=STOP_SECONDS)
-                raise
+        run_all(programs, MODULES, folder, origin)
     finally:
         for plan, _ in plans.values():
             _remove_keys(Path(plan.folder))
-
-
-def _program(plan: FederationPlan, mode: str) -> Program:
-    root = Path(plan.folder).parent
-    return Program(
-        title=PROCESS,
-        module=PROCESS,
-        arguments=(str(root / PLAN_FILE), mode),
-        folder=str(root),
-        temporary=str(root),
-        console=str(root / "observing.log"),
-    )
-
-
-def _wait(processes: list[Process]) -> None:
-    """Waits for their end, and ends those that do not keep their own time limit."""
-    deadline = time.monotonic() + TOTAL_SECONDS + STOP_SECONDS
-    left = list(processes)
-    while left and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
-        left = [process for process in left if process.ended() is None]
-    for process in left:
-        process.signal(signal.SIGTERM)
-    late = [process for process in left if not process.gone(STOP_SECONDS)]
-    stop(late, grace_seconds=STOP_SECONDS)
 
 
 def _remove_keys(federation: Path) -> None:

@@ -18,7 +18,7 @@ def render_posture(posture: Mapping[str, Any]) -> str:
         posture: What `Posture.as_record` returns.
     """
     environment = templates()
-    environment.filters.update(date=formats.date, counted=counted)
+    environment.filters.update(date=formats.date, counted=counted, rung=rung)
     outcomes = [probe["outcome"] for probe in posture["probes"]]
     return environment.get_template("posture.html.j2").render(
         posture=posture,
@@ -39,11 +39,18 @@ def counted(counts: Mapping[str, Any]) -> str:
         '0 opened, answer: it has expired'
         >>> counted({"connected_anew": 1})
         '1 connected anew'
+        >>> counted({"members": 180, "auc": 0.548})
+        '180 members, auc: 0.548'
         >>> counted({})
         'nothing'
     """
     told = []
     for key, value in counts.items():
         name = key.replace("_", " ")
-        told.append(f"{name}: {value}" if isinstance(value, str) else f"{value} {name}")
+        told.append(f"{value} {name}" if isinstance(value, int) else f"{name}: {value}")
     return ", ".join(told) or "nothing"
+
+
+def rung(level: int) -> str:
+    """Returns the level that an attempt is for, or that no level depends on it."""
+    return str(level) if level else "beside"

@@ -3,9 +3,23 @@ from __future__ import annotations
 import pytest
 
 from fed_assets.posture.evidence import Evidence, Outcome
-from fed_assets.posture.ladders import AT_REST, HIGHEST, IN_TRANSIT, IN_USE, LADDERS, promised
+from fed_assets.posture.ladders import (
+    AT_REST,
+    BESIDE,
+    HIGHEST,
+    IN_TRANSIT,
+    IN_USE,
+    LADDERS,
+    promised,
+)
 from fed_assets.posture.ladders import standings as all_standings
-from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import (
+    CONFIDENTIAL_VM,
+    EYES_OFF,
+    EYES_ON,
+    MINIMAL,
+    find_sandbox,
+)
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -37,6 +51,13 @@ def test_a_level_that_nobody_tried_is_not_leapt_over() -> None:
     assert all_standings([seen(1), seen(3)])[AT_REST].level == 1
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_is_measured_beside_a_ladder_moves_nobody_on_it(outcome: Outcome) -> None:
+    standing = all_standings([seen(BESIDE, outcome), seen(1)])[AT_REST]
+    assert (standing.level, standing.why) == (1, "no probe was made for level 2")
+    assert all_standings([seen(BESIDE, outcome)])[AT_REST].level == 0
+
+
 def test_one_ladder_does_not_stand_for_another() -> None:
     standings = all_standings([seen(1), seen(1, ladder=IN_USE), seen(2, ladder=IN_USE)])
     assert [standings[name].level for name in (AT_REST, IN_TRANSIT, IN_USE)] == [1, 0, 2]
@@ -63,10 +84,13 @@ def confined(**controls: str | bool) -> Sandbox:
         (confined(), (1, 3, 1)),
         (changed(storage="sealed", key_custody="hospital"), (2, 3, 0)),
         (confined(storage="sealed", key_custody="hospital"), (3, 3, 1)),
-        (confined(update_protection="secure_aggregation"), (1, 3, 1)),  # until it is attempted
+        (confined(update_protection="secure_aggregation"), (1, 3, 3)),
+        (confined(update_protection="differential_privacy"), (1, 3, 2)),
+        (confined(update_protection="clip"), (1, 3, 1)),  # it hides nothing
         (changed(update_protection="secure_aggregation"), (0, 3, 0)),  # its memory is open
         (EYES_OFF, (3, 3, 1)),
-        (CONFIDENTIAL_VM, (3, 3, 1)),
+        (CONFIDENTIAL_VM, (3, 3, 3)),
+        (find_sandbox("configurable"), (3, 3, 2)),  # as shipped
     ],
 )
 def test_what_a_sandbox_promises_follows_from_its_controls(

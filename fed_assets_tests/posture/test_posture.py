@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from fed_assets.posture.evidence import Evidence, Outcome
+from fed_assets.posture.ladders import BESIDE
 from fed_assets.posture.posture import SIMULATED_LIMIT, judge
 from fed_assets.posture.releasing import RELEASES
 from fed_assets.posture.submitting import CODE_PROBES
-from fed_assets.sandboxes.controls import JobCode
-from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.posture.updates import OF_ONE_UPDATE, OF_THE_SUM, RECOVER
+from fed_assets.sandboxes.controls import JobCode, UpdateProtection
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -35,9 +39,9 @@ def test_what_was_measured_lower_than_promised_is_named_with_its_attempt() -> No
 
 
 def test_what_was_measured_as_promised_is_kept() -> None:
-    posture = judge(EYES_ON, [seen("in_transit", rung) for rung in (3, 1, 2)])
+    posture = judge(EYES_ON, [seen("in_transit", rung) for rung in (3, BESIDE, 1, 2)])
     assert posture.shortfalls == ()
-    assert [each.rung for each in posture.evidence] == [1, 2, 3]
+    assert [each.rung for each in posture.evidence] == [1, 2, 3, BESIDE]
 
 
 def test_its_record_is_json_with_a_level_per_ladder_at_its_top() -> None:
@@ -60,6 +64,35 @@ def test_code_that_runs_breaks_the_word_of_a_sandbox_whose_ladder_promises_nothi
         f"{unlisted}: not made, and job_code=preinstalled promises that it passes",
     )
     assert judge(MINIMAL, [named(own, Outcome.FAILED)]).shortfalls == ()
+
+
+MASKED = EYES_ON.model_copy(update={"update_protection": UpdateProtection.SECURE_AGGREGATION})
+PRIVATE = EYES_ON.model_copy(update={"update_protection": UpdateProtection.DIFFERENTIAL_PRIVACY})
+KEPT = [seen("in_transit", rung) for rung in (1, 2, 3)]
+
+
+def test_an_update_that_is_found_breaks_the_word_of_a_sandbox_that_hides_it() -> None:
+    made = [named(each) for each in OF_ONE_UPDATE]
+    assert judge(MASKED, [*KEPT, *made, named(RECOVER)]).shortfalls == ()
+    assert judge(MASKED, [*KEPT, *made, named(RECOVER, Outcome.FAILED)]).shortfalls == (
+        f"{RECOVER}: failed, and update_protection=secure_aggregation promises that it passes",
+    )
+    assert judge(PRIVATE, [*KEPT, *made, *map(named, OF_THE_SUM)]).shortfalls == ()
+    told = judge(PRIVATE, [*KEPT, named(OF_ONE_UPDATE[0]), *map(named, OF_THE_SUM)]).shortfalls
+    assert [each.partition(",")[0] for each in told] == [f"{OF_ONE_UPDATE[1]}: not made"]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_the_sum_tells_is_no_word_of_one_who_hides_single_updates(outcome: Outcome) -> None:
+    made = [named(each) for each in (*OF_ONE_UPDATE, RECOVER)]
+    posture = judge(MASKED, [*KEPT, *made, *(named(each, outcome) for each in OF_THE_SUM)])
+    assert posture.shortfalls == ()
+    assert any("The sum of all updates" in limit for limit in posture.limits)
+
+
+def test_clipping_is_not_taken_for_what_hides_updates() -> None:
+    (limit,) = set(judge(EYES_OFF, []).limits) - set(judge(EYES_ON, []).limits)
+    assert "still sees each update" in limit
 
 
 ATTESTED = Sandbox.model_validate(

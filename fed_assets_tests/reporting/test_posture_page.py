@@ -62,6 +62,14 @@ def test_a_ladder_that_was_climbed_to_its_top_has_no_reason_not_to_be_higher() -
     assert render_posture(record(ladders=ladders)).count("Not one higher:") == 2
 
 
+def test_what_was_measured_stands_with_its_name_and_beside_which_ladder() -> None:
+    found = record()
+    found["probes"][0] |= {"rung": 0, "attempt": {"members": 180, "auc": 0.548}}
+    page = render_posture(found)
+    assert "180 members, auc: 0.548" in page
+    assert "In transit, beside" in page
+
+
 def test_a_simulated_enclave_heads_the_page() -> None:
     assert "<b>SIMULATED</b>" in render_posture(record(simulated=True))
     assert "SIMULATED" not in render_posture(record())
