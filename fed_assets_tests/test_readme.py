@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.price_list import faults, table
 from fed_assets.cli import app
 from fed_assets.federation.roster import Hospital, read_roster
 from fed_assets.privacy.encryption_terms import MOST_PARAMETERS
@@ -152,6 +153,12 @@ def test_the_cost_of_encryption_in_the_readme_is_the_measured_one() -> None:
     assert limit["parameters"] == MOST_PARAMETERS
     shipped = (PROJECT / "fed_assets" / "sandboxes" / "configurable.yaml").read_text()
     assert f"at most {MOST_PARAMETERS:,} parameters" in shipped
+
+
+def test_the_price_list_in_the_readme_is_the_measured_one() -> None:
+    record = json.loads((PROJECT / "benchmarks" / "results" / "privacy.json").read_text())
+    assert table(record) in README
+    assert faults(record) == []  # the goal at epsilon 8 among them
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
