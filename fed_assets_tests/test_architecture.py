@@ -21,8 +21,9 @@ ALLOWED = {
     "errors": set(),
     "sandboxes": {"errors"},
     "privacy": {"errors"},
-    "reporting": {"errors"},
     "comparison": {"errors"},
+    # Its page calls things by the names that its sentences do, and lays its rows out as it does.
+    "reporting": {"comparison", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"privacy", "sandboxes", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
