@@ -86,6 +86,7 @@ THIRD_PARTY_OF = {
     "posture/knocking.py": {"nvflare", "msgpack"},
     "posture/strangers.py": {"nvflare"},
     "reporting/canvas.py": {"PIL"},
+    "reporting/comparison_words.py": {"yaml"},
     "resources/artifact_store.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},
