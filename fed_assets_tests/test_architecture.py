@@ -21,8 +21,9 @@ ALLOWED = {
     "errors": set(),
     "sandboxes": {"errors"},
     "privacy": {"errors"},
-    "reporting": {"errors"},
     "comparison": {"errors"},
+    # Its page calls things by the names that its sentences do, and lays its rows out as it does.
+    "reporting": {"comparison", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"privacy", "sandboxes", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
@@ -103,6 +104,7 @@ THIRD_PARTY_OF = {
     "posture/knocking.py": {"nvflare", "msgpack"},
     "posture/strangers.py": {"nvflare"},
     "reporting/canvas.py": {"PIL"},
+    "reporting/comparison_words.py": {"yaml"},
     "resources/artifact_store.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},

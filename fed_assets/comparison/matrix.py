@@ -96,12 +96,12 @@ def _normalized(rows: list[Row]) -> list[Row]:
             continue
         low, high = ends[row["criterion"]]
         worst, best = (low, high) if row["better"] == "higher" else (high, low)
-        row["normalized"] = (row["value"] - worst) / (best - worst) if best != worst else 1.0
+        row["normalized"] = abs((row["value"] - worst) / (best - worst)) if best != worst else 1.0
     return rows
 
 
 def grid(
-    rows: Iterable[Row], *, by: str, field: str = "normalized"
+    rows: Iterable[Mapping[str, Any]], *, by: str, field: str = "normalized"
 ) -> tuple[list[str], list[str], list[list[Any]]]:
     """Returns rows as a table: names down, criteria across, and the values between.
 

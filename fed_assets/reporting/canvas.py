@@ -20,6 +20,7 @@ TITLE_POINTS, TEXT_POINTS, SMALL_POINTS = 12.0, 10.0, 9.0
 TITLE_CHARACTERS, NOTE_CHARACTERS = 46, 62
 PALETTE_COLORS, PNG_DPI = 40, 96
 SYNTHETIC = "SYNTHETIC DATA"
+MADE_UP = "made up, not from patients"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Sketch:
         panels: number of axes, one above the other, over one x axis.
         height_inches: height of the axes, without title and note.
         draw: fills the axes.
+        mark: how it says that its data are synthetic, where they are, and what that means.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Sketch:
     draw: Callable[[list[Axes], Theme], None]
     panels: int = 1
     height_inches: float = 3.2
+    mark: tuple[str, str] = (SYNTHETIC, MADE_UP)
 
 
 def render(sketch: Sketch, *, media: Media, theme: Theme, synthetic: bool) -> Picture:
@@ -138,9 +141,9 @@ def render(sketch: Sketch, *, media: Media, theme: Theme, synthetic: bool) -> Pi
         sketch.draw(axes, theme)
         _write_head(figure, title, note, 1 - badge_inches / height, theme)
         if synthetic:
-            _mark_synthetic(figure, axes, badge_inches / height, theme)
+            _mark_synthetic(figure, axes, badge_inches / height, theme, sketch.mark)
         content = _save(figure, media)
-    alt = f"{SYNTHETIC}. {sketch.alt}" if synthetic else sketch.alt
+    alt = f"{sketch.mark[0]}. {sketch.alt}" if synthetic else sketch.alt
     return Picture(sketch.name, sketch.title, alt, media, content)
 
 
@@ -181,7 +184,9 @@ def _write_head(
     )
 
 
-def _mark_synthetic(figure: Figure, axes: list[Axes], share: float, theme: Theme) -> None:
+def _mark_synthetic(
+    figure: Figure, axes: list[Axes], share: float, theme: Theme, mark: tuple[str, str]
+) -> None:
     from matplotlib.patches import Rectangle
 
     band = Rectangle((0, 1 - share), 1, share, transform=figure.transFigure, color=theme.alert)
@@ -189,7 +194,7 @@ def _mark_synthetic(figure: Figure, axes: list[Axes], share: float, theme: Theme
     figure.text(
         0.025,
         1 - share / 2,
-        f"{SYNTHETIC}: made up, not from patients",
+        ": ".join(mark),
         va="center",
         color="#ffffff",
         fontsize=TEXT_POINTS,
@@ -200,7 +205,7 @@ def _mark_synthetic(figure: Figure, axes: list[Axes], share: float, theme: Theme
         each.text(
             0.5,
             0.5,
-            SYNTHETIC,
+            mark[0],
             transform=each.transAxes,
             ha="center",
             va="center",

@@ -17,16 +17,18 @@ METRIC_NAMES = {
     "expected_calibration_error": "Expected calibration error",
 }
 UNDEFINED = "undefined (one class only)"
+BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+WRITTEN_UNITS = ("s", "J", "B", "kB", "MB", "GB")
 SUPPRESSED = "suppressed"  # a hospital's answer holds it in place of a count
 
 
 def number(value: float | None) -> str:
-    """Returns three decimals.
+    """Returns three decimals; what rounds to zero has no sign.
 
-    >>> number(0.96649)
-    '0.966'
+    >>> number(0.96649), number(-0.0001)
+    ('0.966', '0.000')
     """
-    return UNDEFINED if value is None else f"{value:.3f}"
+    return UNDEFINED if value is None else f"{value:z.3f}"
 
 
 def value(metric: Mapping[str, Any]) -> str:
@@ -65,7 +67,7 @@ def size(count: float | None) -> str:
     """
     if count is None:
         return "not recorded"
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for factor, unit in BYTE_UNITS:
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count:.0f} B"
@@ -128,3 +130,59 @@ def ranges(numbers: list[int]) -> str:
         else:
             runs.append([each])
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def significant(value: float) -> str:
+    """Returns three significant digits, and all those before the point.
+
+    >>> significant(1234.5), significant(12.345), significant(0.0123), significant(3.0)
+    ('1234', '12.3', '0.0123', '3')
+    """
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """Returns a measured value of a comparison, with a unit of time, bytes or energy.
+
+    Of levels, shares, prices and steps the criterion's name says what they are.
+
+    >>> quantity(115.04, "s"), quantity(2_070_000_000, "B"), quantity(0.97912, "share")
+    ('115 s', '2.07 GB', '0.979')
+    >>> quantity(3.0, "level"), quantity(0.0, "B")
+    ('3', '0 B')
+    """
+    if unit == "share":
+        return number(value)
+    if unit == "B":
+        factor, unit = next((of for of in BYTE_UNITS if value >= of[0]), (1.0, "B"))
+        value /= factor
+    return f"{significant(value)} {unit}" if unit in WRITTEN_UNITS else significant(value)
+
+
+def percents(share: float, digits: int = 0) -> str:
+    """Returns a share in per cent.
+
+    >>> percents(0.1375, 1)
+    '13.8 %'
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def chance(share: float) -> str:
+    """Returns a share of draws, which are too few to say all of them, or none.
+
+    >>> chance(0.973), chance(0.999), chance(0.0)
+    ('97 %', '>99 %', '<1 %')
+    """
+    if share > 0.99:
+        return ">99 %"
+    return "<1 %" if share < 0.01 else percents(share)
+
+
+def signed(value: float) -> str:
+    """Returns two decimals with the sign.
+
+    >>> signed(0.5), signed(-0.204)
+    ('+0.50', '-0.20')
+    """
+    return f"{value:+z.2f}"

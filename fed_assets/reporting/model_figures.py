@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import SMALL_POINTS, Sketch, Theme, add_legend, shorten
+from fed_assets.reporting.heat_map import ink_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,15 +66,13 @@ def confusion(report: Mapping[str, Any]) -> Sketch | None:
         for true, row in enumerate(counts):
             for predicted, cell in enumerate(row):
                 share = shares[true][predicted]
-                red, green, blue, _ = image.cmap(share)
-                dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
                 axes.text(
                     predicted,
                     true,
                     f"{cell:,}\n{share:.0%}" if few else f"{cell}",
                     ha="center",
                     va="center",
-                    color="#ffffff" if dark else "#17212b",
+                    color=ink_on(image.cmap(share)),
                     fontsize=_cell_points(len(counts)),
                 )
         ticks = range(len(counts))

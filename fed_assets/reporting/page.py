@@ -49,7 +49,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         date=formats.date,
         count=formats.count,
         said=say_shortfall,
-        data_uri=_data_uri,
+        data_uri=data_uri,
     )
     by_day = draw_pictures(report, media="svg", theme=LIGHT)
     by_night = draw_pictures(report, media="svg", theme=DARK)
@@ -63,6 +63,7 @@ def render_page(report: Mapping[str, Any]) -> str:
     )
 
 
-def _data_uri(picture: Picture) -> str:
+def data_uri(picture: Picture) -> str:
+    """Returns a picture as an address that holds all of it."""
     kind = {"svg": "image/svg+xml", "png": "image/png"}[picture.media]
     return f"data:{kind};base64,{base64.b64encode(picture.content).decode()}"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -10,36 +9,9 @@ import pytest
 from fed_assets.reporting.markdown import metrics_table_markdown
 from fed_assets.reporting.page import render_page
 from fed_assets.reporting.report import build_report
+from fed_assets_tests.reporting.html_page import HtmlPage
 
-VOID = {"meta", "link", "img", "source", "br"}
 LOADS = {"src", "srcset", "href", "data", "poster", "action", "background"}
-
-
-class Page(HTMLParser):
-    """What a page holds: its tags in order, the text of some, and whether all were closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], {}
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-        self.text.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        for tag in set(self.open):
-            self.text[tag][-1] += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
@@ -48,7 +20,7 @@ def page(federation):
 
     def make(**changes):
         html = render_page(build_report(federation(**changes)))
-        return Page(html), html
+        return HtmlPage(html), html
 
     return make
 
@@ -115,7 +87,7 @@ def test_a_hospital_that_missed_rounds_is_named_with_them_at_the_top(federation)
         del record["participants"]["hospital_03"]
         record["missing"]["hospital_03"] = "it did not answer within 600 s"
 
-    answer = " ".join(Page(render_page(build_report(inputs))).text["section"][0].split())
+    answer = " ".join(HtmlPage(render_page(build_report(inputs))).text["section"][0].split())
 
     assert "Klinikum Görlitz 3 was missing in rounds 2-5: it did not answer within 600 s." in answer
 
@@ -151,7 +123,7 @@ def test_a_hospital_named_script_stays_text(federation):
 
     html = render_page(build_report(inputs))
 
-    assert not {"script", "b"} & {tag for tag, each in Page(html).tags if tag != "b" or each}
+    assert not {"script", "b"} & {tag for tag, each in HtmlPage(html).tags if tag != "b" or each}
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "<img src=x" not in html
 
@@ -160,7 +132,7 @@ def test_a_hospital_with_nulls_reads_as_undefined(federation, undefined):
     inputs = federation()
     inputs.hospitals["hospital_02"] = undefined
 
-    text = Page(render_page(build_report(inputs))).text["section"][2]
+    text = HtmlPage(render_page(build_report(inputs))).text["section"][2]
 
     assert "undefined (one class only)" in text
     assert "None" not in text and "nan" not in text.lower()
@@ -219,7 +191,7 @@ def test_what_a_hospital_sent_stands_with_its_missing_rounds(federation):
     del inputs.rounds[1]["participants"]["hospital_03"]
     inputs.rounds[1]["missing"]["hospital_03"] = "no answer within 60 s"
 
-    parsed = Page(render_page(build_report(inputs)))
+    parsed = HtmlPage(render_page(build_report(inputs)))
 
     rounds = parsed.text["section"][3]
     assert "1 missing" in rounds and "no answer within 60 s" in rounds
@@ -238,7 +210,7 @@ def test_what_was_spent_of_privacy_stands_with_what_it_covers(federation):
             sent |= {"loss": None, "suppressed": ["loss"], "delta": 1e-5}
             sent["epsilon"] = 4.0 * record["round_number"] - 0.004
     report = build_report(inputs)
-    parsed = Page(render_page(report))
+    parsed = HtmlPage(render_page(report))
 
     assert report["sent"]["hospital_02"]["epsilon"] == 7.996
     assert words(parsed, 4).count("8.00delta 1e-05") == 3
@@ -251,7 +223,7 @@ def test_what_was_spent_of_privacy_stands_with_what_it_covers(federation):
 
 def test_without_privacy_nothing_is_said_of_epsilon(federation):
     inputs = federation(threshold={"value": 0.5, "hospitals": 0})
-    parsed = Page(render_page(build_report(inputs)))
+    parsed = HtmlPage(render_page(build_report(inputs)))
 
     assert "psilon" not in words(parsed, 4)
     assert "training loss" in words(parsed, 4)
@@ -285,7 +257,7 @@ def suppressing(federation):
 
 def test_what_a_hospital_withholds_is_said_to_be_suppressed(suppressing):
     report = build_report(suppressing(1))
-    parsed = Page(render_page(report))
+    parsed = HtmlPage(render_page(report))
 
     # Test images, eight metrics; then AUROC and accuracy of four rounds.
     assert parsed.text["section"][2].count("suppressed") == 9
@@ -300,7 +272,7 @@ def test_what_a_hospital_withholds_is_said_to_be_suppressed(suppressing):
 def test_a_report_of_hospitals_that_withhold_all_is_whole(suppressing):
     inputs = replace(suppressing(3), test=None)
     report = build_report(inputs)
-    parsed = Page(render_page(report))
+    parsed = HtmlPage(render_page(report))
 
     assert "AUROC is suppressed and its mean accuracy suppressed" in words(parsed, 0)
     assert "few test images of a class" in words(parsed, 0)

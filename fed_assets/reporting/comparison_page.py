@@ -1,0 +1,159 @@
+"""The comparison of sandboxes as one self-contained HTML page, in English or in Spanish.
+
+It is made of the comparison's record alone: a stored one gives the same page, to the last byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fed_assets.comparison.comparison import from_record
+from fed_assets.comparison.matrix import grid
+from fed_assets.reporting import formats
+from fed_assets.reporting.canvas import DARK, LIGHT
+from fed_assets.reporting.comparison_figures import draw_comparison
+from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words
+from fed_assets.reporting.page import data_uri, templates
+
+Record = Mapping[str, Any]
+Table = dict[str, dict[str, Mapping[str, Any]]]
+
+
+def render_comparison(record: Record, language: str) -> str:
+    """Returns the comparison as HTML that opens from a file, on paper, on a phone, by day or night.
+
+    Args:
+        record: of `Comparison.as_record`, or read from comparison.json.
+        language: "en" or "es".
+
+    Raises:
+        ConfigurationError: there is no page in this language.
+        MeasurementError: the record is no comparison of this format.
+    """
+    words = page_words(language)
+    from_record(record)
+    runs = record["measurements"]
+    synthetic = any((run.get("data") or {}).get("synthetic") for run in runs)
+    simulated = simulated_sandboxes(record)
+    by_day, by_night = (
+        draw_comparison(record, words, theme=theme, simulated=simulated, synthetic=synthetic)
+        for theme in (LIGHT, DARK)
+    )
+    environment = templates()
+    environment.filters.update(
+        data_uri=data_uri,
+        date=formats.date,
+        quantity=formats.quantity,
+        percents=formats.percents,
+        chance=formats.chance,
+        signed=formats.signed,
+        number=formats.number,
+        significant=formats.significant,
+    )
+    return environment.get_template("comparison.html.j2").render(
+        record=record,
+        words=words,
+        page=words.page,
+        shared=words.shared,
+        synthetic=synthetic,
+        simulated=simulated,
+        pictures={name: (day, by_night[name]) for name, day in by_day.items()},
+        sandboxes=[row["sandbox"] for row in record["sandboxes"]],
+        decision=_by(record["decision"], "criterion", "sandbox"),
+        hospitals=_hospitals(record["hospitals"]),
+        features=_by(record["features"], "control", "sandbox"),
+        assumed=_pairs(record["spread_assumed"]),
+        worst=_pairs(record["counted_as_worst"]),
+        rankings={name: _ranking(of) for name, of in record["profiles"].items()},
+        # What was measured is weighed by every profile, be it with 0.
+        weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
+        origin=_origin(runs, words),
+    )
+
+
+def simulated_sandboxes(record: Record) -> list[str]:
+    """Returns the sandboxes of which a control says that it is enforced by a simulation."""
+    found = [
+        row["sandbox"]
+        for row in record["features"]
+        if any(SIMULATED in (row[key] or "") for key in ("declared", "enforced", "measured"))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _by(rows: Iterable[Mapping[str, Any]], down: str, across: str) -> Table:
+    found: Table = {}
+    for row in rows:
+        found.setdefault(row[down], {})[row[across]] = row
+    return found
+
+
+def _hospitals(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[str], Table]]:
+    """Returns the criteria, and the rows by hospital and criterion, of each measured sandbox."""
+    found = {}
+    for sandbox in dict.fromkeys(row["sandbox"] for row in rows):
+        own = [row for row in rows if row["sandbox"] == sandbox]
+        if any(row["value"] is not None for row in own):
+            found[sandbox] = (grid(own, by="hospital")[1], _by(own, "hospital", "criterion"))
+    return found
+
+
+def _pairs(entries: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
+    return {(each["criterion"], each["sandbox"]) for each in entries}
+
+
+def _ranking(of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns score and rank by sandbox and method, those that come first most often first."""
+    found: dict[str, dict[str, Any]] = {}
+    for sandbox in sorted(of["first"], key=lambda each: (-of["first"][each], each)):
+        found[sandbox] = {
+            method: next(row for row in rows if row["sandbox"] == sandbox)
+            for method, rows in of["ranking"].items()
+        }
+    return found
+
+
+def _origin(runs: Sequence[Record], words: Words) -> dict[str, Any]:
+    """Returns what the figures came from; where runs differ, all of it, with whom it concerns."""
+    dates = sorted(formats.date(run["created"]) for run in runs if run.get("created"))
+    data = [run.get("data") or {} for run in runs]
+    seeds: dict[str, list[str]] = {}
+    for run, of in zip(runs, data, strict=True):
+        if of.get("digest"):
+            seeds.setdefault(of["digest"], []).append(str(run["seed"]))
+    return {
+        "data": next((of["name"] for of in data if of.get("name")), None),
+        "digests": {digest: list(dict.fromkeys(of)) for digest, of in seeds.items()},
+        "classes": next((of["classes"] for of in data if of.get("classes")), []),
+        "dates": list(dict.fromkeys([*dates[:1], *dates[-1:]])),
+        "seeds": sorted({run["seed"] for run in runs}),
+        "rounds": _told(
+            runs, lambda run: None if run.get("rounds") is None else str(run["rounds"])
+        ),
+        "machine": _told(runs, lambda run: _machine(run.get("machine") or {}, words)),
+        "versions": _told(
+            runs,
+            lambda run: ", ".join(f"{key} {of}" for key, of in (run.get("versions") or {}).items()),
+        ),
+    }
+
+
+def _machine(machine: Mapping[str, Any], words: Words) -> str:
+    called = words.page["machine"]
+    return ", ".join(
+        f"{called.get(key, key.replace('_', ' '))}: "
+        + (formats.size(value) if key.endswith("_bytes") else str(value))
+        for key, value in machine.items()
+    )
+
+
+def _told(runs: Sequence[Record], tell: Any) -> list[tuple[str, list[str]]]:
+    """Returns what runs say, each with the sandboxes that say it, or with none where all do."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        if said := tell(run):
+            found.setdefault(said, []).append(run["sandbox"])
+    if len(found) == 1 and sum(map(len, found.values())) == len(runs):
+        return [(said, []) for said in found]
+    return [(said, list(dict.fromkeys(of))) for said, of in found.items()]

@@ -1,0 +1,102 @@
+"""The words of the comparison's page, in the language that is asked for.
+
+Names of criteria, groups, methods and units are those of `comparison.sentence`, so that page and
+sentences call one thing by one name; what only the page says stands in templates/comparison.yaml.
+Numbers are written alike in both languages, with a point, as they stand in the files beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fed_assets.comparison.sentence import LANGUAGES, words
+from fed_assets.errors import ConfigurationError
+from fed_assets.reporting.page import TEMPLATES
+
+# Units that stand with a criterion's name; seconds, bytes and joules stand with the numbers, and of
+# shares and steps the name says enough.
+NAMED_UNITS = ("level", "price")
+SIMULATED = "SIMULATED"  # what a control's value says where it is enforced by an imitation
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one language.
+
+    Attributes:
+        language: "en" or "es".
+        page: what the page alone says (templates/comparison.yaml).
+        shared: what the sentences say too (comparison/words.yaml).
+    """
+
+    language: str
+    page: Mapping[str, Any]
+    shared: Mapping[str, Any]
+
+    @property
+    def synthetic_mark(self) -> tuple[str, str]:
+        """How a picture says that its data are synthetic, and what that means."""
+        return self.page["synthetic"], self.page["made_up"]
+
+    def criterion(self, name: str, unit: str = "") -> str:
+        """Returns what a criterion is called, with its unit where no number has it."""
+        called = str(self.shared["criteria"][name])
+        unbroken = str(self.shared["units"].get(unit, "")).replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{called} ({unbroken})" if unit in NAMED_UNITS else called
+
+    def sandbox(self, name: str, simulated: Container[str]) -> str:
+        """Returns what a picture calls a sandbox; one that is simulated says so."""
+        return f"{name} ({self.page['simulated']})" if name in simulated else name
+
+    def criteria(self, names: Iterable[str]) -> str:
+        """Returns criteria as a list."""
+        return ", ".join(self.criterion(name) for name in names)
+
+    def profile(self, name: str) -> str:
+        """Returns what a profile is called; a user's own bears the name that they gave it."""
+        return str(self.page["profiles"].get(name, name))
+
+    def profile_text(self, profile: Mapping[str, Any], entry: str) -> str:
+        """Returns a profile's "reasons" or "source": the shipped ones' in this language."""
+        name, given = profile["name"], profile[entry]
+        if page_words("en").page[entry].get(name) == given:
+            return str(self.page[entry][name])
+        return str(given)
+
+    def control(self, name: str) -> str:
+        """Returns what a control is called."""
+        return str(self.page["controls"].get(name, name.replace("_", " ")))
+
+    def said(self, told: str) -> str:
+        """Returns what was said of a control: known values in words, anything else as it stands.
+
+        Of runs that said different things it is all that they said, with "; " between.
+        """
+        return "; ".join(self._value(each) for each in told.split("; "))
+
+    def _value(self, told: str) -> str:
+        plain = told.removesuffix(f" ({SIMULATED})")
+        value = str(self.page["values"].get(plain, plain))
+        return value if plain == told else f"{value} ({self.page['simulated']})"
+
+
+@cache
+def page_words(language: str) -> Words:
+    """Returns the words of a language.
+
+    Raises:
+        ConfigurationError: there is no page in this language.
+    """
+    if language not in LANGUAGES:
+        raise ConfigurationError(
+            "There is no page in this language",
+            seen=repr(language),
+            cure=f"Choose one of {', '.join(LANGUAGES)}.",
+        )
+    import yaml
+
+    text = (TEMPLATES / "comparison.yaml").read_text(encoding="utf-8")
+    return Words(language, yaml.safe_load(text)[language], words(language))

@@ -1,0 +1,419 @@
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.errors import ConfigurationError, MeasurementError
+from fed_assets.reporting import formats
+from fed_assets.reporting.comparison_page import render_comparison
+from fed_assets.reporting.comparison_tables import comparison_tables
+from fed_assets.reporting.comparison_words import page_words
+from fed_assets.reporting.page import TEMPLATES
+from fed_assets_tests.browser import (
+    broken_pictures,
+    complaints,
+    external_requests,
+    overflow_pixels,
+    resize,
+)
+from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of
+from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
+from fed_assets_tests.reporting.html_page import HtmlPage
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+PHONE = (360, 740)
+A4_PIXELS, A4_LANDSCAPE_PIXELS = 718, 1047  # between margins of a centimetre
+MISSING = {"en": "missing", "es": "falta"}
+# Words that are the same in both languages.
+INTERNATIONAL = {
+    *("AUROC", "F1", "TOPSIS", "VIKOR", "PROMETHEE", "II", "Kendall", "Spearman", "Dirichlet"),
+    *("bootstrap", "tau", "UTC", "bytes", "MB", "GB", "J", "s", "csv", "json", "fed_assets"),
+    *("Hospital", "Control", "no"),
+}
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return record_of(measurements(), profiles={**shipped_profiles(), **own_profile()})
+
+
+@pytest.fixture(scope="module")
+def html(record: dict[str, Any]) -> dict[str, str]:
+    return {language: render_comparison(record, language) for language in ("en", "es")}
+
+
+@pytest.fixture(scope="module")
+def pages(html: dict[str, str]) -> dict[str, HtmlPage]:
+    return {language: HtmlPage(text) for language, text in html.items()}
+
+
+@pytest.fixture(params=["en", "es"])
+def page(request: pytest.FixtureRequest, pages: dict[str, HtmlPage]) -> HtmlPage:
+    return pages[request.param]
+
+
+def test_the_page_asks_for_nothing_from_outside(page: HtmlPage, html: dict[str, str]) -> None:
+    for tag, attributes in page.tags:
+        for name in {"src", "srcset", "href", "data", "poster", "action"} & set(attributes):
+            assert attributes[name].startswith(("data:", "#")), (tag, name)
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    policy = [each["content"] for each in page.all("meta") if "http-equiv" in each]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert not any(re.search(r"@import|url\(", text) for text in html.values())
+
+
+def test_every_picture_has_words_and_a_night_form(page: HtmlPage) -> None:
+    shown = page.all("img")
+    # Two of sandboxes, one of the hospitals of each of four, the ranks, and what decides.
+    assert len(shown) == 8 == len({each["alt"] for each in shown})
+    assert all(len(each["alt"]) > 100 for each in shown)
+    night = page.all("source")
+    assert [each["media"] for each in night] == ["(prefers-color-scheme: dark)"] * 8
+    assert not {each["srcset"] for each in night} & {each["src"] for each in shown}
+
+
+def test_the_words_of_pictures_say_what_is_best_and_what_is_missing(
+    pages: dict[str, HtmlPage],
+) -> None:
+    decision, _, minimal, *_, ranks, influence = [each["alt"] for each in pages["en"].all("img")]
+    assert "eyes_off is missing: nothing was measured." in decision
+    assert "configurable misses: Energy, Cost, Set-up time, Manual steps." in decision
+    assert "minimal is best in: Wall time" in decision
+    assert "Furthest from the best: AUROC, hospital_10" in minimal
+    assert "Missing: Processor time, hospital_03;" in minimal
+    assert re.search(r"Operations: first comes minimal [>\d]+ %", ranks)
+    assert re.search(r"Clinician: \w+ [\d.]+ % \([\d.]+ %\N{EN DASH}[\d.]+ %\); ", influence)
+
+
+def test_the_page_can_be_walked_without_seeing_it(page: HtmlPage) -> None:
+    assert {each["scope"] for each in page.all("th")} == {"col", "row", "rowgroup"}
+    assert len(page.all("caption")) == len(page.all("table")) > 15
+    boxes = [each for each in page.all("div") if "scroll" in each.get("class", "")]
+    assert len(boxes) == len(page.all("table"))
+    assert all(each["aria-label"] and each["tabindex"] == "0" for each in boxes)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    targets = [each["href"][1:] for each in page.all("a")]
+    assert targets == [each["id"] for each in page.all("section")]
+
+
+def test_each_profiles_sentence_comes_first(
+    record: dict[str, Any], pages: dict[str, HtmlPage]
+) -> None:
+    for language, page in pages.items():
+        first = " ".join(page.text["section"][0].split())
+        said = [of["sentence"][language] for of in record["profiles"].values()]
+        places = [first.index(each) for each in said]
+        assert places == sorted(places) and len(places) == 5
+        assert "our_clinic" in first
+    assert "Measured with one seed alone: minimal." in pages["en"].section("answer")
+    assert "Medido con una sola semilla: minimal." in pages["es"].section("answer")
+
+
+def test_what_is_missing_is_never_a_number(pages: dict[str, HtmlPage]) -> None:
+    for language, page in pages.items():
+        tables = [each for each in page.cells if "eyes_off" in each[0]]
+        assert len(tables) == 3  # of controls, of values, and normalized
+        for table in tables:
+            column = table[0].index("eyes_off")
+            assert {row[column] for row in table[1:]} == {MISSING[language]}
+        minimal = next(each for each in page.cells if each[0][0] == "Hospital")
+        (absent,) = [row for row in minimal if row[0] == "hospital_03"]
+        assert set(absent[1:]) == {MISSING[language]}
+    told = pages["en"].section("decision")
+    assert "missing counts as the worst" in told and "nobody gains by not measuring" in told
+    assert "spread assumed" in told and "10 % of the value" in told
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+(?:\.\d+)?", text)
+
+
+def written(tables: dict[str, str]) -> set[str]:
+    """Returns every way in which the page may write a number of the CSV files."""
+    found = set()
+    for text in tables.values():
+        for field in {field for row in csv.reader(io.StringIO(text)) for field in row}:
+            found |= set(numbers(field))
+            try:
+                value = float(field)
+            except ValueError:
+                continue
+            said = [formats.chance(value), formats.percents(value), formats.percents(value, 1)]
+            said += [formats.number(value), formats.signed(value), formats.significant(value)]
+            said += [formats.quantity(value, "B"), formats.quantity(value, "s")]
+            found |= {number for each in said for number in numbers(each)}
+    return found
+
+
+def strange(page: HtmlPage, tables: dict[str, str]) -> set[str]:
+    """Returns the numbers in the page's tables that no CSV file has."""
+    # Heads of columns and rows are names: F1, Rank 2, "level of 4".
+    cells = [row[1:] for table in page.cells for row in table[1:]]
+    shown = {number for row in cells for cell in row for number in numbers(cell)}
+    assert len(shown) > 200
+    return shown - written(tables) - set(numbers(page.section("origin")))
+
+
+def test_every_number_of_the_tables_stands_in_the_files(
+    record: dict[str, Any], pages: dict[str, HtmlPage], html: dict[str, str]
+) -> None:
+    tables = comparison_tables(record)
+    assert strange(pages["en"], tables) == set() == strange(pages["es"], tables)
+    forged = html["en"].replace("0.979", "0.98765")
+    assert forged != html["en"]
+    assert strange(HtmlPage(forged), tables) == {"0.98765"}
+
+
+def left_in_english(pages: dict[str, HtmlPage], record: dict[str, Any]) -> set[str]:
+    """Returns the words of texts that are the same on both pages, but for names and figures."""
+    told = str([record["measurements"], record["features"], record["sandboxes"]])
+    told += record["profiles"]["equal"]["profile"]["source"]  # titles stay as they were published
+    known = set(re.findall(r"\w+", told)) | set(record["profiles"]) | INTERNATIONAL
+    known |= {name.removesuffix(".csv") for name in comparison_tables(record)}
+    texts = set(pages["en"].told) & set(pages["es"].told)
+    return {word for text in texts for word in re.findall(r"\b[^\W\d]\w*", text)} - known
+
+
+def test_no_english_word_is_left_on_the_spanish_page(
+    record: dict[str, Any], pages: dict[str, HtmlPage], html: dict[str, str]
+) -> None:
+    assert left_in_english(pages, record) == set()
+    forged = html["es"].replace("Clasificación por tres métodos", "Ranking by three methods")
+    assert left_in_english({**pages, "es": HtmlPage(forged)}, record) >= {"Ranking", "methods"}
+    assert pages["es"].all("html") == [{"lang": "es"}]
+    for word in ("Eficiencia", "puede ganar", "hospitales", "atestada (SIMULADO)", "núcleos: 2"):
+        assert word in html["es"] and word not in html["en"]
+
+
+def flat(entry: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(entry, dict):
+        for key, value in entry.items():
+            yield from flat(value, f"{path}.{key}")
+    else:
+        yield path, entry
+
+
+def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
+    known = yaml.safe_load((TEMPLATES / "comparison.yaml").read_text(encoding="utf-8"))
+    of = {language: dict(flat(words)) for language, words in known.items()}
+    assert list(of) == ["en", "es"] and list(of["en"]) == list(of["es"])
+    for key, text in of["en"].items():
+        assert isinstance(text, str) and bool(of["es"][key].strip()) == bool(text), key
+        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", of["es"][key])), key
+
+
+@pytest.mark.parametrize("entry", ["reasons", "source"])
+def test_shipped_profiles_are_told_in_both_languages(entry: str) -> None:
+    for profile in shipped_profiles().values():
+        given = profile.as_record()
+        assert page_words("en").profile_text(given, entry) == given[entry]
+        assert bool(page_words("es").profile_text(given, entry)) == bool(given[entry])
+    officer = shipped_profiles()["security_officer"].as_record()
+    assert page_words("es").profile_text(officer, entry) != officer[entry]
+    own = {**officer, entry: "Because we say so."}
+    assert page_words("es").profile_text(own, entry) == "Because we say so."
+
+
+def test_the_english_page_has_the_profiles_words_and_no_others() -> None:
+    of = page_words("en").page
+    for name, profile in shipped_profiles().items():
+        assert (of["reasons"][name], of["source"][name]) == (profile.reasons, profile.source)
+    assert set(of["reasons"]) == set(of["source"]) == set(of["profiles"]) == set(shipped_profiles())
+
+
+@pytest.mark.parametrize("language", ["de", "EN", ""])
+def test_an_unknown_language_is_refused(record: dict[str, Any], language: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Seen: '{language}'\..*one of en, es"):
+        render_comparison(record, language)
+
+
+def test_a_record_of_another_format_is_refused(record: dict[str, Any]) -> None:
+    with pytest.raises(MeasurementError, match="cannot be read"):
+        render_comparison({**record, "format": 99}, "en")
+
+
+def test_the_page_says_where_its_figures_come_from(pages: dict[str, HtmlPage]) -> None:
+    origin = pages["en"].section("origin")
+    for told in (
+        "Data pneumoniamnist",
+        f"{'3f' * 32} (seed 0, 1)",
+        "Seeds 0, 1",
+        "Measured 2026-03-05 14:22 UTC",
+        "Machine system: Linux-6.12-x86_64, cores: 2",
+        "Versions torch 2.13.0",
+        "100 draws; seed of the draws 0",
+        "a sandbox without an audit cannot win",
+    ):
+        assert told in origin
+    assert "2026-03-05 14:22 UTC · seeds 0, 1" in " ".join(pages["en"].text["header"][0].split())
+
+
+def test_another_machine_is_named_with_who_was_measured_on_it() -> None:
+    runs = [figures_of("minimal", 0), figures_of("eyes_on", 0)]
+    runs[1] |= {"machine": {"cores": 64, "memory_bytes": 64_000_000_000}}
+    del runs[1]["created"], runs[1]["run_id"]
+    page = HtmlPage(render_comparison(record_of(runs), "en"))
+    told = "cores: 64, memory: 64.0 GB (eyes_on); processor: 2 cores (minimal)"
+    assert told in page.section("origin")
+    assert "Not measured on the machine of the first: minimal." in page.section("answer")
+    assert "not recorded" in page.section("origin")
+
+
+def test_made_up_data_and_a_simulated_enclave_head_the_page(pages: dict[str, HtmlPage]) -> None:
+    assert pages["en"].section("sandboxes").count("SIMULATED") == 1
+    runs = measurements()
+    for run in runs:
+        run["data"]["synthetic"] = True
+        del run["hospitals"]
+    page = HtmlPage(render_comparison(record_of(runs), "es"))
+    assert page.text["b"][:2] == ["DATOS SINTÉTICOS", "SIMULADO"]
+    assert page.text["h1"][0].startswith("DATOS SINTÉTICOS")
+    assert all("DATOS SINTÉTICOS." in text for text in page.text["caption"])
+    assert all(each["alt"].startswith("DATOS SINTÉTICOS.") for each in page.all("img"))
+    plain = render_comparison(record_of([figures_of("minimal", 0)]), "es")
+    assert "SINTÉTICOS" not in plain and "SIMULADO" not in plain
+
+
+def test_what_others_wrote_stays_text() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]]
+    runs[0]["controls"]["transport"]["enforced"] = "<img src=x onerror=alert(1)>"
+    runs[0]["data"]["name"] = runs[1]["data"]["name"] = "</title><script>"
+    ours = own_profile(reasons="<script>alert(1)</script>", source="$\\frac{1}{$")
+    page = HtmlPage(text := render_comparison(record_of(runs, profiles=ours), "en"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text and "<img src=x" not in text
+
+
+def test_without_any_measurement_it_is_a_page_of_gaps() -> None:
+    page = HtmlPage(render_comparison(record_of([]), "en"))
+    assert page.text["h1"] == ["No data: 5 sandboxes compared"]
+    assert "none may win; minimal, eyes_on" in page.section("answer")
+    decision = next(each for each in page.cells if each[0][0] == "Criterion")
+    assert {cell for row in decision[1:] for cell in row[1:]} == {"missing"}
+    assert "No hospital was measured." in page.section("hospitals")
+    assert "No control was recorded." in page.section("features")
+    assert "Nothing to rank." in page.section("ranking")
+    assert "no order to doubt" in page.section("doubt")
+    assert "none can be left out" in page.section("reversals")
+    assert "nothing decides between them" in page.section("decides")
+    assert "None" not in page.text["main"][0]
+
+
+def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    runs[0]["security"]["keeps_its_word"] = False
+    runs[1]["security"]["keeps_its_word"] = None
+    page = HtmlPage(render_comparison(record_of(runs, sandboxes=SANDBOXES[:3]), "en"))
+    standing = page.cells[0]
+    assert standing[1][1:3] == ["cannot win: the posture check failed", "failed"]
+    assert standing[2][1:3] == ["cannot win: no audit was made", "no audit"]
+    ranking = page.section("ranking")
+    assert "minimal cannot win: the posture check failed" in ranking
+    assert "eyes_off, the only one that may win" in page.section("answer")
+    assert "70 s" in page.section("decision")
+
+
+def test_the_same_record_gives_the_same_page() -> None:
+    record = record_of([figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]])
+    assert render_comparison(record, "es") == render_comparison(record, "es")
+
+
+def test_a_missing_cell_is_hatched_and_says_so(
+    record: dict[str, Any], html: dict[str, str]
+) -> None:
+    pictures = [
+        base64.b64decode(each).decode()
+        for each in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", html["es"])
+    ]
+    # matplotlib writes a picture's words, which are drawn as curves, as comments beside them.
+    decision = next(each for each in pictures if "<!-- Lo que midió cada entorno -->" in each)
+    missing = sum(row["value"] is None for row in record["decision"])
+    assert decision.count("<!-- falta -->") == missing == 22 + 4 * 2 + 2
+    assert "<pattern" in decision
+    ranks = next(each for each in pictures if "<!-- Probabilidad de cada puesto -->" in each)
+    assert ranks.count("<!-- (SIMULADO) -->") == 5  # a panel per profile
+    assert "<!-- falta -->" not in ranks and "<pattern" not in ranks
+
+
+@pytest.fixture
+def opened(html: dict[str, str], tmp_path: Path, browser: Chrome) -> Chrome:
+    """Returns a browser with the Spanish page open, as wide as a phone."""
+    path = tmp_path / "comparison.html"
+    path.write_text(html["es"], encoding="utf-8")
+    resize(browser, *PHONE)
+    browser.get(path.as_uri())
+    return browser
+
+
+def emulate(browser: Chrome, *, media: str = "", scheme: str = "light") -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+
+@pytest.mark.slow
+def test_it_renders_by_itself_and_fits_a_phone(opened: Chrome) -> None:
+    assert broken_pictures(opened) == []
+    assert complaints(opened) == []
+    assert external_requests(opened) == []
+    opened.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert overflow_pixels(opened) == 0
+    beside = opened.execute_script(
+        "return [...document.querySelectorAll('table')].filter(table => "
+        "table.scrollWidth > table.parentElement.clientWidth && "
+        "getComputedStyle(table.parentElement).overflowX == 'auto').length"
+    )
+    assert beside > 5  # wider than a phone, each in a box of its own
+
+
+@pytest.mark.slow
+def test_by_night_page_and_pictures_are_dark(opened: Chrome) -> None:
+    script = (
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " ...[...document.images].map(each => each.currentSrc)]"
+    )
+    emulate(opened)
+    paper, *by_day = opened.execute_script(script)
+    emulate(opened, scheme="dark")
+    assert broken_pictures(opened) == []
+    dark_paper, *by_night = opened.execute_script(script)
+    assert (paper, dark_paper) == ("rgb(244, 246, 248)", "rgb(16, 23, 29)")
+    assert len(by_day) == 8 and not set(by_day) & set(by_night)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where, pixels", [("", A4_PIXELS), (".across", A4_LANDSCAPE_PIXELS)])
+def test_on_paper_all_of_it_is_shown_and_fits(opened: Chrome, where: str, pixels: int) -> None:
+    emulate(opened, media="print")
+    resize(opened, pixels, 1000)
+    tables = opened.execute_script(
+        "return [...document.querySelectorAll('table')].filter(table => "
+        "!!arguments[0] == !!table.closest('.across')).map(table => "
+        "[table.scrollWidth, table.getBoundingClientRect().height])",
+        where,
+    )
+    assert len(tables) >= 8
+    assert all(width <= pixels and height > 50 for width, height in tables)
+
+
+@pytest.mark.slow
+def test_wide_tables_are_printed_on_sheets_that_lie(opened: Chrome) -> None:
+    asked = {"preferCSSPageSize": True}
+    printed = base64.b64decode(opened.execute_cdp_cmd("Page.printToPDF", asked)["data"])
+    sheets = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
+    lying = [float(width) > float(height) for width, height in sheets]
+    assert True in lying and False in lying
+    assert not lying[0] and not lying[-1]
