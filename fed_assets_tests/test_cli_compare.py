@@ -78,6 +78,12 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     # The same measurements give the same comparison, and another profile is a matter of seconds.
     code, _ = place.tell("compare", "--stored", "--allow-unaudited")
     assert json.loads((place.home.comparison / "comparison.json").read_text()) == record
+    files = {each.name for each in place.home.comparison.iterdir()}
+    assert {"comparison.json", "comparison.html", "decision.csv", "hospitals.csv"} <= files
+    code, printed = place.tell("compare", "--stored", "--allow-unaudited", "--lang", "es")
+    page = (place.home.comparison / "comparison.html").read_text()
+    assert 'lang="es"' in page
+    assert json.loads((place.home.comparison / "comparison.json").read_text()) == record
     (tmp_path / "wrong.yaml").write_text("mine: {groups: {speed: 1}}")
     wrong = str(tmp_path / "wrong.yaml")
     code, printed = place.tell("compare", "--stored", "--profiles", wrong)

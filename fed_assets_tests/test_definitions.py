@@ -66,14 +66,8 @@ def test_every_config_field_says_what_it_is(definitions: Definitions) -> None:
     fields = dict(_config_fields(definitions))
 
     assert {
-        "rounds",
-        "local_epochs",
-        "learning_rate",
-        "seed",
-        "seeds",
-        "leave_out",
-        "profiles",
-        "allow_unaudited",
+        *("rounds", "local_epochs", "learning_rate", "seed", "leave_out"),
+        *("seeds", "profiles", "allow_unaudited", "language"),
     } == {name.rpartition(".")[2] for name in fields}
     assert _without_words(fields) == []
 
@@ -131,7 +125,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
         "reference_models": {"pytorch"},
-        "sandbox_comparison": {"json"},
+        "sandbox_comparison": {"html"},
     }
 
 

@@ -28,6 +28,7 @@ from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
+PAGE_FILE = "comparison.html"
 
 
 class ComparisonConfig(Config):
@@ -38,6 +39,7 @@ class ComparisonConfig(Config):
     allow_unaudited: bool = Field(
         default=False, description="Whether a sandbox may win of which no audit was made."
     )
+    language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
 
 def build_comparison_asset(settings: Settings) -> AssetsDefinition:
@@ -45,7 +47,7 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
 
     @unpartitioned_asset(
         group_name="comparison",
-        kinds={"json"},
+        kinds={"html"},
         deps=["evaluation_report", "security_posture", "reference_models"],
     )
     def sandbox_comparison(
@@ -54,25 +56,25 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
         """Which sandbox suits whom, and how sure that is: ranked by what runs measured of each.
 
         What was not measured is missing and never zero, a sandbox whose audit failed cannot win,
-        and each choice comes with the probability that it holds.
+        and each choice comes with the probability that it holds. `page` has all of it, with every
+        number in the tables beside it.
         """
         with clear_failures():
-            records = list(measurements(settings.home))
-            comparison = _compare(records, config)
-            write_whole(
-                settings.home.comparison / COMPARISON_FILE,
-                json.dumps(comparison, indent=1, allow_nan=False).encode(),
-            )
+            comparison = _compare(list(measurements(settings.home)), config)
+            _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
             metadata={
-                **{name: each["sentence"]["en"] for name, each in comparison["profiles"].items()},
+                **{
+                    name: each["sentence"][config.language]
+                    for name, each in comparison["profiles"].items()
+                },
                 "sandboxes": MetadataValue.table(
                     [TableRecord(_row(each)) for each in comparison["sandboxes"]]
                 ),
                 "hospitals": comparison["nodes"],
                 "cautions": MetadataValue.json(comparison["cautions"]),
-                "record": MetadataValue.path(str(settings.home.comparison / COMPARISON_FILE)),
+                "page": MetadataValue.path(str(settings.home.comparison / PAGE_FILE)),
             },
         )
 
@@ -123,6 +125,23 @@ def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[st
     weighing = Weighing(seed=config.seed, allow_unaudited=config.allow_unaudited)
     comparison = compare(records, sandboxes=SANDBOX_NAMES, profiles=profiles, settings=weighing)
     return comparison.as_record()
+
+
+def _write(comparison: Mapping[str, Any], language: str, folder: Path) -> None:
+    """Writes the record, its page and its tables; of an earlier comparison no table stays."""
+    from fed_assets.reporting.comparison_page import render_comparison
+    from fed_assets.reporting.comparison_tables import comparison_tables
+
+    page = render_comparison(comparison, language).encode()  # first: nothing is half-written
+    tables = comparison_tables(comparison)
+    for earlier in folder.glob("*.csv"):
+        if earlier.name not in tables:
+            earlier.unlink()
+    for name, table in tables.items():
+        write_whole(folder / name, table.encode())
+    record = json.dumps(comparison, indent=1, allow_nan=False)
+    write_whole(folder / COMPARISON_FILE, record.encode())
+    write_whole(folder / PAGE_FILE, page)
 
 
 def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:

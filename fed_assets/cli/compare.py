@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +22,7 @@ from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
+Language = Literal["en", "es"]
 EXIT_INCOMPLETE = 3
 LIFECYCLE, REFERENCES, COMPARISON = "federated_lifecycle", "references", "comparison"
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
@@ -70,6 +72,7 @@ def compare(
     allow_unaudited: Annotated[
         bool, typer.Option(help="Let a sandbox win of which no audit was made.")
     ] = False,
+    lang: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json alone.")] = False,
 ) -> None:
     """Compare the five sandboxes: run what is missing, rank them, and say how sure that is.
@@ -79,7 +82,7 @@ def compare(
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
     trained = wanted_seeds(roster, seeds)
-    weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited}
+    weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
     if profiles is not None:
         weighing["profiles"] = str(profiles.resolve())
     runnable = [
@@ -95,8 +98,10 @@ def compare(
     if as_json:
         print(json.dumps(record, indent=1))
     else:
-        _show(record)
-        out.print(f"Record: {home.comparison / 'comparison.json'}", soft_wrap=True)
+        _show(record, lang)
+        page = home.comparison / "comparison.html"
+        out.print(f"Page: {page}", soft_wrap=True)
+        webbrowser.open(page.as_uri())
     for step, why in failed.items():
         errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
@@ -171,7 +176,7 @@ def _run(
     return failed
 
 
-def _show(record: dict[str, Any]) -> None:
+def _show(record: dict[str, Any], language: str) -> None:
     table = Table(title="The sandboxes", title_justify="left")
     for heading in ("sandbox", "standing", *record["profiles"]):
         table.add_column(heading.replace("_", " "), overflow="fold")
@@ -185,4 +190,4 @@ def _show(record: dict[str, Any]) -> None:
     out.print(table)
     out.print("How often each is first, over drawn weights, measurements and methods.", style="dim")
     for name, profile in record["profiles"].items():
-        out.print(f"{name.replace('_', ' ')}: {profile['sentence']['en']}", highlight=False)
+        out.print(f"{name.replace('_', ' ')}: {profile['sentence'][language]}", highlight=False)

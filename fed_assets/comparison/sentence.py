@@ -114,6 +114,7 @@ def verdict(claim: Mapping[str, Any], language: str) -> str:
     if kind == REFUTED and claim["strongest"] is None:
         kind = "refuted_by_none"
     name, strongest = (
-        str(of["groups"].get(each, "")).lower() for each in (claim["group"], claim["strongest"])
+        str(of["groups_in_sentences"].get(each, ""))
+        for each in (claim["group"], claim["strongest"])
     )
     return str(of["verdicts"][kind].format(group=name, strongest=strongest))
