@@ -18,6 +18,7 @@ from fed_assets.hospital.executor import ERROR_HEADER
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.privacy_ledger import read_charges
 from fed_assets_tests.hospital.test_executor import (
+    PRIVATE_RECIPE,
     a_site,
     a_task,
     global_weights,
@@ -81,13 +82,14 @@ def test_it_has_other_pictures_where_there_are_some_and_a_budget_of_their_own(
     store, context = a_hospital(tmp_path, PRIVATE)
     hospital = CanaryHospital()
     for number in (1, 2):
-        task = a_task(round_number=number, rounds=number)
+        task = a_task(round_number=number, rounds=number, recipe=PRIVATE_RECIPE)
         np.testing.assert_array_equal(
             sent(hospital.execute("train", task, context, Signal())), learned(tmp_path, number)
         )
         assert [charge.round_number for charge in read_charges(store)] == [number]
     # The third round has no pictures of its own, and all of the budget is spent.
-    reply = hospital.execute("train", a_task(round_number=3, rounds=3), context, Signal())
+    task = a_task(round_number=3, rounds=3, recipe=PRIVATE_RECIPE)
+    reply = hospital.execute("train", task, context, Signal())
     assert reply.get_return_code() != ReturnCode.OK
     assert "budget" in json.dumps(reply.get_header(ERROR_HEADER))
     assert not (tmp_path / "north-3.npy").exists()

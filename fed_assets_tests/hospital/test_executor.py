@@ -405,6 +405,7 @@ def test_a_site_that_does_not_say_which_counts_it_suppresses_trains_nothing(
 
 
 PRIVATE = {"kind": "differential_privacy", "epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0}
+PRIVATE_RECIPE = {"learning_rate": 0.1, "sample_rate": 1 / 3, "local_epochs": 1}
 
 
 def a_private_site(folder: Path, store: Store, **changes: Any) -> FLContext:
@@ -414,7 +415,7 @@ def a_private_site(folder: Path, store: Store, **changes: Any) -> FLContext:
 
 
 def private_reply(context: FLContext, round_number: int, **asked: Any) -> Shareable:
-    task = a_task(round_number=round_number, rounds=2, **asked)
+    task = a_task(round_number=round_number, rounds=2, recipe=PRIVATE_RECIPE, **asked)
     return HospitalExecutor().execute("train", task, context, Signal())
 
 
