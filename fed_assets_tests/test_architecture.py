@@ -87,6 +87,7 @@ THIRD_PARTY_OF = {
     "hospital/images.py": {"PIL"},
     "hospital/key_vault.py": {"azure"},
     "hospital/manifest.py": {"pyarrow"},
+    "hospital/private_fit.py": {"opacus"},
     "hospital/private_training.py": {"opacus"},
     "hospital/sources/dicom.py": {"pydicom"},
     "hospital/sources/picture.py": {"PIL"},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fed_assets.errors import RunConfigError
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.roster import Roster
-from fed_assets.sandboxes.protection import Rule
+from fed_assets.privacy.masking_terms import LEAST_HOSPITALS
+from fed_assets.sandboxes.protection import SUM_ALONE, Rule
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -13,8 +15,17 @@ def agreed_rule(roster: Roster, sandbox: Sandbox) -> Rule:
 
     Raises:
         IncompatibleControls: The roster asks for another rule than the sandbox promises.
-        RunConfigError: The roster's quorum is too small for what the rule promises.
+        RunConfigError: The roster's quorum is too small for what the rule promises, or its
+            hospitals are too few to hide among each other.
     """
     rule = rule_of(sandbox, roster.aggregation)
     rule.require_quorum(roster.quorum or len(roster.hospitals))
+    if sandbox.update_protection in SUM_ALONE and len(roster.hospitals) < LEAST_HOSPITALS:
+        raise RunConfigError(
+            f"The roster has too few hospitals for {sandbox.update_protection}, which takes "
+            f"{LEAST_HOSPITALS}: of two, each would know the other's update from the sum",
+            where="the roster's `hospitals`",
+            seen=str(len(roster.hospitals)),
+            cure="Add hospitals, or choose a sandbox with another `update_protection`",
+        )
     return rule

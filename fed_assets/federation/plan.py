@@ -233,7 +233,9 @@ def _faults(plan: FederationPlan) -> list[str]:
     if plan.hides_updates:
         way = str(plan.update_protection["kind"]).replace("_", " ")
         if len(names) < LEAST_HOSPITALS or plan.transport != "mtls":
-            faults.append(f"{way} of {len(names)} over {plan.transport}")
+            faults.append(
+                f"{way} of {len(names)} over {plan.transport}; it takes {LEAST_HOSPITALS} over mtls"
+            )
         if plan.aggregation["kind"] in NEEDS_SINGLE_UPDATES:
             faults.append(f"{way} with {plan.aggregation['kind']}")
     if plan.suppress_below != 0 and plan.suppress_below < 3:

@@ -21,6 +21,7 @@ from fed_assets.errors import NoImages, RunConfigError
 from fed_assets.hospital.augmentation import augment
 from fed_assets.hospital.network import scores
 from fed_assets.hospital.privacy_ledger import PrivacyLedger, Schedule
+from fed_assets.hospital.private_fit import require_private_fit, require_small_delta
 from fed_assets.hospital.proximal import proximal_pull
 from fed_assets.hospital.recipe import PrivateRecipe
 from fed_assets.hospital.training import RoundMetrics, Stopped, best_device, to_pixels
@@ -95,6 +96,7 @@ def train_privately(
         raise NoImages("A hospital has no training image", where="split train", seen="0 images")
     started = time.perf_counter()
     require_private_fit(network)
+    require_small_delta(protection, len(rows))
     schedule = schedule_of(recipe, round_number=round_number, rounds=rounds)
     charged = ledger.charge(protection, schedule, dataset=dataset.digest)
     device = best_device()
@@ -138,30 +140,6 @@ def train_privately(
         )
     seconds = time.perf_counter() - started
     return RoundMetrics(None, len(rows), seconds, privacy=asdict(charged))
-
-
-def require_private_fit(network: torch.nn.Module) -> None:
-    """Refuses a network whose output for one image depends on the others of the batch.
-
-    Leaves it in training mode.
-
-    Raises:
-        RunConfigError: It has batch normalisation, or keeps statistics of what it has seen.
-    """
-    from opacus.validators import ModuleValidator
-
-    network.train()  # as Opacus wants to see it
-    unfit = [type(error).__name__ for error in ModuleValidator.validate(network, strict=False)]
-    kept = [name for name, _ in network.named_buffers()]
-    if unfit or kept:
-        raise RunConfigError(
-            "The network cannot be trained with differential privacy: it mixes the images of a "
-            "batch, or keeps statistics of them",
-            where="network",
-            seen=", ".join(sorted({*unfit, *kept})[:3]),
-            cure="Write `norm: [group, {num_groups: 8}]` in the roster's `network`, or choose a "
-            "network without batch normalisation.",
-        )
 
 
 def private_optimizer(

@@ -26,6 +26,15 @@ SUM_ALONE = frozenset(
     {UpdateProtection.SECURE_AGGREGATION, UpdateProtection.HOMOMORPHIC_ENCRYPTION}
 )
 PROTECTION_NUMBERS = tuple(sorted(frozenset().union(*NUMBERS_OF.values())))
+# Hidden updates are added up as whole numbers that reach to this norm and no further: with ten
+# hospitals and a larger one, more than 1e-5 of the mean would be lost (see `privacy/fixed_point`).
+MOST_HIDDEN_NORM = 1000.0
+TOO_LARGE_TO_HIDE = f"beyond {MOST_HIDDEN_NORM:g} too little of a sum is left to learn from"
+MOST_DELTA = 0.01  # a hospital moreover refuses one that is not below one in its images
+NUMBER_WORDS = {
+    "delta": f"a number above 0, at most {MOST_DELTA:g}",
+    "tolerated": "a whole number from 1 on",
+}
 TOLERANT = frozenset({Aggregation.TRIMMED_MEAN, Aggregation.MULTI_KRUM})
 NEEDS_SINGLE_UPDATES = TOLERANT | {Aggregation.WEIGHTED_MEDIAN}  # the others take their sum alone
 
@@ -94,6 +103,8 @@ class Protection:
         if given != NUMBERS_OF[protection.kind]:
             seen = f"{protection.kind} with {', '.join(sorted(given)) or 'no number'}"
             raise _unusable("update_protection", seen)
+        if protection.kind in SUM_ALONE and max(protection.bounds.values()) > MOST_HIDDEN_NORM:
+            raise _unusable("update_protection", f"a norm above {MOST_HIDDEN_NORM:g}")
         return protection
 
 

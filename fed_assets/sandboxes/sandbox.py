@@ -20,11 +20,15 @@ from fed_assets.sandboxes.controls import (
     UpdateProtection,
 )
 from fed_assets.sandboxes.protection import (
+    MOST_DELTA,
+    MOST_HIDDEN_NORM,
     NEEDS_SINGLE_UPDATES,
+    NUMBER_WORDS,
     NUMBERS_OF,
     PROTECTION_NUMBERS,
     SUM_ALONE,
     TOLERANT,
+    TOO_LARGE_TO_HIDE,
     Protection,
     Rule,
 )
@@ -44,8 +48,6 @@ NUMBERS = {
 NO_CONTROLS = frozenset({"name", "suppress_below", "key_vault", *NUMBERS})
 # Of a key without a version; `{hospital}` is the hospital's id, with a `-` for each `_`.
 VAULT_KEY = r"https://[A-Za-z0-9.{}-]+/keys/[A-Za-z0-9{}-]+"
-
-
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
@@ -79,7 +81,7 @@ class Sandbox(BaseModel):
     max_norm: Positive | None = None
     max_statistics_norm: Positive | None = None
     epsilon: Positive | None = None
-    delta: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
+    delta: Annotated[float, Field(strict=True, gt=0, le=MOST_DELTA)] | None = None
     max_grad_norm: Positive | None = None
     tolerated: Annotated[int, Field(strict=True, ge=1)] | None = None
 
@@ -124,6 +126,9 @@ class Sandbox(BaseModel):
                 "transport",
                 "whoever is on the way could change a hidden update, and nobody sees it alone",
             )
+        for norm in ("max_norm", "max_statistics_norm"):
+            if hidden and (getattr(self, norm) or 0.0) > MOST_HIDDEN_NORM:
+                raise self._incompatible("update_protection", norm, TOO_LARGE_TO_HIDE)
         if self.previews and self.statistics is Statistics.SMALL_COUNTS_SUPPRESSED:
             raise self._incompatible(
                 "previews", "statistics", "pictures would show what the counts hide"
@@ -247,9 +252,7 @@ def allowed_values(control: str) -> str:
     if control == "key_vault":
         return "https://VAULT.vault.azure.net/keys/KEY, with {hospital} in it"
     if control in NUMBERS:
-        return {"delta": "a number between 0 and 1", "tolerated": "a whole number from 1 on"}.get(
-            control, "a number above 0"
-        )
+        return NUMBER_WORDS.get(control, "a number above 0")
     kind = Sandbox.model_fields[control].annotation
     if kind is bool or kind is None:
         return "yes, no"

@@ -15,10 +15,10 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.outbox_log import OutboxLog, text
 from fed_assets.hospital.privacy_ledger import PrivacyLedger, read_charges
+from fed_assets.hospital.private_fit import require_private_fit, require_small_delta
 from fed_assets.hospital.private_training import (
     parts_of,
     private_optimizer,
-    require_private_fit,
     schedule_of,
     take_gradients,
     train_privately,
@@ -273,3 +273,10 @@ def test_a_proximal_term_holds_the_weights_near_those_received(tmp_path: Path) -
         )
         moved[mu] = float((weights(network) - start).norm())
     assert moved[5.0] < 0.5 * moved[0.0]
+
+
+@pytest.mark.parametrize("delta", [0.01, 0.25])
+def test_a_delta_that_allows_to_give_an_image_away_is_refused(delta: float) -> None:
+    require_small_delta(replace(BUDGET, delta=delta), 3 if delta == 0.25 else 99)
+    with pytest.raises(RunConfigError, match=f"delta {delta:g}"):
+        require_small_delta(replace(BUDGET, delta=delta), round(1 / delta))

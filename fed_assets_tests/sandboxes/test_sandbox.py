@@ -245,3 +245,23 @@ def test_each_hospital_has_a_key_of_its_own_in_the_vault_that_the_yaml_names(
     assert read.controls() == MINIMAL_YAML | vault
     with pytest.raises(SandboxError, match=r"key_vault has a value.*Write https://VAULT"):
         read_sandbox(write(tmp_path, **vault, key_vault="http://kv/keys/{hospital}"))
+
+
+@pytest.mark.parametrize("kind", ["secure_aggregation", "homomorphic_encryption"])
+@pytest.mark.parametrize("norm", ["max_norm", "max_statistics_norm"])
+def test_a_norm_in_which_a_sum_would_be_lost_is_refused(
+    tmp_path: Path, kind: str, norm: str
+) -> None:
+    fine: dict[str, Any] = {"update_protection": kind, "transport": "mtls", norm: 1000.0}
+    assert read_sandbox(write(tmp_path, **fine)).protection.bounds[norm] == 1000.0
+    with pytest.raises(IncompatibleControls, match=f"{norm}=1000.1.*too little of a sum"):
+        read_sandbox(write(tmp_path, **{**fine, norm: 1000.1}))
+
+
+def test_numbers_are_read_as_people_write_them(tmp_path: Path) -> None:
+    private = {"update_protection": "differential_privacy"}
+    path = write(tmp_path, **private, delta="DELTA")
+    path.write_text(path.read_text().replace("DELTA", "1e-6"))
+    assert read_sandbox(path).delta == 1e-6
+    with pytest.raises(SandboxError, match=r"delta.*at most 0\.01"):
+        read_sandbox(write(tmp_path, **private, delta=0.5))
