@@ -153,7 +153,7 @@ def test_a_round_that_cannot_be_recovered_fails_with_who_was_lost_in_it(
 @pytest.mark.long
 def test_large_updates_travel_masked_as_files(tmp_path, write_masked_plan, start_session, behave):
     shape = (1000, LARGE_BYTES // 4000 + 1)
-    wide = {"max_norm": 2000.0, "max_statistics_norm": 2000.0}
+    wide = {"max_norm": 1000.0, "max_statistics_norm": 1000.0}
     plan = write_masked_plan(
         tmp_path, quorum=2, rounds=2, shape=shape,
         update_protection={"kind": "secure_aggregation", **wide},
