@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.hidden import HOSPITALS, kits_of
 from benchmarks.record import write_record
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.encrypted_answers import message_bytes
@@ -43,7 +44,6 @@ from fed_assets.sandboxes.protection import Protection
 
 PROJECT = Path(__file__).resolve().parent.parent
 SIZES = (18_000, 200_000, MOST_PARAMETERS)
-HOSPITALS = [f"hospital_{number:02d}" for number in range(1, 11)]
 MAX_NORM = 5.0
 PROTECTION = {
     "kind": "homomorphic_encryption",
@@ -53,32 +53,6 @@ PROTECTION = {
 MOST_ERROR = 1e-5
 MOST_SECONDS = 2.0  # of a processor, per hospital and round: others may use the cores meanwhile
 MOST_BYTES = 9.0  # what an update becomes, in the bytes of a plain one
-
-
-def provision(folder: Path) -> Any:
-    """Makes the kits of a federation."""
-    from fed_assets.federation.plan import FederationPlan
-    from fed_assets.federation.provision import provision as make_kits
-
-    plan = FederationPlan(
-        sandbox="bench_encryption",
-        transport="mtls",
-        job_code="preinstalled",
-        hospitals=tuple(HOSPITALS),
-        stores={name: str(folder / "stores" / name) for name in HOSPITALS},
-        folder=str(folder / "federation"),
-        outbox=str(folder / "outbox"),
-        initial_weights=str(folder / "initial.safetensors"),
-        rounds=1,
-        seed=0,
-        recipe={},
-        network={},
-        classes=2,
-        channels=1,
-        quorum=3,
-        update_protection=PROTECTION,
-    )
-    return make_kits(plan)
 
 
 def site_of(folder: Path, name: str) -> Site:
@@ -204,7 +178,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=results)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-encryption-") as name:
-        kits = provision(Path(name))
+        kits = kits_of("bench_encryption", PROTECTION, Path(name))
         content = (kits.server / "startup" / "server_context.tenseal").read_bytes()
         context = read_context(content, secret=False)
         measured = [measure(Path(name), kits, context, size, options.repeats) for size in SIZES]

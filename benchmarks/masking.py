@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.hidden import HOSPITALS, kits_of
 from benchmarks.record import write_record
 from fed_assets.federation.aggregation import Update, fedavg
 from fed_assets.federation.weights import payload_bytes
@@ -33,7 +34,6 @@ from fed_assets.privacy.unmasking import Sharing
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARAMETERS = 3_000_000
-HOSPITALS = [f"hospital_{number:02d}" for number in range(1, 11)]
 MAX_NORM = 5.0
 BOUNDS = {"max_norm": MAX_NORM, "max_statistics_norm": MAX_NORM}
 MOST_SECONDS = 0.5  # of a processor, per hospital and round: others may use the cores meanwhile
@@ -43,28 +43,7 @@ MOST_ERROR = 1e-5
 
 def provision(folder: Path) -> dict[str, Peers]:
     """Makes the kits of a federation, and returns what each hospital reads from its own."""
-    from fed_assets.federation.plan import FederationPlan
-    from fed_assets.federation.provision import provision as make_kits
-
-    plan = FederationPlan(
-        sandbox="bench_masking",
-        transport="mtls",
-        job_code="preinstalled",
-        hospitals=tuple(HOSPITALS),
-        stores={name: str(folder / "stores" / name) for name in HOSPITALS},
-        folder=str(folder / "federation"),
-        outbox=str(folder / "outbox"),
-        initial_weights=str(folder / "initial.safetensors"),
-        rounds=1,
-        seed=0,
-        recipe={},
-        network={},
-        classes=2,
-        channels=1,
-        quorum=3,
-        update_protection={"kind": "secure_aggregation", **BOUNDS},
-    )
-    kits = make_kits(plan)
+    kits = kits_of("bench_masking", {"kind": "secure_aggregation", **BOUNDS}, folder)
     return {name: read_peers(kits.hospitals[name], name) for name in HOSPITALS}
 
 

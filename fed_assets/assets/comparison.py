@@ -21,8 +21,7 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.reference import reference_value
 from fed_assets.assets.security_record import with_security
-from fed_assets.errors import StorageError
-from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
@@ -155,12 +154,4 @@ def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise StorageError(
-            "What was measured cannot be read", where=str(path), cure="Remove it and measure again."
-        ) from None
-    return content
+    return read_whole(path, what="What was measured", cure="Remove it and measure again.")

@@ -17,6 +17,7 @@ from typing import Any
 from dagster import AssetExecutionContext
 
 from fed_assets.federation.cost import family_cpu_seconds
+from fed_assets.reporting.rounds import total
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 
@@ -78,8 +79,8 @@ def measurement(
         "efficiency": {
             "wall_seconds": _rounded(wall_seconds),
             "cpu_seconds": _rounded(cpu_seconds),
-            "bytes_up": _sum(each["bytes_up"] for each in sent.values()),
-            "bytes_down": _sum(each["bytes_down"] for each in sent.values()),
+            "bytes_up": total(each["bytes_up"] for each in sent.values()),
+            "bytes_down": total(each["bytes_down"] for each in sent.values()),
             "startup_seconds": _startup_seconds(report["seconds"], rounds),
             "round_overhead_seconds": overhead_seconds(rounds, processors=os.cpu_count() or 1),
         },
@@ -142,11 +143,6 @@ def _interval(metric: Mapping[str, Any]) -> dict[str, Any] | None:
     if metric.get("value") is None:
         return None
     return {bound: metric.get(bound) for bound in ("value", "low", "high")}
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +15,14 @@ from dagster import (
 )
 from pydantic import Field
 
+from fed_assets.assets.evaluation import RESAMPLES
 from fed_assets.assets.everywhere import ask_everywhere, at_once
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.open_data import OpenData, prepare_open_data
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
-from fed_assets.errors import StorageError
 from fed_assets.federation.roster import Roster
+from fed_assets.resources.artifact_store import read_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.settings import Settings
@@ -30,7 +30,6 @@ from fed_assets.resources.turns import take_turn
 from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
 
 POOLED = "pooled"
-RESAMPLES = 1000
 TRAINING = ("images", "digest", "train_seconds", "train_cpu_seconds", "loss")
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
@@ -94,18 +93,11 @@ def reference_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    path = home.artifacts / "reference_models.json"
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise StorageError(
-            "The value of the asset reference_models is damaged",
-            where=str(path),
-            cure="Materialize reference_models again.",
-        ) from None
-    return value
+    return read_whole(
+        home.artifacts / "reference_models.json",
+        what="The value of the asset reference_models",
+        cure="Materialize reference_models again.",
+    )
 
 
 def train_references(

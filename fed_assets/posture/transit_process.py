@@ -9,29 +9,27 @@ its own.
 from __future__ import annotations
 
 import json
-import os
 import sys
-import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
+from fed_assets.errors import JobFailed, QuorumNotMet
 from fed_assets.federation.follow import follow_rounds
 from fed_assets.federation.job import write_job
 from fed_assets.federation.live import check_files, federation_up
 from fed_assets.federation.origin import Origin, lent_origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import HOST
-from fed_assets.federation.progress import Event, Interrupted, Progress
-from fed_assets.federation.session import stopped_by_signals
+from fed_assets.federation.progress import Event, Progress
 from fed_assets.federation.site import SITES
 from fed_assets.posture.canaries import ARRAY, AUROC, canary, found_in, sign_of
 from fed_assets.posture.copied_kit import Login, freeze, log_in_with_copy, take_guard_away
 from fed_assets.posture.evidence import Attempt
 from fed_assets.posture.joining import try_to_join
 from fed_assets.posture.knocking import Impostor, bytes_answered
+from fed_assets.posture.observed_run import leave, noted
 from fed_assets.posture.relay import Relay, lead_through
 from fed_assets.posture.strangers import Strangers, client_context
 from fed_assets.posture.submitting import take_list_away, try_to_submit
@@ -211,24 +209,9 @@ def main() -> int:
     """Observes the plan that argv names; returns 0, or 1 after noting what went wrong."""
     plan = FederationPlan.read(Path(sys.argv[1]))
     notes = Notes(Path(sys.argv[1]).parent)
-    failure: FedAssetsError
-    try:
-        with stopped_by_signals():
-            observe(plan, notes, guarded=sys.argv[2] == GUARDED, origin=lent_origin())
-        return 0
-    except FedAssetsError as error:
-        traceback.print_exc()
-        failure = error
-    except Interrupted as signal_name:
-        failure = JobFailed(f"The probes were stopped by {signal_name}")
-    except Exception as error:
-        traceback.print_exc()
-        failure = JobFailed(f"The probes broke off with {type(error).__name__}")
-    notes.failure(failure)
-    return 1
+    guarded = sys.argv[2] == GUARDED
+    return noted(lambda: observe(plan, notes, guarded=guarded, origin=lent_origin()), notes)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # threads of NVFlare's session that did not end would hold the process for ever
+    leave(main())

@@ -7,23 +7,20 @@ hospitals that protect nothing. NVFlare's session wants a process of its own.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-import traceback
 from pathlib import Path
 
-from fed_assets.errors import FedAssetsError, JobFailed
 from fed_assets.federation.follow import follow_rounds
 from fed_assets.federation.job import write_job
 from fed_assets.federation.live import LiveFederation, check_files, federation_up
 from fed_assets.federation.origin import Origin, lent_origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.policies import HOST
-from fed_assets.federation.progress import Event, Interrupted, Progress
-from fed_assets.federation.session import stopped_by_signals
+from fed_assets.federation.progress import Event, Progress
 from fed_assets.federation.site import SITES
 from fed_assets.posture.evidence import Attempt
+from fed_assets.posture.observed_run import leave, noted
 from fed_assets.posture.transit_notes import Notes
 from fed_assets.posture.update_runs import OPEN, OWN, opened, write_stores
 from fed_assets.sandboxes.controls import UpdateProtection
@@ -86,25 +83,10 @@ def _run(live: LiveFederation, progress: Progress, notes: Notes, name: str) -> N
 
 def main() -> int:
     """Observes the plan that argv names; returns 0, or 1 after noting what went wrong."""
-    notes = Notes(Path(sys.argv[1]).parent)
-    failure: FedAssetsError
-    try:
-        with stopped_by_signals():
-            observe(FederationPlan.read(Path(sys.argv[1])), notes, lent_origin())
-        return 0
-    except FedAssetsError as error:
-        traceback.print_exc()
-        failure = error
-    except Interrupted as signal_name:
-        failure = JobFailed(f"The probes were stopped by {signal_name}")
-    except Exception as error:
-        traceback.print_exc()
-        failure = JobFailed(f"The probes broke off with {type(error).__name__}")
-    notes.failure(failure)
-    return 1
+    file = Path(sys.argv[1])
+    notes = Notes(file.parent)
+    return noted(lambda: observe(FederationPlan.read(file), notes, lent_origin()), notes)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # threads of NVFlare's session that did not end would hold the process for ever
+    leave(main())

@@ -64,6 +64,26 @@ class JsonArtifacts(ConfigurableIOManagerFactory[JsonIOManager]):
         return JsonIOManager(base_path=UPath(self.folder))
 
 
+def read_whole(path: Path, *, what: str, cure: str) -> dict[str, Any] | None:
+    """Returns the JSON object that a file holds; None where there is no such file.
+
+    Args:
+        path: the file, as `write_whole` wrote it.
+        what: how a message names its content.
+        cure: what mends it where it is damaged.
+
+    Raises:
+        StorageError: it holds no JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StorageError(f"{what} is damaged", where=str(path), cure=cure) from None
+    return content
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file, readable by its owner alone, so that it is there whole or not at all.
 

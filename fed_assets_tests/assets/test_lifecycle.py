@@ -21,7 +21,6 @@ from fed_assets.privacy.chain import OUTBOX_LOG, entries_of
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import ENFORCED
-from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.places import make_place
 
 TRAINS_OPENLY = {
@@ -36,21 +35,6 @@ TRAINS_OPENLY = {
     "aggregation": "fedavg",
 }
 Run = Callable[..., ExecuteInProcessResult]
-
-
-@pytest.fixture
-def entries() -> dict[str, Any]:
-    """Returns the roster of three hospitals that share out 240 phantoms."""
-    return {
-        "title": "Three small hospitals",
-        "data": {
-            "source": {"kind": "phantom", "images": 240, "test_images": 40, "size": 28},
-            "share": {"how": "iid"},
-        },
-        "hospitals": [{"id": name, "name": name} for name in ("north", "east", "south")],
-        "network": SMALL_RESNET,
-        "rounds": 2,
-    }
 
 
 @pytest.fixture

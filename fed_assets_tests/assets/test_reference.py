@@ -14,24 +14,8 @@ from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
-from fed_assets_tests.networks import SMALL_RESNET
 
 Run = Callable[..., ExecuteInProcessResult]
-
-
-@pytest.fixture
-def entries() -> dict[str, Any]:
-    """Returns the roster of three hospitals that share out 240 phantoms."""
-    return {
-        "title": "Three small hospitals",
-        "data": {
-            "source": {"kind": "phantom", "images": 240, "test_images": 40, "size": 28},
-            "share": {"how": "iid"},
-        },
-        "hospitals": [{"id": name, "name": name} for name in ("north", "east", "south")],
-        "network": SMALL_RESNET,
-        "rounds": 2,
-    }
 
 
 @pytest.fixture
