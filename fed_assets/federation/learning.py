@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fed_assets.errors import RunConfigError
+from fed_assets.federation.roster_complaints import said_of
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import Protection
 
@@ -77,7 +78,7 @@ class Learning:
         except ValidationError as error:
             complaint = error.errors()[0]
             raise RunConfigError(
-                f"The run's recipe cannot be used: {complaint['msg']}",
+                f"The run's recipe cannot be used: {said_of(complaint)}",
                 where=".".join(map(str, complaint["loc"])),
                 seen=str(complaint["input"])[:80],
             ) from None
