@@ -33,6 +33,10 @@ NAMES = ("north", "east", "south")
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """Three hospitals whose roster says batch normalisation, in a sandbox that trains privately."""
+    return make_private_place(tmp_path)
+
+
+def make_private_place(tmp_path: Path, **changes: Any) -> Place:
     network = {**SMALL_RESNET, "block_inplanes": [8, 8, 8, 8], "norm": "batch"}
     fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
     data = {
@@ -40,7 +44,7 @@ def place(tmp_path: Path) -> Place:
         "share": {"how": "iid"},
         "split_fractions": fractions,
     }
-    made = make_place(tmp_path / "place", rounds=2, network=network, data=data)
+    made = make_place(tmp_path / "place", rounds=2, network=network, data=data, **changes)
     set_sandbox(made, tmp_path)
     return Place(made.home, made.environment, "configurable")
 
@@ -148,3 +152,25 @@ def test_hospitals_whose_budget_is_used_up_are_named_before_anything_is_read(pla
     assert not list(place.home.federations("configurable"))
     for name, read in (("north", False), ("east", True), ("south", False)):
         assert any(place.home.store(name, "configurable").rglob("images.npy")) == read
+
+
+@pytest.mark.long
+def test_a_private_network_for_other_images_is_refused_before_a_federation_starts(
+    tmp_path: Path,
+) -> None:
+    network = {
+        "_target_": "monai.networks.nets.Classifier",
+        "in_shape": ["@channels", 64, 64],
+        "classes": "@classes",
+        "channels": [4],
+        "strides": [2],
+        "norm": ["group", {"num_groups": 4}],
+    }
+    place = make_private_place(tmp_path, differential_privacy={"network": network})
+    code, told = cli(place, "run", "configurable")
+    assert code == 1
+    assert "Where: the roster's `differential_privacy.network.in_shape`" in told
+    assert "Seen: ['@channels', 64, 64], and images of shape [1, 28, 28]" in told
+    assert not list(place.home.federations("configurable"))
+    for name in NAMES:  # nothing was charged either
+        assert not (place.home.store(name, "configurable") / "privacy.jsonl").exists()

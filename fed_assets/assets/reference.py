@@ -125,7 +125,7 @@ def train_references(
         OPEN_DATA,
         COORDINATOR,
         "initial_weights",
-        {**network, **shape, "seed": seed, "path": initial},
+        {**network, **shape, "image_size": roster.data.image_size, "seed": seed, "path": initial},
     )
     # The pooled one takes longest, and begins first.
     owners = {POOLED: list(data.images), **{name: [name] for name in data.images}}

@@ -130,15 +130,16 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             admission = admission_from_record(federation_roster)
             folder = home.federation(sandbox.name, context.run.run_id)
             plan = plan_training(roster, sandbox, admission, config, folder, hospitals)
+            asked = {"channels": plan.channels, "classes": plan.classes, "seed": plan.seed}
             first = hospitals.ask(
                 sandbox,
                 COORDINATOR,
                 "initial_weights",
                 {
                     "network": plan.network,
-                    "channels": admission.channels,
-                    "classes": len(admission.classes),
-                    "seed": plan.seed,
+                    "entry": roster.learning(sandbox.protection).entry,
+                    **asked,
+                    "image_size": admission.image_size,
                     "path": plan.initial_weights,
                 },
             )

@@ -62,10 +62,12 @@ class Learning:
     Attributes:
         network: The network's config.
         recipe: How to train it.
+        entry: Where in the roster the network stands.
     """
 
     network: Mapping[str, Any]
     recipe: Recipe | PrivateRecipe
+    entry: str = "network"
 
     def changed(self, changes: Mapping[str, Any]) -> Learning:
         """Returns it with what a run changes of the recipe.
@@ -97,11 +99,12 @@ def learning_under(protection: Protection, usual: Learning, private: PrivateLear
     if protection.kind is not UpdateProtection.DIFFERENTIAL_PRIVACY:
         return usual
     network = private.network or usual.network
+    entry = "differential_privacy.network" if private.network else usual.entry
     norm = network.get("norm")
     kind = norm[0] if isinstance(norm, list | tuple) and norm else norm
     if str(kind).lower() == "batch":
         network = {**network, "norm": ["group", {"num_groups": _groups(network)}]}
-    return Learning(network, private.recipe)
+    return Learning(network, private.recipe, entry)
 
 
 def _groups(network: Mapping[str, Any]) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fed_assets.hospital.files import Store
 
 TARGET = re.compile(r"(monai\.networks\.nets|torch\.nn)\.[A-Za-z]\w*")
+# By what MONAI's networks are told how large images are, those that have to be told.
+SIZES = ("in_shape", "img_size")
 
 
 def build_network(
@@ -54,7 +56,7 @@ def build_network(
             f"The network {target} does not build",
             where="network",
             seen=" ".join(str(error.__cause__ or error).split())[:300],
-            cure="Correct the arguments beside `_target_` in the roster's `network`.",
+            cure="Correct the arguments beside `_target_`.",
         ) from error
     for module in network.modules():
         if getattr(module, "inplace", False):
@@ -176,21 +178,60 @@ def initial_weights(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
     """Writes a seeded network's first weights; the worker's task of the same name.
 
     Args:
-        arguments: `network`, `channels`, `classes`, `seed` and the `path` to write to.
+        arguments: `network`, `channels`, `classes`, `seed` and the `path` to write to; `entry`,
+            what the roster calls the network; and `image_size`, pixels a side, with which two
+            blank images are put through it first.
         store: not used; no image is needed.
 
     Returns:
         `digest` of the weights and the number of trainable `parameters`.
+
+    Raises:
+        RunConfigError: the network does not build, or cannot take such images; nothing is written.
     """
-    network = build_network(
-        arguments["network"],
-        channels=int(arguments["channels"]),
-        classes=int(arguments["classes"]),
-        seed=int(arguments["seed"]),
-    )
-    weights = weights_of(network)
+    config, entry = arguments["network"], str(arguments.get("entry", "network"))
+    channels, classes = int(arguments["channels"]), int(arguments["classes"])
+    try:
+        network = build_network(
+            config, channels=channels, classes=classes, seed=int(arguments["seed"])
+        )
+        weights = weights_of(network)  # a copy: blank images may change running statistics
+        if size := int(arguments.get("image_size", 0)):
+            _require_fit(network, config, channels=channels, size=size, classes=classes)
+    except RunConfigError as error:
+        place = error.where.removeprefix("network")
+        raise RunConfigError(
+            error.what, where=f"the roster's `{entry}{place}`", seen=error.seen, cure=error.cure
+        ) from error
     write_weights(weights, Path(arguments["path"]))
     return {
         "digest": weights_digest(weights),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
     }
+
+
+def _require_fit(
+    network: torch.nn.Module, config: Mapping[str, Any], *, channels: int, size: int, classes: int
+) -> None:
+    import torch
+
+    blank = torch.zeros(2, channels, size, size)
+    try:
+        with torch.no_grad():
+            scores(network, blank, classes=classes)
+    except RunConfigError as error:
+        wrong = next((name for name in SIZES if _is_of_other_size(config.get(name), size)), None)
+        if wrong is None:
+            raise
+        raise RunConfigError(
+            "The network is made for images of another size",
+            where=f"network.{wrong}",
+            seen=f"{config[wrong]}, and {error.seen}",
+            cure=f"Write the images' size as `{wrong}`, which is the roster's `data.image_size`.",
+        ) from error
+
+
+def _is_of_other_size(named: Any, size: int) -> bool:
+    """Returns whether an argument names sides of an image, of which one is not so long."""
+    sides = named[-2:] if isinstance(named, list | tuple) else [named]
+    return named is not None and any(side != size for side in sides)

@@ -52,6 +52,8 @@ def test_private_training_has_a_network_and_a_recipe_of_its_own() -> None:
     private = learning_under(PRIVATE, usual, own)
     assert private.network == {**small, "norm": ["group", {"num_groups": 8}]}
     assert private.recipe == PrivateRecipe(sample_rate=0.1)
+    assert (usual.entry, private.entry) == ("network", "differential_privacy.network")
+    assert learning_under(PRIVATE, usual, PrivateLearning()).entry == "network"
 
 
 def test_what_a_run_changes_is_checked_by_the_recipe_that_it_changes() -> None:

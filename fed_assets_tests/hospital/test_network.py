@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fed_assets.errors import RunConfigError
+from fed_assets.hospital.files import Store
 from fed_assets.hospital.network import build_network, initial_weights, scores
 from fed_assets.hospital.weights import load_weights, read_weights, weights_of
 from fed_assets.privacy.digests import weights_digest
@@ -135,6 +136,62 @@ def test_initial_weights_answers_with_digest_and_parameters(tmp_path: Path) -> N
     weights = read_weights(path)
     assert answer["digest"] == weights_digest(weights)
     assert answer["parameters"] == sum(w.size for w in weights.values())
+
+
+CLASSIFIER: dict[str, Any] = {
+    "_target_": "monai.networks.nets.Classifier",
+    "in_shape": ["@channels", 28, 28],
+    "classes": "@classes",
+    "channels": [4],
+    "strides": [2],
+    "num_res_units": 0,
+    "norm": ["group", {"num_groups": 4}],
+}
+
+
+def first_weights(folder: Path, network: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    asked = {"network": network, "channels": 1, "classes": 2, "image_size": 28, "seed": 0}
+    path = folder / "initial.safetensors"
+    return initial_weights({**asked, "path": str(path), **changes}, Store(folder))
+
+
+@pytest.mark.parametrize("entry", ["network", "differential_privacy.network"])
+def test_a_network_for_images_of_another_size_is_refused_before_a_weight_is_written(
+    tmp_path: Path, entry: str
+) -> None:
+    wrong = {**CLASSIFIER, "in_shape": ["@channels", 32, 32]}
+    with pytest.raises(RunConfigError, match="made for images of another size") as refused:
+        first_weights(tmp_path, wrong, entry=entry)
+    assert refused.value.where == f"the roster's `{entry}.in_shape`"
+    assert refused.value.seen.startswith("['@channels', 32, 32], and images of shape [1, 28, 28]: ")
+    assert "`data.image_size`" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+    assert first_weights(tmp_path, CLASSIFIER, entry=entry)["parameters"] > 0
+    assert first_weights(tmp_path, wrong, image_size=32)["parameters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "seen"),
+    [
+        ({"n_input_channels": 3}, "", "images of shape [1, 28, 28]"),
+        ({"num_classes": 3}, "", "[3] an image instead of [2]"),
+        ({"_target_": "os.system"}, "._target_", "os.system"),
+    ],
+)
+def test_what_else_does_not_go_with_the_images_is_refused_there_too(
+    tmp_path: Path, change: dict[str, Any], place: str, seen: str
+) -> None:
+    with pytest.raises(RunConfigError) as refused:
+        first_weights(tmp_path, {**SMALL_RESNET, **change}, entry="differential_privacy.network")
+    assert refused.value.where == f"the roster's `differential_privacy.network{place}`"
+    assert seen in refused.value.seen
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blank_images_change_nothing_of_the_first_weights(tmp_path: Path) -> None:
+    network = {**SMALL_RESNET, "norm": "batch"}
+    untried = first_weights(tmp_path, network, image_size=0)
+    assert first_weights(tmp_path, network) == untried
 
 
 class Talkative(torch.nn.Module):
