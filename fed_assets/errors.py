@@ -197,8 +197,10 @@ class SealBroken(DataError):
     """A sealed file is not the one that the hospital sealed under that name."""
 
     cure = (
-        "Put the file back from the hospital's backup; a dataset's can also be made anew by "
-        "materializing the hospital's images, and its data officer may put the outbox log aside."
+        "Put the file back from the hospital's backup. A dataset's can also be made anew by "
+        "materializing the hospital's images, and its data officer may put the outbox log aside; "
+        "without the privacy ledger (privacy.jsonl) what was spent would be forgotten, so training "
+        "is refused."
     )
 
 
@@ -247,8 +249,10 @@ class LedgerBroken(HospitalError):
     """What a hospital has spent of its privacy budget cannot be told for certain."""
 
     cure = (
-        "Put the store's privacy.jsonl back from the hospital's backup. Where all its images are "
-        "new, its data officer may put ledger and outbox log aside, and so begin a new budget."
+        "Put the store's privacy.jsonl back from the hospital's backup: it alone holds what was "
+        "spent, which would be forgotten without it, so training is refused until it is back. Only "
+        "where all its images are new may the hospital's data officer put ledger and outbox log "
+        "aside, and so begin a new budget."
     )
 
 

@@ -4,8 +4,9 @@ All rounds of the store count against the one budget, whatever run they were for
 dataset was the current one: an image may have been in each of them. A round is charged before its
 first step, so the ledger may count one whose update never left, as after a crash, and misses none.
 Once a charge is in the ledger, the ledger's digest is noted in the outbox log: where the ledger is
-gone or was changed, the log tells, and nothing more is learned. What the ledger cannot see is what
-other sandboxes let out of the same images, each of which has a store of its own.
+gone or was changed, the log tells, and nothing more is learned. What a charge was it does not tell,
+so a lost ledger cannot be made again. What the ledger cannot see is what other sandboxes let out of
+the same images, each of which has a store of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fed_assets.errors import BudgetSpent, LedgerBroken, StorageError, system_reason
+from fed_assets.errors import BudgetSpent, LedgerBroken, SealBroken, StorageError, system_reason
 from fed_assets.hospital.accountant import Steps, epsilon_of, noise_multiplier_for
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
@@ -113,9 +114,9 @@ class PrivacyLedger:
 
         Raises:
             BudgetSpent: The round would pass the budget; nothing was charged.
-            LedgerBroken: The ledger is not what the outbox log says of it.
+            LedgerBroken: The ledger is not what the outbox log says of it, or was sealed.
             StorageError: It could not be written.
-            SealBroken: Ledger or log are not what the hospital sealed.
+            SealBroken: The log is not what the hospital sealed.
             KeyRefused: The hospital's key cannot be used.
         """
         epsilon, delta = protection.epsilon or 0.0, protection.delta or 0.0
@@ -172,9 +173,9 @@ def read_charges(store: Store) -> tuple[Charge, ...]:
     """Returns every charge of a hospital's ledger, oldest first.
 
     Raises:
-        LedgerBroken: The ledger is gone, or is not the one that the outbox log tells of.
+        LedgerBroken: The ledger is gone, or is not as it was sealed, or as the outbox log says.
         StorageError: Ledger or log cannot be read.
-        SealBroken: Ledger or log are not what the hospital sealed.
+        SealBroken: The log is not what the hospital sealed.
         KeyRefused: The hospital's key cannot be used.
     """
     path = store.folder / LEDGER
@@ -182,6 +183,8 @@ def read_charges(store: Store) -> tuple[Charge, ...]:
         charges = _parsed(store.read(path), path)
     except FileNotFoundError:
         charges = ()
+    except SealBroken as error:
+        raise _broken(path, "not as the hospital sealed it", error.seen) from error
     except OSError as error:
         raise StorageError(
             "The privacy ledger cannot be read", where=str(path), seen=system_reason(error)
@@ -190,11 +193,8 @@ def read_charges(store: Store) -> tuple[Charge, ...]:
     # The charge of a round that was cut off before it was noted counts too.
     kept = (sha256(_written(charges[:count])) for count in range(len(charges), 0, -1))
     if noted is not None and noted not in kept:
-        raise LedgerBroken(
-            "The privacy ledger is gone, or is not as it was written, so nothing is learned",
-            where=str(path),
-            seen=f"{len(charges)} charges, and none is the last one that the outbox log tells of",
-        )
+        seen = f"{len(charges)} charges, and none is the last one that the outbox log tells of"
+        raise _broken(path, "gone, or is not as it was written", seen)
     return charges
 
 
@@ -227,16 +227,16 @@ def _written(charges: Sequence[Charge]) -> bytes:
 
 
 def _parsed(content: bytes, path: Path) -> tuple[Charge, ...]:
-    try:
+    with suppress(ValueError, TypeError):
         charges = tuple(Charge(**json.loads(line)) for line in content.splitlines())
-        whole = _written(charges) == content and all(map(_is_plausible, charges))
-    except (ValueError, TypeError):
-        whole = False
-    if not whole:
-        raise LedgerBroken(
-            "The privacy ledger is not as it was written, so nothing is learned", where=str(path)
-        )
-    return charges
+        if _written(charges) == content and all(map(_is_plausible, charges)):
+            return charges
+    raise _broken(path, "not as it was written")
+
+
+def _broken(path: Path, how: str, seen: str = "") -> LedgerBroken:
+    said = f"The privacy ledger is {how}, so nothing is learned"
+    return LedgerBroken(said, where=str(path), seen=seen)
 
 
 def _is_plausible(charge: Charge) -> bool:
@@ -255,5 +255,5 @@ def _last_noted(store: Store) -> str | None:
             where=str(store.folder),
             seen=fault.said,
         )
-    noted = (entry for entry in reversed(entries_of(content)) if entry.kind == KEPT)
-    return next((entry.digest for entry in noted if entry.what == NOTED), None)
+    noted = [each.digest for each in entries_of(content) if (each.kind, each.what) == (KEPT, NOTED)]
+    return noted[-1] if noted else None

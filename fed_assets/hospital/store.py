@@ -43,17 +43,18 @@ def open_store(store: Store) -> Store:
 
 
 def _require_as_it_was_written(store: Store, files: Sequence[Path]) -> None:
-    sealed, plain = "sealed", "plain"
-    wanted, other = (plain, sealed) if store.keys is None else (sealed, plain)
+    wanted, other = ("plain", "sealed") if store.keys is None else ("sealed", "plain")
     strange = [path for path in files if is_sealed(path) == (store.keys is None)]
     if not strange:
         return
     if len(strange) == len(files):
+        aside = ", or move the folder aside: the hospital's data officer keeps the outbox log in it"
+        spent = ": without the privacy ledger in it, what was spent would be forgotten"
         raise SealBroken(
             f"The store was written {other}, and the sandbox now says `storage: {wanted}`",
             where=str(store.folder),
-            cure=f"Say `storage: {other}` again, or move the folder aside: it holds the outbox "
-            "log, which the hospital's data officer keeps",
+            cure=f"Say `storage: {other}` again"
+            + (spent if store.folder / LEDGER in files else aside),
         )
     raise SealBroken(f"A file of a {wanted} store is {other}", where=store.binding(strange[0]).name)
 

@@ -178,8 +178,41 @@ def test_a_sealed_ledger_shows_nothing_and_bears_no_change(tmp_path: Path) -> No
     assert b"noise_multiplier" not in content
     content[-20] ^= 1
     ledger.write_bytes(content)
-    with pytest.raises(SealBroken):
+    with pytest.raises(
+        LedgerBroken, match="not as the hospital sealed it, so nothing is"
+    ) as refused:
         charge(sealed, 2)
+    with pytest.raises(LedgerBroken):
+        show_budget({"delta": 1e-5}, sealed)
+    said = str(refused.value)
+    assert "privacy.jsonl back from the hospital's backup" in said
+    assert "would be forgotten without it, so training is refused" in said
+    assert "made anew" not in said
+
+
+def test_a_seal_that_is_gone_altogether_does_not_read_as_leave_to_begin_anew(
+    tmp_path: Path,
+) -> None:
+    sealed = a_sealed_store(tmp_path)
+    charge(sealed, 1)
+    (sealed.folder / LEDGER).write_bytes(b"nothing of ours")
+    with pytest.raises(SealBroken, match="A file of a sealed store is plain") as refused:
+        open_store(sealed)
+    assert "Where: privacy.jsonl" in str(refused.value)
+    assert "what was spent would be forgotten, so training is refused" in str(refused.value)
+
+
+def test_a_store_of_the_other_storage_is_not_to_be_moved_aside_with_its_ledger(
+    tmp_path: Path,
+) -> None:
+    sealed = a_sealed_store(tmp_path)
+    OutboxLog(sealed, "test").asked(text("images", b""))
+    with pytest.raises(SealBroken, match="or move the folder aside"):
+        open_store(replace(sealed, keys=None))
+    charge(sealed, 1)
+    with pytest.raises(SealBroken, match=r"written sealed.*what was spent would") as refused:
+        open_store(replace(sealed, keys=None))
+    assert "move the folder aside" not in str(refused.value)
 
 
 def test_the_log_tells_of_each_charge(plain: Store) -> None:
