@@ -198,6 +198,21 @@ def test_the_report_is_shown_with_its_page(cli: Cli, tmp_path: Path) -> None:
     assert str(Home(tmp_path / "home").report("minimal") / "report.html") in shown
 
 
+def test_the_report_says_the_most_that_a_hospital_has_spent_of_its_budget(
+    cli: Cli, tmp_path: Path
+) -> None:
+    put_report(tmp_path, REPORT)
+    assert "Privacy" not in cli("report", "minimal").stdout
+    sent = {"north": {"epsilon": 6.2, "delta": 1e-5}, "south": {"epsilon": 7.996, "delta": 1e-5}}
+    numbers = {"update_protection": {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0}}
+    put_report(tmp_path, REPORT | {"sent": sent, "numbers": numbers})
+    assert lines(cli("report", "minimal").stdout)[-2] == (
+        "Privacy: epsilon 8.00 of 8 is spent at south, the most of 2 hospitals; delta 1e-05"
+    )
+    put_report(tmp_path, REPORT | {"sent": {}, "numbers": numbers})
+    assert "Privacy: nothing of epsilon 8 is spent" in cli("report", "minimal").stdout
+
+
 def put_run(tmp_path: Path) -> Path:
     """Leaves what a run leaves behind that issued two commands, one of them polled."""
     folder = Home(tmp_path / "home").federation("minimal", "1a2b3c4d-0000")
@@ -253,7 +268,13 @@ def test_all_sandboxes_are_shown_with_what_is_simulated(cli: Cli) -> None:
     assert rows["transport"].count("mtls") == 4
     assert rows["process"].count("confined") == 3
     assert not any("(refused)" in row for row in rows.values())
-    assert "attested (SIMULATED)" in cli("sandboxes", COLUMNS="200").stdout
+    wide = cli("sandboxes", COLUMNS="400").stdout
+    assert "attested (SIMULATED)" in wide
+    assert "differential privacy, epsilon 8, delta 1e-05, max_grad_norm 1" in wide
+    assert "clip, max_norm 5, max_statistics_norm 30" in wide
+    assert "secure aggregation, max_norm 5, max_statistics_norm 30" in wide
+    assert "trimmed mean, tolerated 2" in wide
+    assert "fedavg," not in wide and "none," not in wide
 
 
 def test_a_broken_sandbox_yaml_ends_in_one_line(cli: Cli, tmp_path: Path) -> None:

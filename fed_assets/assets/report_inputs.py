@@ -15,7 +15,7 @@ from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR
 from fed_assets.resources.tracking import TrackedFederation
-from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.enforcement import numbers_of, shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 PACKAGES = ("fed_assets", "dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
@@ -33,6 +33,7 @@ def describe_federation(
     """Returns the report of a federation, from what its assets and its hospitals handed on."""
     from fed_assets.reporting.report import ReportInputs, build_report
 
+    rule = rule_of(sandbox, roster.aggregation)
     return build_report(
         ReportInputs(
             sandbox=sandbox.name,
@@ -59,7 +60,8 @@ def describe_federation(
             machine={"system": platform.platform(), "cores": os.cpu_count()},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             controls={name: shown(sandbox, name) for name in sandbox.controls()}
-            | {"aggregation": str(rule_of(sandbox, roster.aggregation).kind)},
+            | {"aggregation": str(rule.kind)},
+            numbers=numbers_of(sandbox, rule),
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
             threshold=threshold,

@@ -18,7 +18,7 @@ from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
-from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.enforcement import numbers_of, shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 
@@ -49,10 +49,8 @@ def build_sandbox_asset(roster: Roster) -> AssetsDefinition:
         metadata: dict[str, Any] = {"controls": MetadataValue.table(rows)}
         if sandbox.suppressed_below:
             metadata["suppress_below"] = sandbox.suppressed_below
-        if len(protection := sandbox.protection.as_record()) > 1:
-            metadata["update_protection"] = MetadataValue.json(protection)
-        if len(rule.as_record()) > 1:
-            metadata["aggregation"] = MetadataValue.json(rule.as_record())
+        for control, numbers in numbers_of(sandbox, rule).items():
+            metadata[control] = MetadataValue.json({"kind": controls[control], **numbers})
         if confinement is not None:
             metadata["confinement"] = MetadataValue.json(confinement.as_record())
         return MaterializeResult(value=controls, metadata=metadata)

@@ -37,8 +37,14 @@ from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import read_roster
+from fed_assets.reporting import formats
 from fed_assets.resources.settings import Settings, settings_from
-from fed_assets.sandboxes.enforcement import require_enforced, shown, unenforced_controls
+from fed_assets.sandboxes.enforcement import (
+    numbers_of,
+    require_enforced,
+    shown,
+    unenforced_controls,
+)
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 EXIT_FAILED = 1
@@ -160,6 +166,8 @@ def sandboxes(
             value = shown(sandbox, control).replace("_", " ")
             if control == "statistics" and sandbox.suppressed_below:
                 value += f", below {sandbox.suppressed_below}"
+            if numbers := numbers_of(sandbox, sandbox.rule).get(control):
+                value += f", {formats.numbers(numbers)}"
             cells.append(f"[red]{value} (refused)[/]" if missing else value)
         table.add_row(control, *cells)
     out.print(table)

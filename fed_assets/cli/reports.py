@@ -75,3 +75,20 @@ def show_report(report: dict[str, Any], roster: Roster) -> None:
         figures = [interval(entry[metric]) for metric in ("auroc", "accuracy", "f1")]
         table.add_row(name, str(entry["images"]), *figures)
     out.print(table)
+    if spent := _spent(report):
+        out.print(spent, soft_wrap=True, markup=False, highlight=False)
+
+
+def _spent(report: dict[str, Any]) -> str:
+    """Returns the most that a hospital has spent of its privacy budget, where there is one."""
+    allowed = report.get("numbers", {}).get("update_protection", {}).get("epsilon")
+    if allowed is None:
+        return ""
+    spent = {name: each["epsilon"] for name, each in report["sent"].items() if each["epsilon"]}
+    if not spent:
+        return f"Privacy: nothing of epsilon {allowed:g} is spent"
+    most = max(spent, key=lambda name: spent[name])
+    return (
+        f"Privacy: epsilon {spent[most]:.2f} of {allowed:g} is spent at {most}, the most of "
+        f"{len(spent)} hospitals; delta {report['sent'][most]['delta']:g}"
+    )

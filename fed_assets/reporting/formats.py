@@ -141,6 +141,19 @@ def significant(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def numbers(record: Mapping[str, Any]) -> str:
+    """Returns what goes with a control's value, by the names that a sandbox's YAML has for it.
+
+    >>> numbers({"kind": "differential_privacy", "epsilon": 8.0, "delta": 1e-05})
+    'epsilon 8, delta 1e-05'
+    """
+    return ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}"
+        for name, value in record.items()
+        if name != "kind"
+    )
+
+
 def quantity(value: float, unit: str) -> str:
     """Returns a measured value of a comparison, with a unit of time, bytes or energy.
 

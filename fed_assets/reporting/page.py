@@ -48,6 +48,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         short_digest=formats.short_digest,
         date=formats.date,
         count=formats.count,
+        numbers=formats.numbers,
         said=say_shortfall,
         data_uri=data_uri,
     )

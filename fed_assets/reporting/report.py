@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fed_assets.reporting.rounds import curves_of, defined, mean, round_records, sent_by
@@ -42,6 +42,7 @@ class ReportInputs:
         machine: what it ran on, for a person to read.
         created: when the report was made, ISO 8601.
         controls: the sandbox's controls and their values.
+        numbers: what goes with a control's value, by control: epsilon, the norms, tolerated.
         suppress_below: which of the hospitals' counts the sandbox suppresses; 0: none.
         threshold: the probability, as `value`, from which on an image counts as positive, and how
             many `hospitals` chose it on their validation images; 0 where the roster says it.
@@ -61,6 +62,7 @@ class ReportInputs:
     machine: Mapping[str, Any]
     created: str
     controls: Mapping[str, str]
+    numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     suppress_below: int = 0
     left_out: Sequence[str] = ()
     resumed_from: Mapping[str, Any] | None = None
@@ -100,6 +102,7 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "confusion": test.get("confusion", []),
         "calibration": test.get("calibration", []),
         "controls": inputs.controls,
+        "numbers": inputs.numbers,
         "suppress_below": inputs.suppress_below,
         "created": inputs.created,
         "versions": inputs.versions,

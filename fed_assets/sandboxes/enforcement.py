@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fed_assets.errors import UnenforcedControl
 from fed_assets.sandboxes.controls import (
     Aggregation,
@@ -13,6 +15,7 @@ from fed_assets.sandboxes.controls import (
     Transport,
     UpdateProtection,
 )
+from fed_assets.sandboxes.protection import Rule
 from fed_assets.sandboxes.sandbox import Sandbox
 
 # A value stands here only if a test tries to break it and fails to.
@@ -36,6 +39,21 @@ def shown(sandbox: Sandbox, control: str) -> str:
     """Returns a control's value as people are shown it: what is simulated says SIMULATED."""
     value = sandbox.value(control)
     return f"{value} (SIMULATED)" if SIMULATED.get(control) == value else value
+
+
+def numbers_of(sandbox: Sandbox, rule: Rule) -> dict[str, dict[str, Any]]:
+    """Returns the numbers that go with a sandbox's values, by control; none where there are none.
+
+    Args:
+        sandbox: whose they are.
+        rule: by which updates meet, as a roster may refine it.
+    """
+    records = {"update_protection": sandbox.protection.as_record(), "aggregation": rule.as_record()}
+    return {
+        control: {name: value for name, value in record.items() if name != "kind"}
+        for control, record in records.items()
+        if len(record) > 1
+    }
 
 
 def unenforced_controls(sandbox: Sandbox) -> dict[str, str]:

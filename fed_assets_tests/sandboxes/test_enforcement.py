@@ -3,13 +3,16 @@ from __future__ import annotations
 import pytest
 
 from fed_assets.errors import UnenforcedControl
+from fed_assets.sandboxes.controls import Aggregation
 from fed_assets.sandboxes.enforcement import (
     ENFORCED,
+    numbers_of,
     require_enforced,
     shown,
     unenforced_controls,
 )
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.protection import Rule
 from fed_assets.sandboxes.sandbox import Sandbox, allowed_values
 
 VALUES = {control: allowed_values(control).split(", ") for control in MINIMAL.controls()}
@@ -47,6 +50,17 @@ def test_a_value_that_is_not_enforced_refuses_the_run_in_one_line(
 def test_every_sandbox_as_shipped_can_run(name: str) -> None:
     sandbox = find_sandbox(name)
     assert require_enforced(sandbox) is sandbox
+
+
+def test_numbers_stand_beside_the_controls_that_use_them_and_no_others() -> None:
+    assert numbers_of(MINIMAL, MINIMAL.rule) == {}
+    private = find_sandbox("configurable")
+    assert numbers_of(private, private.rule) == {
+        "update_protection": {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0},
+        "aggregation": {"tolerated": 2},
+    }
+    refined = Rule.by_default(Aggregation.FEDPROX)
+    assert numbers_of(MINIMAL, refined) == {"aggregation": {"proximal_mu": 0.01}}
 
 
 def test_what_is_simulated_says_so_and_nothing_else_does() -> None:
