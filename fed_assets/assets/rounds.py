@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +22,7 @@ from fed_assets.federation.history import Command
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import Earlier
-from fed_assets.reporting.rounds import ROUND_METRICS, curves_of, round_records
+from fed_assets.reporting.rounds import ROUND_METRICS, absent, curves_of, round_records
 from fed_assets.resources.outbox_witness import ENTRIES, HEAD
 
 GLOBAL_MODEL = AssetKey("global_model")
@@ -92,7 +92,7 @@ def local_rounds(
     rows = [
         _row(
             {name: entry.get(name) for name in shown}
-            | dict.fromkeys(entry.get("suppressed", ()), "suppressed")
+            | _withheld([entry])
             | {"update": entry["update_digest"][:12]}
         )
         for entry in rounds
@@ -140,7 +140,7 @@ def global_model(
             **_resumed(earlier),
             "rounds": MetadataValue.table(
                 [
-                    _row(entry | _clipped(record))
+                    _row(entry | _withheld(record["participants"].values()) | _clipped(record))
                     for entry, record in zip(_summaries(result.rounds), result.rounds, strict=True)
                 ]
             ),
@@ -177,6 +177,16 @@ def _summaries(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for at, number in enumerate(curves["round_number"])
     ]
+
+
+def _withheld(answers: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the word for each figure that no answer tells, and one withholds."""
+    withheld = {name for answer in answers for name in answer.get("suppressed", ())}
+    return {
+        name: absent(name, answers)
+        for name in ROUND_METRICS
+        if name in withheld and all(answer.get(name) is None for answer in answers)
+    }
 
 
 def _clipped(record: Mapping[str, Any]) -> dict[str, float]:

@@ -53,8 +53,8 @@ LOCAL_ROUNDS = """What this hospital sent to the federation: one row per round.
 
 In each round the hospital trains the global model on its own images, and sends back its weights
 (`bytes_up`; `update` is the first part of their digest) with these figures, and no image. `loss` is
-of that training. `auroc` and `accuracy` are of the global model as it came in, on the hospital's
-own validation images; `examples` is how many images it trained on."""
+of that training, and not released where privacy has a budget. `auroc` and `accuracy` are of the
+global model as it came in, on its own validation images; `examples`: images it trained on."""
 
 
 class TrainingConfig(Config):

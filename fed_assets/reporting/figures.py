@@ -154,8 +154,9 @@ def rounds(report: Mapping[str, Any]) -> Sketch | None:
         title += f", in {len(curves['round_number'])} rounds"
     note = (
         "Mean over hospitals; band from the lowest to the highest. AUROC and accuracy: global "
-        "model at the round's start, on validation images. Loss: while training."
+        "model at the round's start, on validation images."
     )
+    note += " Loss: while training." if ("loss", "loss") in shown else ""
     return Sketch(
         "rounds",
         title,

@@ -20,6 +20,7 @@ UNDEFINED = "undefined (one class only)"
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 WRITTEN_UNITS = ("s", "J", "B", "kB", "MB", "GB")
 SUPPRESSED = "suppressed"  # a hospital's answer holds it in place of a count
+NOT_RELEASED = "not released"  # what would cost privacy that no budget counts
 
 
 def number(value: float | None) -> str:

@@ -11,6 +11,7 @@ from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
 from fed_assets.reporting.figures import draw_pictures
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
+from fed_assets.reporting.rounds import absent
 from fed_assets.reporting.shortfalls import say_shortfall
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         date=formats.date,
         count=formats.count,
         numbers=formats.numbers,
+        absent=absent,
         said=say_shortfall,
         data_uri=data_uri,
     )

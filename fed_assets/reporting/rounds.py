@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fed_assets.reporting.formats import NOT_RELEASED, SUPPRESSED
+
 ROUND_METRICS = ("loss", "auroc", "accuracy")
 ANSWER = (
     *ROUND_METRICS,
@@ -60,6 +62,17 @@ def curves_of(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for way in ("bytes_up", "bytes_down"):
         curves[way] = [total(_column(record, way)) for record in rounds]
     return curves
+
+
+def absent(metric: str, answers: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the word for a figure of a round that no hospital tells.
+
+    AUROC and accuracy are withheld where counts are small; the loss, where privacy has a budget: it
+    is a mean over training images to which no noise was added.
+    """
+    if not any(metric in answer.get("suppressed", ()) for answer in answers):
+        return "not recorded"
+    return NOT_RELEASED if metric == "loss" else SUPPRESSED
 
 
 def sent_by(hospital: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

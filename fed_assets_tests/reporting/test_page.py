@@ -203,6 +203,7 @@ def test_what_was_spent_of_privacy_stands_with_what_it_covers(federation):
     inputs = federation(
         rounds=2,
         controls={"update_protection": "differential_privacy"},
+        numbers={"update_protection": {"epsilon": 8.0, "delta": 1e-5}},
         threshold={"value": 0.35, "hospitals": 2},
     )
     for record in inputs.rounds:
@@ -217,7 +218,13 @@ def test_what_was_spent_of_privacy_stands_with_what_it_covers(federation):
     assert "bounds what the weights" in words(parsed, 4)
     assert "none is claimed of a hospital as a whole" in words(parsed, 4)
     assert "training loss" not in words(parsed, 4)
-    assert words(parsed, 3).count("suppressed") == 6
+    # Of two rounds the mean, and each of three hospitals; once why.
+    assert words(parsed, 3).count("not released") == 2 + 6 + 1
+    assert "so telling it would cost privacy" in words(parsed, 3)
+    for other in ("suppressed", "not recorded", "not given"):
+        assert other not in words(parsed, 3)
+    assert not any("Loss" in each["alt"] for each in parsed.all("img"))
+    assert "differential privacy (epsilon 8, delta 1e-05)" in words(parsed, 5)
     assert "0.35, chosen on the validation images of 2 hospitals" in words(parsed, 6)
 
 
@@ -227,6 +234,9 @@ def test_without_privacy_nothing_is_said_of_epsilon(federation):
 
     assert "psilon" not in words(parsed, 4)
     assert "training loss" in words(parsed, 4)
+    assert "not released" not in words(parsed, 3)
+    assert "the loss is that of the round's training" in words(parsed, 3)
+    assert any("Loss: while training" in each["alt"] for each in parsed.all("img"))
     assert "0.5, the roster's" in words(parsed, 6)
 
 
@@ -267,6 +277,23 @@ def test_what_a_hospital_withholds_is_said_to_be_suppressed(suppressing):
     assert report["hospital_mean"]["auroc"]["hospitals"] == 2
     (picture,) = [each for each in parsed.all("img") if "AUROC runs" in each["alt"]]
     assert "suppressed" in picture["alt"]
+
+
+def test_a_round_of_hospitals_that_all_withhold_says_so_of_its_means_too(suppressing):
+    rounds = words(HtmlPage(render_page(build_report(suppressing(3)))), 3)
+
+    # AUROC and accuracy of four rounds: their means, and those of three hospitals.
+    assert rounds.count("suppressed") == 2 * 4 * (1 + 3)
+    assert "not recorded" not in rounds
+
+
+def test_a_figure_that_nobody_gave_and_nobody_withheld_was_not_recorded(federation):
+    inputs = federation(rounds=1)
+    for sent in inputs.rounds[0]["participants"].values():
+        sent["loss"] = None
+    rounds = words(HtmlPage(render_page(build_report(inputs))), 3)
+
+    assert rounds.count("not recorded") == 1 + 3
 
 
 def test_a_report_of_hospitals_that_withhold_all_is_whole(suppressing):
