@@ -5,10 +5,14 @@ aggregation and evaluation (see `quality.learn`); two of middling size are hosti
 its update 20 times as large and in the other direction. `flipped` learns from labels that are all
 false, and claims to have 20 times its images. Each rule is compared with itself unattacked.
 
-    python -m benchmarks.robust
+FedProx and FedOpt, which withstand nobody hostile either, are measured unattacked alone, by their
+own defaults: that they go with the shipped recipe.
 
-Figures are written as soon as they are there, and an interrupted benchmark goes on with what is
-missing.
+    python -m benchmarks.robust
+    python -m benchmarks.robust --show    # measures nothing; draws docs/robust.png
+
+Figures are written as soon as they are there, into the package, whose reports tell of them; an
+interrupted benchmark goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +22,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -30,7 +33,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.quality import PROJECT, learn, measured_here, prepared
+from benchmarks.attacked_rules import UNATTACKED, draw_rules, recipe_table, table
+from benchmarks.quality import PROJECT, learn, prepared
+from benchmarks.record import write_record
+from fed_assets.reporting.robust_rules import ATTACKS, RECORD
 
 HOSTILE = ("hospital_05", "hospital_10")
 TIMES = 20
@@ -39,9 +45,14 @@ RULES = {
     "weighted_median": {},
     "trimmed_mean": {"tolerated": len(HOSTILE)},
     "multi_krum": {"tolerated": len(HOSTILE)},
+    **{rule: {} for rule in UNATTACKED},
 }
-ATTACKS = ("none", "negated", "flipped")
 WITHIN = 0.03  # of accuracy
+PACKAGES = ("fed_assets", "torch", "monai", "numpy", "nvflare")
+
+
+def attacks_on(rule: str) -> tuple[str, ...]:
+    return ("none",) if rule in UNATTACKED else tuple(ATTACKS)
 
 
 def negated(update: Any, received: Any) -> Any:
@@ -110,20 +121,24 @@ def begun(path: Path, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns by rule and attack what an interrupted benchmark measured already.
 
     Raises:
-        SystemExit: The file's was measured with other rounds or another seed.
+        SystemExit: The file's was measured with other rounds, another seed, recipe or network.
     """
     record = json.loads(path.read_text()) if path.exists() else {**asked, "rules": {}}
-    if {name: record[name] for name in asked} != asked:
-        raise SystemExit(f"{path} is of another benchmark. Name another file with --out.")
+    others = [name for name in asked if record.get(name) != asked[name]]
+    if others:
+        raise SystemExit(
+            f"{path} was measured with another {', '.join(others)}. Name another file with --out, "
+            "or remove it."
+        )
     known = record["rules"]
     return {
-        rule: {each: known[rule][each] for each in ATTACKS if each in known.get(rule, {})}
+        rule: {each: known[rule][each] for each in attacks_on(rule) if each in known.get(rule, {})}
         for rule in RULES
     }
 
 
 def report(figures: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Returns accuracy and AUROC by rule and attack, and whether each rule held."""
+    """Returns accuracy and AUROC by rule and attack, and whether each attacked rule held."""
     rules: dict[str, dict[str, Any]] = {}
     for rule, by_attack in figures.items():
         rules[rule] = {
@@ -137,20 +152,6 @@ def report(figures: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     return {"hostile": list(HOSTILE), "within": WITHIN, "rules": rules}
 
 
-def show(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="PneumoniaMNIST, 2 of 10 hospitals hostile: AUROC / accuracy")
-    for column in ("rule", *ATTACKS, "accuracy lost", "held"):
-        table.add_column(column, justify="left" if column == "rule" else "right")
-    for rule, entry in figures["rules"].items():
-        cells = [f"{entry[a]['auroc']:.3f} / {entry[a]['accuracy']:.3f}" for a in ATTACKS]
-        held = "yes" if entry["held"] else "no"
-        table.add_row(rule, *cells, f"{entry['accuracy_lost']:+.3f}", held)
-    Console().print(table)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("FED_ASSETS_DATA") or PROJECT.parent / "shared" / "data"
@@ -160,28 +161,38 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--processes", type=int, default=2, help="one thread each")
-    parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/results/robust.json")
+    parser.add_argument("--show", action="store_true", help="measure nothing")
+    parser.add_argument("--out", type=Path, default=RECORD)
+    parser.add_argument("--picture", type=Path, default=PROJECT / "docs" / "robust.png")
     options = parser.parse_args()
     from fed_assets.federation.roster import read_roster
 
-    started = time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"
     roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
-    asked = {"rounds": options.rounds, "seed": options.seed}
+    asked = {
+        "rounds": options.rounds,
+        "seed": options.seed,
+        "recipe": roster.recipe.model_dump(),
+        "network": dict(roster.network),
+    }
     figures = begun(options.out, asked)
-    left = [(rule, each) for rule in RULES for each in ATTACKS if each not in figures[rule]]
+    missing = [(rule, each) for rule in RULES for each in attacks_on(rule)]
+    missing = [(rule, each) for rule, each in missing if each not in figures[rule]]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         jobs = {
             pool.submit(one, *cell, options.rounds, options.seed, options.data): cell
-            for cell in left
+            for cell in ([] if options.show else missing)
         }
         for job in as_completed(jobs):
             rule, attack = jobs[job]
             figures[rule][attack] = job.result()
             print(f"{rule}, {attack}", file=sys.stderr)
-            record = asked | report(figures) | measured_here(started, roster)
-            options.out.write_text(json.dumps(record, indent=1, default=str) + "\n")
-    show(report(figures))
+            write_record(options.out, asked | report(figures), PACKAGES)
+    record = asked | report(figures)
+    if not figures["fedavg"]:
+        raise SystemExit(f"{options.out} holds no figures. Run it without --show.")
+    print(table(record), recipe_table(record), sep="\n\n")
+    options.picture.write_bytes(draw_rules(record).content)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.attacked_rules import recipe_table
+from benchmarks.attacked_rules import table as attacked_table
 from benchmarks.price_list import faults, table
 from fed_assets.cli import app
 from fed_assets.federation.roster import Hospital, read_roster
 from fed_assets.privacy.encryption_terms import MOST_PARAMETERS
+from fed_assets.reporting.robust_rules import RECORD, WITHSTANDING, read_rules
 from fed_assets.resources.settings import settings_from
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
@@ -159,6 +162,15 @@ def test_the_price_list_in_the_readme_is_the_measured_one() -> None:
     record = json.loads((PROJECT / "benchmarks" / "results" / "privacy.json").read_text())
     assert table(record) in README
     assert faults(record) == []  # the goal at epsilon 8 among them
+
+
+@pytest.mark.skipif(not RECORD.exists(), reason="rules were not attacked yet")
+def test_what_attacks_did_to_rules_in_the_readme_is_the_measured() -> None:
+    record = read_rules()
+    assert record
+    assert attacked_table(record) in README
+    assert recipe_table(record) in README
+    assert all("held" in record["rules"][rule] for rule in WITHSTANDING)
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

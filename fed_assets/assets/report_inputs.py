@@ -32,6 +32,7 @@ def describe_federation(
 ) -> dict[str, Any]:
     """Returns the report of a federation, from what its assets and its hospitals handed on."""
     from fed_assets.reporting.report import ReportInputs, build_report
+    from fed_assets.reporting.robust_rules import read_rules
 
     rule = rule_of(sandbox, roster.aggregation)
     return build_report(
@@ -62,6 +63,7 @@ def describe_federation(
             controls={name: shown(sandbox, name) for name in sandbox.controls()}
             | {"aggregation": str(rule.kind)},
             numbers=numbers_of(sandbox, rule),
+            robust_rules=read_rules(),
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
             threshold=threshold,

@@ -11,6 +11,7 @@ from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
 from fed_assets.reporting.figures import draw_pictures
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
+from fed_assets.reporting.robust_rules import ATTACKS, NAMES
 from fed_assets.reporting.rounds import absent
 from fed_assets.reporting.shortfalls import say_shortfall
 
@@ -62,6 +63,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         metrics=METRICS,
         metric_names=formats.METRIC_NAMES,
         lower_is_better=LOWER_IS_BETTER,
+        attacks=ATTACKS,
+        rule_names=NAMES,
         names={entry["id"]: entry.get("name") or entry["id"] for entry in report["roster"]},
     )
 

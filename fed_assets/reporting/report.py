@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fed_assets.reporting.robust_rules import measured_of
 from fed_assets.reporting.rounds import curves_of, defined, mean, round_records, sent_by
 from fed_assets.reporting.shortfalls import shortfalls_of
 
@@ -42,6 +43,7 @@ class ReportInputs:
         machine: what it ran on, for a person to read.
         created: when the report was made, ISO 8601.
         controls: the sandbox's controls and their values.
+        robust_rules: what was measured of rules under attack; see `robust_rules`.
         numbers: what goes with a control's value, by control: epsilon, the norms, tolerated.
         suppress_below: which of the hospitals' counts the sandbox suppresses; 0: none.
         threshold: the probability, as `value`, from which on an image counts as positive, and how
@@ -62,6 +64,7 @@ class ReportInputs:
     machine: Mapping[str, Any]
     created: str
     controls: Mapping[str, str]
+    robust_rules: Mapping[str, Any] | None = None
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     suppress_below: int = 0
     left_out: Sequence[str] = ()
@@ -103,6 +106,7 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "calibration": test.get("calibration", []),
         "controls": inputs.controls,
         "numbers": inputs.numbers,
+        "rule_under_attack": measured_of(inputs.controls, inputs.robust_rules),
         "suppress_below": inputs.suppress_below,
         "created": inputs.created,
         "versions": inputs.versions,
