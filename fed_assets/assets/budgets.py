@@ -33,12 +33,13 @@ def require_budgets(
     asked = {
         "update_protection": sandbox.protection.as_record(),
         "recipe": dict(plan.recipe),
-        "rounds": rounds,
+        "rounds": plan.rounds,
+        "start_round": plan.start_round,
     }
     answers, failed = ask_everywhere(hospitals, sandbox, plan.hospitals, "check_budget", asked)
     reasons = {name: _why(error) for name, error in failed.items()} | {
         name: f"epsilon {answer['epsilon']:.2f} of {sandbox.protection.epsilon:g} is spent, and "
-        f"{rounds} rounds are asked"
+        f"{rounds} rounds are asked{_noise(answer)}"
         for name, answer in answers.items()
         if not answer["enough"]
     }
@@ -52,6 +53,16 @@ def require_budgets(
             cure=_cure(failed),
         )
     return reasons
+
+
+def _noise(answer: Mapping[str, Any]) -> str:
+    needed, untouched = answer["noise_multiplier"], answer["untouched_noise_multiplier"]
+    if needed is None or untouched is None:
+        return ""
+    return (
+        f", which take a noise multiplier of {needed:.1f} of what is left, and of the whole budget "
+        f"{untouched:.1f}: too little would be learned"
+    )
 
 
 def _why(error: FedAssetsError) -> str:

@@ -75,23 +75,29 @@ def check_budget(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:
     It is as the run's first round will find it, and nothing is charged.
 
     Args:
-        arguments: `update_protection` (see `Protection.as_record`), `recipe`, and how many `rounds`
-            are to come.
+        arguments: `update_protection` (see `Protection.as_record`), `recipe`, how many `rounds` the
+            run has, and its `start_round`.
         store: the hospital's store.
 
     Returns:
-        `epsilon` that is spent, and whether what is left is `enough`.
+        `epsilon` that is spent, and whether what is left is `enough`; the `noise_multiplier` that
+        the rounds take of it, and `untouched_noise_multiplier`, which they would take of the whole
+        budget. None in the place of one: no noise would do.
 
     Raises:
         RunConfigError: protection or recipe cannot be used.
         LedgerBroken: it cannot be told what was spent.
     """
     protection = Protection.of(arguments.get("update_protection"))
-    recipe, rounds = PrivateRecipe.of(arguments["recipe"]), int(arguments["rounds"])
+    recipe = PrivateRecipe.of(arguments["recipe"])
+    first, rounds = int(arguments["start_round"]), int(arguments["rounds"])
     epsilon, delta = protection.epsilon or 0.0, protection.delta or 0.0
-    schedule = schedule_of(recipe, round_number=1, rounds=rounds)
+    schedule = schedule_of(recipe, round_number=first, rounds=rounds)
     charges = read_charges(store)
+    noise = least_noise(charges, schedule, epsilon, delta)
     return {
         "epsilon": spent_by(charges, delta),
-        "enough": least_noise(charges, schedule, epsilon, delta) is not None,
+        "enough": noise.useful is not None,
+        "noise_multiplier": noise.needed,
+        "untouched_noise_multiplier": noise.untouched,
     }

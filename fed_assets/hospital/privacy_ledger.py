@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fed_assets.errors import BudgetSpent, LedgerBroken, SealBroken, StorageError, system_reason
-from fed_assets.hospital.accountant import Steps, epsilon_of, noise_multiplier_for
+from fed_assets.hospital.accountant import LeastNoise, Steps, epsilon_of, least_noise_for
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.store import LEDGER, writing
@@ -105,7 +105,7 @@ class PrivacyLedger:
         """Charges a round, before its first step.
 
         The first round of a run finds the least noise with which all that are to come stay within
-        what is left of the budget, and the later ones keep it.
+        what is left of the budget, and the later ones keep it. Too much of it is refused.
 
         Args:
             protection: The budget: the hospital's own, from its site's record.
@@ -150,7 +150,7 @@ class PrivacyLedger:
         for charge in charges:
             if (charge.run, charge.sample_rate, charge.steps) == alike:
                 return charge.noise_multiplier
-        return least_noise(charges, schedule, epsilon, delta)
+        return least_noise(charges, schedule, epsilon, delta).useful
 
     def _keep(self, charges: Sequence[Charge]) -> None:
         content = _written(charges)
@@ -205,12 +205,13 @@ def spent_by(charges: Sequence[Charge], delta: float) -> float:
 
 def least_noise(
     charges: Sequence[Charge], schedule: Schedule, epsilon: float, delta: float
-) -> float | None:
-    """Returns the least noise with which all rounds to come stay in the budget; None: none does."""
-    return noise_multiplier_for(
+) -> LeastNoise:
+    """Returns the least noise with which all rounds to come stay in the budget."""
+    return least_noise_for(
         map(_steps, charges),
         sample_rate=schedule.sample_rate,
         count=schedule.steps * schedule.rounds_to_come,
+        of=schedule.steps * (schedule.round_number - 1 + schedule.rounds_to_come),
         epsilon=epsilon,
         delta=delta,
     )

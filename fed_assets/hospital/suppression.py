@@ -218,6 +218,7 @@ def _as_it_is(answer: dict[str, Any], below: int) -> dict[str, Any]:
     return answer
 
 
+_BUDGET = frozenset({"epsilon", "enough", "noise_multiplier", "untouched_noise_multiplier"})
 _Rule = Callable[[dict[str, Any], int], dict[str, Any]]
 # A task that is not named here, such as the one that shows pictures, is not answered.
 _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
@@ -227,7 +228,7 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "choose_threshold": (frozenset({"threshold", "images"}), _threshold),
     # Which part of the training images came into a batch: their number leaves with each update.
     "show_budget": (frozenset({"epsilon", "delta", "rounds"}), _as_it_is),
-    "check_budget": (frozenset({"epsilon", "enough"}), _as_it_is),
+    "check_budget": (_BUDGET, _as_it_is),
     "initial_weights": (frozenset({"digest", "parameters"}), _as_it_is),
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),

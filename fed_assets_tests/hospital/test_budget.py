@@ -13,6 +13,7 @@ from fed_assets.errors import (
     LedgerBroken,
     SourceMissing,
 )
+from fed_assets.hospital.accountant import MOST_TIMES
 from fed_assets.hospital.budget import check_budget, require_budget
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
@@ -40,9 +41,11 @@ def use_up(store: Store, *, budget: Protection = BUDGET, rounds: int = 3, of: in
         charge(store, number, rounds=of, budget=budget)
 
 
-def check(store: Store, *, rounds: int = 2, budget: Protection = BUDGET) -> dict[str, Any]:
+def check(
+    store: Store, *, rounds: int = 2, start_round: int = 1, budget: Protection = BUDGET
+) -> dict[str, Any]:
     asked = {"update_protection": budget.as_record(), "recipe": RECIPE, "rounds": rounds}
-    return check_budget(asked, store)
+    return check_budget(asked | {"start_round": start_round}, store)
 
 
 def test_a_new_store_has_its_budget_and_one_without_a_protection_needs_none(store: Store) -> None:
@@ -92,7 +95,8 @@ def test_nor_where_it_cannot_be_told_what_was_spent(store: Store) -> None:
     [
         (0.0, 2, True),
         (6.0, 2, True),
-        (8 * (1 - 1e-5), 1, True),
+        (7.2, 2, True),
+        (8 * (1 - 1e-5), 1, False),  # noise would do, and drown what is learned
         (8 * (1 - 1e-5), 200, False),
         (8 * (1 - 1e-8), 1, False),
     ],
@@ -105,6 +109,8 @@ def test_it_is_said_before_what_the_ledger_says_in_the_first_round(
     before = (store.folder / LEDGER).read_bytes() if spent_before else b""
     said = check(store, rounds=rounds)
     assert said["enough"] is enough
+    needed, untouched = said["noise_multiplier"], said["untouched_noise_multiplier"]
+    assert enough == (needed is not None and needed <= MOST_TIMES * untouched)
     assert said["epsilon"] == pytest.approx(spent_before, rel=1e-6)
     assert ((store.folder / LEDGER).read_bytes() if spent_before else b"") == before
     ledger = PrivacyLedger(store, OutboxLog(store, "test"), "the run")
@@ -114,6 +120,16 @@ def test_it_is_said_before_what_the_ledger_says_in_the_first_round(
     else:
         with pytest.raises(BudgetSpent):
             ledger.charge(BUDGET, schedule, dataset="d")
+
+
+def test_what_is_left_of_a_run_takes_the_noise_that_all_of_it_took(store: Store) -> None:
+    assert check(store, rounds=15)["noise_multiplier"] == pytest.approx(
+        check(store, rounds=15)["untouched_noise_multiplier"]
+    )
+    use_up(store, rounds=14, of=15)
+    last = check(store, rounds=15, start_round=15)
+    assert last["enough"]
+    assert last["noise_multiplier"] < 2 * last["untouched_noise_multiplier"]
 
 
 def test_nothing_spent_is_nothing() -> None:
