@@ -21,9 +21,10 @@ NOT_MEASURED = "not measured"
 def table(record: Mapping[str, Any]) -> str:
     """Returns what attacks did to each rule as Markdown, as it stands in the README.
 
-    A cell is accuracy / AUROC.
+    A cell is accuracy / AUROC, the mean of its seeds.
     """
     headings = ["rule", *ATTACKS.values(), "accuracy lost", f"held ({record['within']:g} at most)"]
+    headings.append("seeds")
     return _markdown(headings, [_attacked_row(record, rule) for rule in RULES])
 
 
@@ -33,7 +34,12 @@ def recipe_table(record: Mapping[str, Any]) -> str:
     for rule in (MEAN, *UNATTACKED):
         figures = figures_of(record, rule)[NOBODY]
         rows.append([f"`{rule}`", *(_number(figures, name) for name in ("accuracy", "auroc"))])
-    return _markdown(["rule", "accuracy", "AUROC"], rows)
+        rows[-1].append(_seeds(record, rule))
+    return _markdown(["rule", "accuracy", "AUROC", "seeds"], rows)
+
+
+def _seeds(record: Mapping[str, Any], rule: str) -> str:
+    return ", ".join(map(str, record["rules"][rule]["seeds"])) or NOT_MEASURED
 
 
 def _attacked_row(record: Mapping[str, Any], rule: str) -> list[str]:
@@ -49,6 +55,7 @@ def _attacked_row(record: Mapping[str, Any], rule: str) -> list[str]:
         ),
         NOT_MEASURED if lost is None else f"{lost:.3f}",
         NOT_MEASURED if held is None else "yes" if held else "no",
+        _seeds(record, rule),
     ]
 
 
@@ -109,8 +116,8 @@ def draw_rules(record: Mapping[str, Any]) -> Picture:
 
     title = title_of(record)
     note = (
-        f"The shipped roster's hospitals of PneumoniaMNIST, {record['rounds']} rounds, seed "
-        f"{record['seed']}; {len(record['hostile'])} of middling size are hostile."
+        f"The shipped roster's hospitals of PneumoniaMNIST, {record['rounds']} rounds; "
+        f"{len(record['hostile'])} of middling size are hostile."
     )
     sketch = Sketch("robust", title, note, f"{title}. {note}", draw, height_inches=3.4)
     return render(sketch, media="png", theme=LIGHT, synthetic=False)

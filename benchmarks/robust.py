@@ -3,12 +3,14 @@
 The shipped roster's hospitals learn together, in one process and by the product's own round,
 aggregation and evaluation (see `quality.learn`); two of middling size are hostile. `negated` sends
 its update 20 times as large and in the other direction. `flipped` learns from labels that are all
-false, and claims to have 20 times its images. Each rule is compared with itself unattacked.
+false, and claims to have 20 times its images. Each rule is compared with itself unattacked; figures
+are means of the seeds that it was measured with, each of which shares the images out anew.
 
 FedProx and FedOpt, which withstand nobody hostile either, are measured unattacked alone, by their
 own defaults: that they go with the shipped recipe.
 
     python -m benchmarks.robust
+    python -m benchmarks.robust --rules weighted_median --seeds 3 4
     python -m benchmarks.robust --show    # measures nothing; draws docs/robust.png
 
 Figures are written as soon as they are there, into the package, whose reports tell of them; an
@@ -20,9 +22,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,7 +51,9 @@ RULES = {
     **{rule: {} for rule in UNATTACKED},
 }
 WITHIN = 0.03  # of accuracy
+METRICS = ("auroc", "accuracy")
 PACKAGES = ("fed_assets", "torch", "monai", "numpy", "nvflare")
+Figures = dict[str, dict[str, dict[str, dict[str, float]]]]  # by rule, attack and seed
 
 
 def attacks_on(rule: str) -> tuple[str, ...]:
@@ -117,39 +122,60 @@ def one(rule: str, attack: str, rounds: int, seed: int, data: Path) -> dict[str,
             )
 
 
-def begun(path: Path, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns by rule and attack what an interrupted benchmark measured already.
+def begun(path: Path, asked: Mapping[str, Any]) -> Figures:
+    """Returns by rule, attack and seed what was measured already.
 
     Raises:
-        SystemExit: The file's was measured with other rounds, another seed, recipe or network.
+        SystemExit: The file's was measured with other rounds, another recipe or network.
     """
-    record = json.loads(path.read_text()) if path.exists() else {**asked, "rules": {}}
+    record = json.loads(path.read_text()) if path.exists() else {**asked, "measured": {}}
     others = [name for name in asked if record.get(name) != asked[name]]
     if others:
         raise SystemExit(
             f"{path} was measured with another {', '.join(others)}. Name another file with --out, "
             "or remove it."
         )
-    known = record["rules"]
+    known = record["measured"]
     return {
-        rule: {each: known[rule][each] for each in attacks_on(rule) if each in known.get(rule, {})}
+        rule: {attack: dict(known.get(rule, {}).get(attack, {})) for attack in attacks_on(rule)}
         for rule in RULES
     }
 
 
-def report(figures: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Returns accuracy and AUROC by rule and attack, and whether each attacked rule held."""
+def missing(
+    figures: Figures, rules: Sequence[str], seeds: Sequence[int]
+) -> list[tuple[str, str, int]]:
+    """Returns what was not measured yet, by rule, attack and seed; seeds one after another."""
+    return [
+        (rule, attack, seed)
+        for seed in seeds
+        for rule in rules
+        for attack in attacks_on(rule)
+        if str(seed) not in figures[rule][attack]
+    ]
+
+
+def report(figures: Figures) -> dict[str, Any]:
+    """Returns accuracy and AUROC by rule and attack, and whether each attacked rule held.
+
+    They are means over the seeds with which a rule was measured under each attack.
+    """
     rules: dict[str, dict[str, Any]] = {}
     for rule, by_attack in figures.items():
-        rules[rule] = {
-            attack: {name: found[name] for name in ("auroc", "accuracy")}
-            for attack, found in by_attack.items()
-        }
-        if set(by_attack) == set(ATTACKS):
-            accuracies = {attack: found["accuracy"] for attack, found in by_attack.items()}
+        whole = set(by_attack) == set(ATTACKS) and all(by_attack.values())
+        measured = [set(by_seed) for by_seed in by_attack.values() if by_seed]
+        seeds = sorted(set.intersection(*measured), key=int) if measured else []
+        rules[rule] = {"seeds": list(map(int, seeds))}
+        for attack, by_seed in by_attack.items():
+            if seeds and by_seed:
+                rules[rule][attack] = {
+                    name: statistics.mean(by_seed[seed][name] for seed in seeds) for name in METRICS
+                }
+        if whole and seeds:
+            accuracies = {attack: rules[rule][attack]["accuracy"] for attack in ATTACKS}
             lost = max(accuracies["none"] - each for each in accuracies.values())
             rules[rule] |= {"accuracy_lost": lost, "held": lost <= WITHIN}
-    return {"hostile": list(HOSTILE), "within": WITHIN, "rules": rules}
+    return {"hostile": list(HOSTILE), "within": WITHIN, "rules": rules, "measured": figures}
 
 
 def main() -> None:
@@ -158,7 +184,8 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=Path(default), help="pneumoniamnist.npz's folder"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--processes", type=int, default=2, help="one thread each")
     parser.add_argument("--show", action="store_true", help="measure nothing")
@@ -171,25 +198,24 @@ def main() -> None:
     roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
     asked = {
         "rounds": options.rounds,
-        "seed": options.seed,
         "recipe": roster.recipe.model_dump(),
         "network": dict(roster.network),
     }
     figures = begun(options.out, asked)
-    missing = [(rule, each) for rule in RULES for each in attacks_on(rule)]
-    missing = [(rule, each) for rule, each in missing if each not in figures[rule]]
+    left = [] if options.show else missing(figures, options.rules, options.seeds)
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         jobs = {
-            pool.submit(one, *cell, options.rounds, options.seed, options.data): cell
-            for cell in ([] if options.show else missing)
+            pool.submit(one, rule, attack, options.rounds, seed, options.data): (rule, attack, seed)
+            for rule, attack, seed in left
         }
         for job in as_completed(jobs):
-            rule, attack = jobs[job]
-            figures[rule][attack] = job.result()
-            print(f"{rule}, {attack}", file=sys.stderr)
+            rule, attack, seed = jobs[job]
+            found = job.result()
+            figures[rule][attack][str(seed)] = {name: found[name] for name in METRICS}
+            print(f"{rule}, {attack}, seed {seed}", file=sys.stderr)
             write_record(options.out, asked | report(figures), PACKAGES)
     record = asked | report(figures)
-    if not figures["fedavg"]:
+    if not figures["fedavg"]["none"]:
         raise SystemExit(f"{options.out} holds no figures. Run it without --show.")
     print(table(record), recipe_table(record), sep="\n\n")
     options.picture.write_bytes(draw_rules(record).content)

@@ -11,20 +11,20 @@ import pytest
 
 from benchmarks import robust
 from benchmarks.attacked_rules import draw_rules, recipe_table, table, title_of
-from benchmarks.robust import RULES, attacks_on, begun, report
+from benchmarks.robust import RULES, attacks_on, begun, missing, report
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting.robust_rules import ATTACKS, NAMES, WITHSTANDING
 from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.sandboxes.controls import Aggregation
 from fed_assets.sandboxes.protection import Rule
 
-ASKED = {"rounds": 15, "seed": 0}
+ASKED = {"rounds": 15}
 
 
-def reached(*accuracies: float) -> dict[str, dict[str, float]]:
-    """Returns figures by attack, as many as there are."""
-    figures = ({"accuracy": each, "auroc": each + 0.05, "f1": 0.5} for each in accuracies)
-    return dict(zip(ATTACKS, figures, strict=False))
+def reached(*accuracies: float, seed: int = 0) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns figures by attack and seed, of as many attacks as there are accuracies."""
+    figures = [{str(seed): {"accuracy": each, "auroc": each + 0.05}} for each in accuracies]
+    return {attack: dict(*figures[at : at + 1]) for at, attack in enumerate(ATTACKS)}
 
 
 FIGURES = {
@@ -32,8 +32,8 @@ FIGURES = {
     "weighted_median": reached(0.92, 0.915, 0.91),
     "trimmed_mean": reached(0.925, 0.92, 0.88),
     "multi_krum": reached(0.92, 0.91),
-    "fedprox": reached(0.931),
-    "fedopt": {},
+    "fedprox": {"none": reached(0.931)["none"]},
+    "fedopt": {"none": {}},
 }
 
 
@@ -52,21 +52,36 @@ def test_a_rule_holds_that_loses_little_and_no_word_is_said_before_all_is_measur
     assert set(rules["fedavg"]["none"]) == {"accuracy", "auroc"}
 
 
+def test_figures_are_means_of_the_seeds_that_a_rule_was_measured_with_under_each_attack() -> None:
+    again = reached(0.94, 0.915, 0.895, seed=2)
+    median = FIGURES["weighted_median"]
+    both = {attack: median[attack] | again[attack] for attack in ATTACKS}
+    rule = report({"weighted_median": both})["rules"]["weighted_median"]
+    assert rule["seeds"] == [0, 2]
+    assert rule["none"]["accuracy"] == pytest.approx(0.93)
+    assert rule["flipped"]["auroc"] == pytest.approx(0.9525)
+    assert rule["accuracy_lost"] == pytest.approx(0.0275)
+    assert rule["held"]
+    both["flipped"] = median["flipped"]  # an interrupted benchmark
+    rule = report({"weighted_median": both})["rules"]["weighted_median"]
+    assert (rule["seeds"], rule["none"]["accuracy"]) == ([0], 0.92)
+
+
 def test_the_tables_say_what_was_not_measured(record: dict[str, Any]) -> None:
     assert table(record).splitlines() == [
         "| rule | nobody hostile | updates 20 times as large, in the other direction | false "
-        "labels, and 20 times the images claimed | accuracy lost | held (0.03 at most) |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| `fedavg` | 0.930 / 0.980 | 0.375 / 0.425 | 0.620 / 0.670 | 0.555 | no |",
-        "| `weighted_median` | 0.920 / 0.970 | 0.915 / 0.965 | 0.910 / 0.960 | 0.010 | yes |",
-        "| `trimmed_mean` | 0.925 / 0.975 | 0.920 / 0.970 | 0.880 / 0.930 | 0.045 | no |",
+        "labels, and 20 times the images claimed | accuracy lost | held (0.03 at most) | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| `fedavg` | 0.930 / 0.980 | 0.375 / 0.425 | 0.620 / 0.670 | 0.555 | no | 0 |",
+        "| `weighted_median` | 0.920 / 0.970 | 0.915 / 0.965 | 0.910 / 0.960 | 0.010 | yes | 0 |",
+        "| `trimmed_mean` | 0.925 / 0.975 | 0.920 / 0.970 | 0.880 / 0.930 | 0.045 | no | 0 |",
         "| `multi_krum` | 0.920 / 0.970 | 0.910 / 0.960 | not measured | not measured | not "
-        "measured |",
+        "measured | not measured |",
     ]
     assert recipe_table(record).splitlines()[2:] == [
-        "| `fedavg` | 0.930 | 0.980 |",
-        "| `fedprox` | 0.931 | 0.981 |",
-        "| `fedopt` | not measured | not measured |",
+        "| `fedavg` | 0.930 | 0.980 | 0 |",
+        "| `fedprox` | 0.931 | 0.981 | 0 |",
+        "| `fedopt` | not measured | not measured | not measured |",
     ]
 
 
@@ -76,22 +91,23 @@ def test_the_picture_says_what_is_seen(record: dict[str, Any]) -> None:
     picture = draw_rules(record)
     assert picture.content.startswith(b"\x89PNG")
     assert draw_rules(record).content == picture.content
-    assert "15 rounds, seed 0" in picture.alt
+    assert "15 rounds; 2 of middling" in picture.alt
     both = ASKED | report({**FIGURES, "multi_krum": reached(0.92, 0.92, 0.92)})
     assert title_of(both) == f"{fall}the weighted median and multi-Krum hold"
-    none = ASKED | report({**FIGURES, "weighted_median": {}})
+    none = ASKED | report({**FIGURES, "weighted_median": reached()})
     assert title_of(none) == f"{fall}no rule holds"
 
 
 def test_a_benchmark_goes_on_with_what_is_missing(record: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "robust.json"
-    assert begun(file, ASKED) == {rule: {} for rule in RULES}
+    empty = begun(file, ASKED)
+    assert len(missing(empty, list(RULES), [0])) == 14
     file.write_text(json.dumps(record))
     known = begun(file, ASKED)
-    left = [(rule, each) for rule in RULES for each in attacks_on(rule) if each not in known[rule]]
-    assert left == [("multi_krum", "flipped"), ("fedopt", "none")]
-    with pytest.raises(SystemExit, match="another rounds, seed"):
-        begun(file, {"rounds": 3, "seed": 1})
+    assert missing(known, list(RULES), [0]) == [("multi_krum", "flipped", 0), ("fedopt", "none", 0)]
+    assert missing(known, ["fedprox"], [0, 1]) == [("fedprox", "none", 1)]
+    with pytest.raises(SystemExit, match="another rounds"):
+        begun(file, {"rounds": 3})
 
 
 def test_what_is_measured_is_what_a_federation_aggregates_by() -> None:

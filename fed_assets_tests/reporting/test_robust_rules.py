@@ -19,7 +19,6 @@ def reached(*accuracies, **verdict):
 
 RECORD = {
     "rounds": 15,
-    "seed": 0,
     "hostile": ["hospital_05", "hospital_10"],
     "within": 0.03,
     "rules": {
