@@ -20,8 +20,8 @@ from fed_assets.federation.cost import family_cpu_seconds
 from fed_assets.reporting.rounds import total
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import LIFECYCLE
 
-LIFECYCLE = "federated_lifecycle"
 # As the comparison calls what the report calls otherwise.
 CALLED = {"expected_calibration_error": "calibration_error"}
 METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")

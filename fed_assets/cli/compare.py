@@ -14,20 +14,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fed_assets.cli.exit_codes import DEGRADED
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.resources.settings import Settings
-from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 Language = Literal["en", "es"]
-EXIT_INCOMPLETE = 3
-LIFECYCLE, REFERENCES, COMPARISON = "federated_lifecycle", "references", "comparison"
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
 # were measured so, within a factor of two.
-WEIGHTS = {LIFECYCLE: 4, AUDIT_JOB: 1, REFERENCES: 4, COMPARISON: 1}
+WEIGHTS = {LIFECYCLE: 4, AUDIT: 1, REFERENCES: 4, COMPARISON: 1}
 out = Console()
 errors = Console(stderr=True)
 
@@ -53,14 +52,12 @@ class Step:
 
     def config(self, seeds: Sequence[int], weighing: dict[str, Any]) -> dict[str, Any]:
         """Returns its run config: all the seeds for the references, how to weigh at the end."""
-        match self.job:
-            case "federated_lifecycle":
-                return {"ops": {"federated_training": {"config": {"seed": self.seed}}}}
-            case "references":
-                return {"ops": {"reference_models": {"config": {"seeds": list(seeds)}}}}
-            case "comparison":
-                return {"ops": {"sandbox_comparison": {"config": weighing}}}
-        return {}
+        configs: dict[str, dict[str, Any]] = {
+            LIFECYCLE: {"federated_training": {"config": {"seed": self.seed}}},
+            REFERENCES: {"reference_models": {"config": {"seeds": list(seeds)}}},
+            COMPARISON: {"sandbox_comparison": {"config": weighing}},
+        }
+        return {"ops": configs[self.job]} if self.job in configs else {}
 
 
 def compare(
@@ -105,7 +102,7 @@ def compare(
     for step, why in failed.items():
         errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(DEGRADED)
 
 
 def wanted_seeds(roster: Roster, count: int) -> list[int]:
@@ -128,7 +125,7 @@ def missing_steps(
     An audit takes a minute and decides whether a sandbox can win at all.
     """
     steps = [
-        Step(AUDIT_JOB, sandbox)
+        Step(AUDIT, sandbox)
         for sandbox in sandboxes
         if again or not (home.posture(sandbox) / "posture.json").exists()
     ]
@@ -169,7 +166,7 @@ def _run(
             launch = plan_launch(home, job=step.job, sandbox=step.sandbox, config=config)
             finished = execute(launch, home, on_progress=lambda _: None)
             # An audit that shows a broken word has a result all the same.
-            kept = step.job == AUDIT_JOB and (home.posture(str(step.sandbox))).exists()
+            kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
             if not finished.succeeded and not kept:
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
             bar.advance(task, WEIGHTS[step.job])

@@ -24,6 +24,7 @@ from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import RETRAIN
 
 POLL_SECONDS = 0.3
 STOP_SECONDS = 30
@@ -79,11 +80,9 @@ def run_config(
             seen=str(rate),
             cure="Give a number above 0",
         )
-    ops: dict[str, Any] = {}
     changed = {name: value for name, value in training.items() if value is not None}
-    if changed:
-        ops["federated_training"] = {"config": changed}
-    if leave_out and job == "retrain":
+    ops: dict[str, Any] = {"federated_training": {"config": changed}} if changed else {}
+    if leave_out and job == RETRAIN:
         raise RunConfigError(
             "retrain takes the hospitals that the last roster let in",
             seen="--leave-out",
