@@ -72,8 +72,9 @@ def measurement(
         "machine": report["machine"],
         "versions": report["versions"],
         "degraded": report["degraded"],
+        "reference_learning": report["reference_learning"],
         "controls": {
-            name: {"declared": value, "enforced": "yes"}  # else the run would have been refused
+            name: {"declared": value, "enforced": True}  # else the run would have been refused
             for name, value in report["controls"].items()
         },
         "efficiency": {
@@ -101,6 +102,7 @@ def measurement(
                 "bytes_down": each["bytes_down"],
                 "epsilon": each["epsilon"],
                 "images": each["examples"],
+                "digest": each["dataset_digest"],
             }
             for name, each in sent.items()
         },

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
 from fed_assets.reporting.figures import draw_pictures
+from fed_assets.reporting.gains import COLUMNS, PLACES, gain_lines, gains_of_hospitals
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
 from fed_assets.reporting.shortfalls import say_shortfall
 
@@ -48,6 +49,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         short_digest=formats.short_digest,
         date=formats.date,
         count=formats.count,
+        difference=formats.difference,
         said=say_shortfall,
         data_uri=data_uri,
     )
@@ -59,6 +61,10 @@ def render_page(report: Mapping[str, Any]) -> str:
         metrics=METRICS,
         metric_names=formats.METRIC_NAMES,
         lower_is_better=LOWER_IS_BETTER,
+        gain_lines=gain_lines(report),
+        gains=gains_of_hospitals(report),
+        gain_columns=COLUMNS,
+        gain_places=PLACES,
         names={entry["id"]: entry.get("name") or entry["id"] for entry in report["roster"]},
     )
 
