@@ -7,21 +7,25 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fed_assets.cli.exit_codes import DEGRADED
+from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+
+if TYPE_CHECKING:
+    from fed_assets.reporting.comparison_words import Words
 
 Language = Literal["en", "es"]
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
@@ -74,7 +78,8 @@ def compare(
 ) -> None:
     """Compare the five sandboxes: run what is missing, rank them, and say how sure that is.
 
-    Ends with 3 where a sandbox could not be measured; it stands as missing then.
+    Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
+    was measured is kept.
     """
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
@@ -87,17 +92,25 @@ def compare(
         for name in SANDBOX_NAMES
         if not unenforced_controls(find_sandbox(name, configurable=chosen.configurable))
     ]
-    steps = [] if stored else missing_steps(home, runnable, trained, again=again)
-    failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
+    try:
+        steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
+    except KeyboardInterrupt:
+        same = "the same command without --again" if again else "the same command"
+        errors.print(
+            f"Interrupted; what was measured is kept, and {same} goes on with the rest.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
     if f"{Step(COMPARISON)}" in failed:
         raise JobFailed("The sandboxes were not compared", seen=failed[f"{Step(COMPARISON)}"][:300])
     record = json.loads((home.comparison / "comparison.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(record, indent=1))
     else:
-        _show(record, lang)
+        show_comparison(record, lang)
         page = home.comparison / "comparison.html"
-        out.print(f"Page: {page}", soft_wrap=True)
+        out.print(f"{_words(lang).page['page_at']}: {page}", soft_wrap=True)
         webbrowser.open(page.as_uri())
     for step, why in failed.items():
         errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
@@ -118,34 +131,39 @@ def wanted_seeds(roster: Roster, count: int) -> list[int]:
 
 
 def missing_steps(
-    home: Home, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
+    home: Home, roster: Roster, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
 ) -> list[Step]:
     """Returns the jobs whose results a comparison lacks, an audit of each sandbox first.
 
-    An audit takes a minute and decides whether a sandbox can win at all.
+    An audit takes a minute and decides whether a sandbox can win at all. References come before the
+    runs, whose reports are compared with them; where they were trained otherwise than the roster
+    says by now, they are trained anew.
     """
     steps = [
         Step(AUDIT, sandbox)
         for sandbox in sandboxes
         if again or not (home.posture(sandbox) / "posture.json").exists()
     ]
+    if again or not set(map(str, seeds)) <= _referenced(home, roster):
+        steps.append(Step(REFERENCES))
     steps += [
         Step(LIFECYCLE, sandbox, seed)
         for seed in seeds
         for sandbox in sandboxes
         if again or not home.measurement(sandbox, seed).exists()
     ]
-    if again or not set(map(str, seeds)) <= _referenced(home):
-        steps.append(Step(REFERENCES))
     return steps
 
 
-def _referenced(home: Home) -> set[str]:
+def _referenced(home: Home, roster: Roster) -> set[str]:
+    """Returns the seeds of the references that are stored, if they are the roster's."""
     try:
         value = json.loads((home.artifacts / "reference_models.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return set()
-    return set(value["seeds"])
+    learning = json.loads(json.dumps(roster_learning(roster)))
+    same = value.get("rounds") == roster.rounds and value.get("learning") == learning
+    return set(value["seeds"]) if same else set()
 
 
 def _run(
@@ -173,18 +191,28 @@ def _run(
     return failed
 
 
-def _show(record: dict[str, Any], language: str) -> None:
-    table = Table(title="The sandboxes", title_justify="left")
-    for heading in ("sandbox", "standing", *record["profiles"]):
-        table.add_column(heading.replace("_", " "), overflow="fold")
+def _words(language: str) -> Words:
+    from fed_assets.reporting.comparison_words import page_words
+
+    return page_words(language)
+
+
+def show_comparison(record: dict[str, Any], language: str) -> None:
+    """Prints who may win, how often each comes first, and each profile's sentence."""
+    words = _words(language)
+    page = words.page
+    table = Table(title=page["sandboxes"]["heading"], title_justify="left")
+    profiles = [words.profile(name) for name in record["profiles"]]
+    for heading in (page["origin"]["sandbox"], page["sandboxes"]["standing"], *profiles):
+        table.add_column(heading, overflow="fold")
     for row in record["sandboxes"]:
         name = row["sandbox"]
         firsts = [
             f"{first:.0%}" if (first := profile["first"].get(name)) is not None else ""
             for profile in record["profiles"].values()
         ]
-        table.add_row(name, row["standing"].replace("_", " "), *firsts)
+        table.add_row(name, words.shared["standings"][row["standing"]], *firsts)
     out.print(table)
-    out.print("How often each is first, over drawn weights, measurements and methods.", style="dim")
+    out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in record["profiles"].items():
-        out.print(f"{name.replace('_', ' ')}: {profile['sentence'][language]}", highlight=False)
+        out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)
