@@ -14,23 +14,21 @@ missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.quality import PROJECT, learn, measured_here, prepared
+from benchmarks.piecewise import as_done, begun, keep_as_done
+from benchmarks.quality import PACKAGES, PROJECT, learn, learned_with, prepared
+from benchmarks.record import write_record
 
 HOSTILE = ("hospital_05", "hospital_10")
 TIMES = 20
@@ -106,16 +104,13 @@ def one(rule: str, attack: str, rounds: int, seed: int, data: Path) -> dict[str,
             )
 
 
-def begun(path: Path, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def gone_on_with(path: Path, asked: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns by rule and attack what an interrupted benchmark measured already.
 
     Raises:
         SystemExit: The file's was measured with other rounds or another seed.
     """
-    record = json.loads(path.read_text()) if path.exists() else {**asked, "rules": {}}
-    if {name: record[name] for name in asked} != asked:
-        raise SystemExit(f"{path} is of another benchmark. Name another file with --out.")
-    known = record["rules"]
+    known = begun(path, asked, "rules")["rules"]
     return {
         rule: {each: known[rule][each] for each in ATTACKS if each in known.get(rule, {})}
         for rule in RULES
@@ -162,25 +157,20 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="one thread each")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/results/robust.json")
     options = parser.parse_args()
-    from fed_assets.federation.roster import read_roster
-
-    started = time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"
-    roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
     asked = {"rounds": options.rounds, "seed": options.seed}
-    figures = begun(options.out, asked)
+    figures = gone_on_with(options.out, asked)
     left = [(rule, each) for rule in RULES for each in ATTACKS if each not in figures[rule]]
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(one, *cell, options.rounds, options.seed, options.data): cell
-            for cell in left
-        }
-        for job in as_completed(jobs):
-            rule, attack = jobs[job]
-            figures[rule][attack] = job.result()
-            print(f"{rule}, {attack}", file=sys.stderr)
-            record = asked | report(figures) | measured_here(started, roster)
-            options.out.write_text(json.dumps(record, indent=1, default=str) + "\n")
+
+    def keep(cell: tuple[str, str], found: dict[str, Any]) -> None:
+        rule, attack = cell
+        figures[rule][attack] = found
+        write_record(options.out, asked | report(figures) | learned_with(), PACKAGES)
+
+    where = (options.rounds, options.seed, options.data)
+    failed = keep_as_done(as_done(one, left, options.processes, *where), keep, ", ".join)
+    if failed:
+        sys.exit("\n".join(failed))
     show(report(figures))
 
 
