@@ -169,26 +169,48 @@ def _referenced(home: Home, roster: Roster) -> set[str]:
 def _run(
     steps: Sequence[Step], seeds: Sequence[int], weighing: dict[str, Any], home: Home
 ) -> dict[str, str]:
-    """Runs jobs one after another; returns why some failed, while the others go on."""
-    from fed_assets.resources.dagster_run import execute, plan_launch
+    """Runs jobs in their order; returns why some failed, while the others go on."""
+    from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
+    from fed_assets.resources.lanes import run_lanes
 
-    failed = {}
+    failed, going = {}, []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(
         *columns, TextColumn("left:"), TimeRemainingColumn(), console=errors, transient=True
     ) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
-        for step in steps:
-            bar.update(task, description=str(step))
+
+        def launch(step: Step) -> Launch:
             config = step.config(seeds, weighing)
-            launch = plan_launch(home, job=step.job, sandbox=step.sandbox, config=config)
-            finished = execute(launch, home, on_progress=lambda _: None)
+            return plan_launch(home, job=step.job, sandbox=step.sandbox, config=config)
+
+        def on_start(step: Step) -> None:
+            going.append(step)
+            bar.update(task, description="; ".join(map(str, going)))
+
+        def on_end(step: Step, finished: FinishedRun) -> None:
+            going.remove(step)
             # An audit that shows a broken word has a result all the same.
             kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
             if not finished.succeeded and not kept:
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
             bar.advance(task, WEIGHTS[step.job])
+
+        for lanes in _lanes(steps):
+            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
     return failed
+
+
+def _lanes(steps: Sequence[Step]) -> list[list[list[Step]]]:
+    """Returns what runs after what, and within that what runs side by side.
+
+    Audits wait much, and the references learn meanwhile. What is measured runs by itself.
+    """
+
+    def of(job: str) -> list[Step]:
+        return [step for step in steps if step.job == job]
+
+    return [[of(AUDIT), of(REFERENCES)], [of(LIFECYCLE)], [of(COMPARISON)]]
 
 
 def _words(language: str) -> Words:
