@@ -62,7 +62,7 @@ $(BENCH_VENV)/.installed: pyproject.toml benchmarks/constraints.txt $(VENV)/.ins
 	$(BENCH_VENV)/bin/pip install --quiet --constraint benchmarks/constraints.txt $(PIP_ARGS) --editable '.[bench]'
 	@touch $@
 
-bench-quality: install ## measure AUROC and accuracy over three seeds, and the gain over training alone
+bench-quality: install ## measure AUROC and accuracy over three seeds: together, pooled and alone, skewed and IID
 	$(BIN)/python -m benchmarks.quality
 
 bench-images: install ## measure images and validated_images for 1,000 to 100,000 images

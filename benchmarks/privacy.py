@@ -24,13 +24,10 @@ missing. Table and picture are made of the record alone: `--show` makes them and
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +35,7 @@ from benchmarks.federation.arms import OURS, Bench, run_process
 from benchmarks.federation.ours import Job, write_jobs
 from benchmarks.federation.preparation import shipped_roster
 from benchmarks.federation.work import Work
+from benchmarks.piecewise import as_done, begun, keep_as_done
 from benchmarks.price_list import draw_prices, faults, table
 from benchmarks.quality import PROJECT, learn, prepared
 from benchmarks.record import write_record
@@ -46,6 +44,7 @@ from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.protection import NUMBERS_OF, Protection
 from fed_assets.sandboxes.sandbox import NUMBERS
 
+Task = tuple[str, int | None]  # arm and seed; None in its place is the federation
 EXECUTOR = "fed_assets.hospital.executor.HospitalExecutor"
 TIMEOUT_SECONDS = 3600.0
 PACKAGES = ("fed_assets", "torch", "monai", "numpy", "nvflare", "opacus", "cryptography")
@@ -223,7 +222,7 @@ def epsilon_of(arm: str, stores: Mapping[str, Store]) -> float | None:
     return max(spent_by(read_charges(store), delta) for store in stores.values())
 
 
-def begun(path: Path, asked: Mapping[str, Any], again: Sequence[str] = ()) -> dict[str, Any]:
+def gone_on_with(path: Path, asked: Mapping[str, Any], again: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the record to go on with: the file's, without what is to be measured again.
 
     An arm whose protection has other numbers by now is measured again too.
@@ -231,25 +230,17 @@ def begun(path: Path, asked: Mapping[str, Any], again: Sequence[str] = ()) -> di
     Raises:
         SystemExit: The file's was measured with another roster, or with other rounds.
     """
-    record = json.loads(path.read_text()) if path.exists() else {"arms": {}}
-    others = [name for name in asked if record["arms"] and record.get(name) != asked[name]]
-    if others:
-        raise SystemExit(
-            f"{path} was measured with another {', '.join(others)}. Name another file with --out, "
-            "or remove it."
-        )
+    record = begun(path, asked, "arms")
     kept = {
         arm: entry
         for arm, entry in record["arms"].items()
         if arm not in again and arm in ARMS and entry["protection"] == ARMS[arm].as_record()
     }
-    return {**asked, "arms": kept}
+    return {**record, "arms": kept}
 
 
-def missing(
-    record: Mapping[str, Any], arms: Sequence[str], seeds: Sequence[int]
-) -> list[tuple[str, int | None]]:
-    """Returns what was not measured yet, by arm and seed; None in its place is the federation.
+def missing(record: Mapping[str, Any], arms: Sequence[str], seeds: Sequence[int]) -> list[Task]:
+    """Returns what was not measured yet.
 
     Seeds come one after another, each with all arms.
     """
@@ -272,26 +263,16 @@ def keep(record: dict[str, Any], arm: str, seed: int | None, figures: Mapping[st
 
 
 def measure(
-    tasks: Sequence[tuple[str, int | None]], first_seed: int, processes: int, *where: Any
-) -> Iterator[tuple[str, int | None, Callable[[], dict[str, Any]]]]:
-    """Yields what gives the figures of each task, or raises why there are none, as each is done.
+    tasks: Sequence[Task], first_seed: int, processes: int, *where: Any
+) -> Iterator[tuple[Task, Callable[[], dict[str, Any]]]]:
+    """Yields each task with what gives its figures, or raises why there are none, as it is done.
 
     Federations come last, one after another, with nothing beside them.
     """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(reached, arm, seed, *where): (arm, seed)
-            for arm, seed in tasks
-            if seed is not None
-        }
-        try:
-            for job in as_completed(jobs):
-                yield *jobs[job], job.result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from as_done(reached, [task for task in tasks if task[1] is not None], processes, *where)
     for arm, seed in tasks:
         if seed is None:
-            yield arm, seed, lambda arm=arm: taken(arm, first_seed, *where)
+            yield (arm, seed), lambda arm=arm: taken(arm, first_seed, *where)
 
 
 def main() -> None:
@@ -316,19 +297,18 @@ def main() -> None:
         "network": dict(roster.network),
         "differential_privacy": roster.differential_privacy.model_dump(),
     }
-    record = begun(options.out, asked, options.again)
+    record = gone_on_with(options.out, asked, options.again)
     tasks = [] if options.show else missing(record, options.arms, options.seeds)
-    failed = []
-    where = (options.rounds, options.data)
-    for arm, seed, result in measure(tasks, options.seeds[0], options.processes, *where):
-        name = f"{arm}, {'its federation' if seed is None else f'seed {seed}'}"
-        try:
-            keep(record, arm, seed, result())
-        except (Exception, SystemExit) as error:  # the others' figures are as good without it
-            failed.append(f"{name}: {error}")
-        else:
-            write_record(options.out, record, PACKAGES)
-        print(failed[-1] if failed and failed[-1].startswith(name) else name, file=sys.stderr)
+
+    def keep_task(task: Task, figures: Mapping[str, Any]) -> None:
+        keep(record, *task, figures)
+        write_record(options.out, record, PACKAGES)
+
+    failed = keep_as_done(
+        measure(tasks, options.seeds[0], options.processes, options.rounds, options.data),
+        keep_task,
+        lambda task: f"{task[0]}, {'its federation' if task[1] is None else f'seed {task[1]}'}",
+    )
     if record["arms"]:
         print(table(record))
         options.picture.write_bytes(draw_prices(record).content)

@@ -1,44 +1,47 @@
-"""What the shipped roster's recipe reaches on the official PneumoniaMNIST test set.
+"""What the shipped recipe reaches on the official PneumoniaMNIST test set, and what it is worth.
 
-For every seed, the roster's hospitals share out the official set and learn together, and each of
-them learns alone, for as many rounds. All of it is the product's own code, from preparing and
-validating the images to the executor's round, the server's aggregation and the evaluation; only
-NVFlare's transport between them is left out, which changes no bit of a weight. A seed decides how
-the images are shared out, the initial weights and every draw in training.
+For every seed, the roster's hospitals share out the official set and learn together; the same
+network learns from all their images pooled, and from each hospital's alone, for as many rounds. The
+set is shared out as shipped, skewed by labels, and so that all hospitals are alike (IID). All of it
+is the product's own code, from preparing and validating the images to the executor's round, the
+server's aggregation, the pooled training and the evaluation; only NVFlare's transport between them
+is left out, which changes no bit of a weight. A seed decides how the images are shared out, the
+initial weights and every draw in training.
 
-    python -m benchmarks.quality --seeds 0 1 2 --rounds 15 25
+    python -m benchmarks.quality
 
-The first number of rounds is the shipped one: its figures stand at the top of quality.json, and
-training alone is compared with it. A hospital's gain is the global model's metric on the common
-test set less that of the model that the hospital trained alone.
+The first number of rounds is the shipped one. Figures are written as soon as they are there, and an
+interrupted benchmark goes on with what is missing. Tables are made of the record alone: `--show`
+makes them and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
-import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
-from multiprocessing import get_context
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.piecewise import as_done, begun, keep_as_done
+from benchmarks.quality_table import FEDERATED, MODELS, POOLED, SHARES, headline, rows, table
+from benchmarks.record import write_record
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from fed_assets.federation.aggregation import Update
     from fed_assets.federation.weights import Weights
     from fed_assets.hospital.files import Store
     from fed_assets.sandboxes.protection import Protection, Rule
 
+Cell = tuple[str, str, int, int]  # share, model, rounds and seed
 PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = ("fed_assets", "torch", "monai", "numpy", "nvflare")
+SHIPPED = PROJECT / "fed_assets" / "roster.yaml"
 TARGETS = {15: {"auroc": 0.965, "accuracy": 0.91}, 25: {"auroc": 0.973, "accuracy": 0.92}}
 PUBLISHED = {  # centralised, on the same test set: Yang et al. 2023, Scientific Data 10:41
     "ResNet-18 (28)": {"auroc": 0.944, "accuracy": 0.854},
@@ -102,7 +105,6 @@ def learn(
     from fed_assets.federation.aggregation import Update
     from fed_assets.federation.rules import aggregate
     from fed_assets.hospital.dataset import open_dataset
-    from fed_assets.hospital.evaluation import evaluate
     from fed_assets.hospital.executor import run_round
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.network import initial_weights
@@ -167,15 +169,55 @@ def learn(
     examples = {name: len(open_dataset(each).split("train")) for name, each in stores.items()}
     asked: dict[str, Any] = {"weights": path, "network": network}
     asked["threshold"] = threshold_under(protection, roster, stores, examples, asked)
-    record = evaluate({**asked, "resamples": 0}, Store(folder / "coordinator"), validated=False)
-    metrics = {name: entry["value"] for name, entry in record["metrics"].items()}
     return {
-        **metrics,
+        **tested(asked, folder),
         "threshold": asked["threshold"],
         "training_images": sum(examples.values()),
         "training_cpu_seconds": round(cpu_seconds, 1),
         "digest": weights_digest(weights),
     }
+
+
+def learn_pooled(
+    stores: dict[str, Store], facts: Any, roster: Any, *, rounds: int, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Trains one model on the images of all hospitals, and evaluates it as `learn` does."""
+    from fed_assets.hospital.dataset import open_dataset
+    from fed_assets.hospital.files import Store
+    from fed_assets.hospital.network import initial_weights
+    from fed_assets.hospital.reference import train_pooled
+
+    network = {"network": dict(roster.network)}
+    shape = {"channels": facts["channels"], "classes": len(facts["classes"])}
+    first, path = (folder / f"{name}.safetensors" for name in ("initial", "pooled"))
+    initial_weights({**network, **shape, "seed": seed, "path": first}, Store(folder))
+    asked = {
+        **network,
+        "name": "pooled",
+        "recipe": roster.recipe.model_dump(),
+        "rounds": rounds,
+        "seed": seed,
+        "initial": first,
+        "weights": path,
+    }
+    trained = train_pooled([open_dataset(store) for store in stores.values()], asked)
+    threshold = float(roster.threshold)
+    return {
+        **tested({**network, "weights": path, "threshold": threshold}, folder),
+        "threshold": threshold,
+        "training_images": trained["images"],
+        "training_cpu_seconds": round(trained["train_cpu_seconds"], 1),
+        "digest": trained["digest"],
+    }
+
+
+def tested(asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns the metrics of weights on the common test set, whose store lies in the folder."""
+    from fed_assets.hospital.evaluation import evaluate
+    from fed_assets.hospital.files import Store
+
+    record = evaluate({**asked, "resamples": 0}, Store(folder / "coordinator"), validated=False)
+    return {name: entry["value"] for name, entry in record["metrics"].items()}
 
 
 def threshold_under(
@@ -198,149 +240,141 @@ def threshold_under(
     )
 
 
-def one_seed(seed: int, rounds: list[int], data: Path) -> dict[str, Any]:
-    """Returns one seed's figures: `together` by number of rounds, and `alone` by hospital."""
+def one(share: str, model: str, rounds: int, seed: int, data: Path) -> dict[str, Any]:
+    """Returns the figures of one model with one seed; see `learn_model`.
+
+    Args:
+        share: one of `SHARES`.
+        model: one of `MODELS`.
+        rounds: how many.
+        seed: of all that is drawn.
+        data: folder of pneumoniamnist.npz.
+
+    Raises:
+        SystemExit: the official images are not there.
+    """
     from fed_assets.federation.roster import read_roster
 
-    roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
+    roster = shared_out(read_roster(SHIPPED), share)
     with tempfile.TemporaryDirectory(prefix="quality-") as temporary:
         folder = Path(temporary)
         stores, facts = prepared(roster, seed, data, folder)
         if facts["synthetic"]:
             raise SystemExit("pneumoniamnist.npz was not found: name its folder with --data")
-        together = {
-            count: learn(stores, facts, roster, rounds=count, seed=seed, folder=folder)
-            for count in rounds
-        }
-        alone = {
-            hospital: learn(
-                {hospital: store}, facts, roster, rounds=rounds[0], seed=seed, folder=folder
-            )
-            for hospital, store in stores.items()
-        }
-    for figures in alone.values():
-        for metric in ("auroc", "accuracy"):
-            figures[f"{metric}_gain"] = together[rounds[0]][metric] - figures[metric]
-    return {"seed": seed, "together": together, "alone": alone}
+        return learn_model(model, stores, facts, roster, rounds=rounds, seed=seed, folder=folder)
 
 
-def summary(figures: list[dict[str, Any]]) -> dict[str, float]:
-    """Returns mean and standard deviation over the seeds (of a sample) of AUROC and accuracy."""
-    result = {}
-    for metric in ("auroc", "accuracy"):
-        values = [entry[metric] for entry in figures]
-        result[f"{metric}_mean"] = statistics.mean(values)
-        result[f"{metric}_sd"] = statistics.stdev(values) if len(values) > 1 else 0.0
-    return result
-
-
-def report(seeds: list[dict[str, Any]], rounds: list[int]) -> dict[str, Any]:
-    """Returns what quality.json holds, all but where and when it was measured."""
-
-    def of_rounds(count: int) -> dict[str, Any]:
-        figures = [{"seed": each["seed"], **each["together"][count]} for each in seeds]
-        target = TARGETS.get(count)
-        return {"rounds": count, **summary(figures), "seeds": figures, "target": target}
-
-    hospitals = [figures for each in seeds for figures in each["alone"].values()]
-    gains = {
-        f"{metric}_gain_{name}": function(entry[f"{metric}_gain"] for entry in hospitals)
-        for metric in ("auroc", "accuracy")
-        for name, function in (("mean", statistics.mean), ("least", min), ("most", max))
-    }
-    alone = {"rounds": rounds[0], **summary(hospitals), **gains}
-    alone["seeds"] = [{"seed": each["seed"], "hospitals": each["alone"]} for each in seeds]
-    more = {f"rounds_{count}": of_rounds(count) for count in rounds[1:]}
-    return {**of_rounds(rounds[0]), **more, "alone": alone, "published": PUBLISHED}
-
-
-def measured_here(started: float, roster: Any) -> dict[str, Any]:
-    """Returns what was run, where and when."""
-    packages = ("fed_assets", "torch", "monai", "numpy", "nvflare")
+def learn_model(
+    model: str,
+    stores: dict[str, Store],
+    facts: Any,
+    roster: Any,
+    *,
+    rounds: int,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Returns the figures of a model; of training alone, by hospital."""
+    asked: dict[str, Any] = {"rounds": rounds, "seed": seed, "folder": folder}
+    if model == FEDERATED:
+        return learn(stores, facts, roster, **asked)
+    if model == POOLED:
+        return learn_pooled(stores, facts, roster, **asked)
     return {
-        "recipe": roster.recipe.model_dump(),
-        "network": roster.network,
-        "split_fractions": dict(roster.data.split_fractions),
-        "command": " ".join(["python", *sys.argv]),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started, 1),
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "device": device()},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
+        hospital: learn({hospital: store}, facts, roster, **asked)
+        for hospital, store in stores.items()
     }
 
 
-def device() -> str:
+def shared_out(roster: Any, share: str) -> Any:
+    """Returns a roster whose hospitals share out its set so: as it says, or all of them alike."""
+    changed = roster.data.share.model_copy(update=SHARES[share])
+    return roster.model_copy(update={"data": roster.data.model_copy(update={"share": changed})})
+
+
+def missing(record: Mapping[str, Any], rounds: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
+    """Returns what was not measured yet: all with the first number of rounds, seed by seed.
+
+    With the others, the shipped federation alone.
+    """
+    wanted = [
+        *(
+            (share, model, rounds[0], seed)
+            for seed in seeds
+            for share in SHARES
+            for model in MODELS
+        ),
+        *((next(iter(SHARES)), FEDERATED, count, seed) for seed in seeds for count in rounds[1:]),
+    ]
+    return [cell for cell in wanted if known(record, cell) is None]
+
+
+def known(record: Mapping[str, Any], cell: Cell) -> Any:
+    """Returns the figures of a cell; None where it was not measured."""
+    share, model, rounds, seed = cell
+    found = record["figures"].get(share, {}).get(model, {})
+    return found.get(str(rounds), {}).get(str(seed))
+
+
+def keep(record: dict[str, Any], cell: Cell, figures: Mapping[str, Any]) -> None:
+    """Puts the figures of a cell into a record, with when they were measured."""
+    share, model, rounds, seed = cell
+    of_model = record["figures"].setdefault(share, {}).setdefault(model, {})
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    of_model.setdefault(str(rounds), {})[str(seed)] = {"created": created, "figures": figures}
+
+
+def whole(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what quality.json holds: the figures, and all that is reckoned from them."""
+    told = {"targets": TARGETS, "published": PUBLISHED, "rows": rows(record)}
+    return {**record, **headline(record), **told}
+
+
+def learned_with() -> dict[str, Any]:
+    """Returns by what hospitals learn, and on what device they do here."""
     import torch
 
-    return (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu, one thread a process"
-    )
+    from fed_assets.federation.roster import read_roster
 
-
-def show(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="PneumoniaMNIST, official test set: mean and sd over the seeds")
-    for column in ("model", "AUROC", "accuracy", "targets"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-
-    def row(name: str, entry: dict[str, Any], target: dict[str, float] | None) -> None:
-        values = [f"{entry[f'{m}_mean']:.4f} ± {entry[f'{m}_sd']:.4f}" for m in PUBLISHED_METRICS]
-        wanted = " / ".join(str(target[m]) for m in PUBLISHED_METRICS) if target else ""
-        table.add_row(name, *values, wanted)
-
-    for entry in [figures, *(figures[key] for key in figures if key.startswith("rounds_"))]:
-        row(f"together, {entry['rounds']} rounds", entry, entry["target"])
-    row(f"each hospital alone, {figures['rounds']} rounds", figures["alone"], None)
-    for name, published in figures["published"].items():
-        table.add_row(f"{name}, published", *(f"{published[m]:.3f}" for m in PUBLISHED_METRICS))
-    console = Console()
-    console.print(table)
-    for each in figures["alone"]["seeds"]:
-        gains = Table(title=f"Gain of each hospital over training alone, seed {each['seed']}")
-        for column in ("hospital", "images", "alone", "AUROC gain", "accuracy gain"):
-            gains.add_column(column, justify="left" if column == "hospital" else "right")
-        for hospital, entry in each["hospitals"].items():
-            gains.add_row(
-                hospital,
-                str(entry["training_images"]),
-                f"{entry['auroc']:.3f} / {entry['accuracy']:.3f}",
-                f"{entry['auroc_gain']:+.3f}",
-                f"{entry['accuracy_gain']:+.3f}",
-            )
-        console.print(gains)
-
-
-PUBLISHED_METRICS = ("auroc", "accuracy")
+    roster = read_roster(SHIPPED)
+    cuda = torch.cuda.is_available()
+    return {
+        "recipe": roster.recipe.model_dump(),
+        "network": dict(roster.network),
+        "split_fractions": dict(roster.data.split_fractions),
+        "device": torch.cuda.get_device_name() if cuda else "cpu, one thread a process",
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     default = os.environ.get("FED_ASSETS_DATA") or PROJECT.parent / "shared" / "data"
     parser.add_argument(
         "--data", type=Path, default=Path(default), help="pneumoniamnist.npz's folder"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, nargs="+", default=[15, 25])
-    parser.add_argument("--processes", type=int, default=2, help="one seed each, one thread each")
+    parser.add_argument("--processes", type=int, default=2, help="one thread each")
+    parser.add_argument("--show", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/results/quality.json")
     options = parser.parse_args()
-    from fed_assets.federation.roster import read_roster
-
-    started = time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(one_seed, seed, options.rounds, options.data) for seed in options.seeds]
-        seeds = [job.result() for job in jobs]
-    roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
-    figures = report(seeds, options.rounds) | measured_here(started, roster)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(figures, indent=1, default=str) + "\n")
-    show(figures)
+    learned = learned_with()
+    device = learned.pop("device")
+    record = begun(options.out, {"rounds": options.rounds[0], **learned}, "figures")
+    cells = [] if options.show else missing(record, options.rounds, options.seeds)
+
+    def keep_cell(cell: Cell, figures: Mapping[str, Any]) -> None:
+        keep(record, cell, figures)
+        write_record(options.out, {**whole(record), "device": device}, PACKAGES)
+
+    failed = keep_as_done(
+        as_done(one, cells, options.processes, options.data),
+        keep_cell,
+        lambda cell: "{}, {}, {} rounds, seed {}".format(*cell),
+    )
+    print(table(record))
+    sys.exit("\n".join(failed) or 0)
 
 
 if __name__ == "__main__":

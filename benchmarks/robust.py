@@ -20,16 +20,13 @@ interrupted benchmark goes on with what is missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,7 +34,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.attacked_rules import UNATTACKED, draw_rules, recipe_table, table
-from benchmarks.quality import PROJECT, learn, prepared
+from benchmarks.piecewise import as_done, begun, keep_as_done
+from benchmarks.quality import PACKAGES, PROJECT, learn, learned_with, prepared
 from benchmarks.record import write_record
 from fed_assets.reporting.robust_rules import ATTACKS, RECORD
 
@@ -52,7 +50,7 @@ RULES = {
 }
 WITHIN = 0.03  # of accuracy
 METRICS = ("auroc", "accuracy")
-PACKAGES = ("fed_assets", "torch", "monai", "numpy", "nvflare")
+Cell = tuple[str, str, int]  # rule, attack and seed
 Figures = dict[str, dict[str, dict[str, dict[str, float]]]]  # by rule, attack and seed
 
 
@@ -98,7 +96,7 @@ def attacked(attack: str) -> Iterator[Callable[[Any, Any], Any]]:
         yield negated if attack == "negated" else lambda update, received: update
 
 
-def one(rule: str, attack: str, rounds: int, seed: int, data: Path) -> dict[str, Any]:
+def one(rule: str, attack: str, seed: int, rounds: int, data: Path) -> dict[str, Any]:
     """Returns the figures of one rule under one attack."""
     from fed_assets.federation.roster import read_roster
     from fed_assets.sandboxes.controls import Aggregation
@@ -122,30 +120,21 @@ def one(rule: str, attack: str, rounds: int, seed: int, data: Path) -> dict[str,
             )
 
 
-def begun(path: Path, asked: Mapping[str, Any]) -> Figures:
+def gone_on_with(path: Path, asked: Mapping[str, Any]) -> Figures:
     """Returns by rule, attack and seed what was measured already.
 
     Raises:
         SystemExit: The file's was measured with other rounds, another recipe or network.
     """
-    record = json.loads(path.read_text()) if path.exists() else {**asked, "measured": {}}
-    others = [name for name in asked if record.get(name) != asked[name]]
-    if others:
-        raise SystemExit(
-            f"{path} was measured with another {', '.join(others)}. Name another file with --out, "
-            "or remove it."
-        )
-    known = record["measured"]
+    known = begun(path, asked, "measured")["measured"]
     return {
         rule: {attack: dict(known.get(rule, {}).get(attack, {})) for attack in attacks_on(rule)}
         for rule in RULES
     }
 
 
-def missing(
-    figures: Figures, rules: Sequence[str], seeds: Sequence[int]
-) -> list[tuple[str, str, int]]:
-    """Returns what was not measured yet, by rule, attack and seed; seeds one after another."""
+def missing(figures: Figures, rules: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Returns what was not measured yet, one seed after another."""
     return [
         (rule, attack, seed)
         for seed in seeds
@@ -192,33 +181,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RECORD)
     parser.add_argument("--picture", type=Path, default=PROJECT / "docs" / "robust.png")
     options = parser.parse_args()
-    from fed_assets.federation.roster import read_roster
-
     os.environ["OMP_NUM_THREADS"] = "1"
-    roster = read_roster(PROJECT / "fed_assets" / "roster.yaml")
-    asked = {
-        "rounds": options.rounds,
-        "recipe": roster.recipe.model_dump(),
-        "network": dict(roster.network),
-    }
-    figures = begun(options.out, asked)
+    asked = {"rounds": options.rounds, **learned_with()}
+    figures = gone_on_with(options.out, asked)
     left = [] if options.show else missing(figures, options.rules, options.seeds)
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(one, rule, attack, options.rounds, seed, options.data): (rule, attack, seed)
-            for rule, attack, seed in left
-        }
-        for job in as_completed(jobs):
-            rule, attack, seed = jobs[job]
-            found = job.result()
-            figures[rule][attack][str(seed)] = {name: found[name] for name in METRICS}
-            print(f"{rule}, {attack}, seed {seed}", file=sys.stderr)
-            write_record(options.out, asked | report(figures), PACKAGES)
-    record = asked | report(figures)
-    if not figures["fedavg"]["none"]:
-        raise SystemExit(f"{options.out} holds no figures. Run it without --show.")
-    print(table(record), recipe_table(record), sep="\n\n")
-    options.picture.write_bytes(draw_rules(record).content)
+
+    def keep(cell: Cell, found: Mapping[str, float]) -> None:
+        rule, attack, seed = cell
+        figures[rule][attack][str(seed)] = {name: found[name] for name in METRICS}
+        write_record(options.out, asked | report(figures), PACKAGES)
+
+    failed = keep_as_done(
+        as_done(one, left, options.processes, options.rounds, options.data),
+        keep,
+        lambda cell: f"{cell[0]}, {cell[1]}, seed {cell[2]}",
+    )
+    if figures["fedavg"]["none"]:
+        record = asked | report(figures)
+        print(table(record), recipe_table(record), sep="\n\n")
+        options.picture.write_bytes(draw_rules(record).content)
+    elif not failed:
+        failed = [f"{options.out} holds no figures. Run it without --show."]
+    sys.exit("\n".join(failed) or 0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.price_list import HEADINGS, draw_prices, faults, table, title_of
-from benchmarks.privacy import ARMS, begun, keep, measure, missing, protection
+from benchmarks.privacy import ARMS, gone_on_with, keep, measure, missing, protection
 from benchmarks.quality import learn, prepared
 from fed_assets.federation.roster import read_roster
 from fed_assets.hospital.weights import read_weights
@@ -60,14 +60,14 @@ def test_arms_stand_in_their_own_order_with_means_deviations_and_costs(
 def test_what_was_measured_is_not_measured_again(record: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "privacy.json"
     arms = ["none", "clip", "epsilon_8"]
-    assert missing(begun(file, ASKED), ["none"], [0, 1]) == [
+    assert missing(gone_on_with(file, ASKED), ["none"], [0, 1]) == [
         ("none", 0),
         ("none", 1),
         ("none", None),
     ]
     file.write_text(json.dumps(record))
-    assert missing(begun(file, ASKED), arms, [0, 1]) == [("clip", 1), ("clip", None)]
-    again = begun(file, ASKED, ["none"])
+    assert missing(gone_on_with(file, ASKED), arms, [0, 1]) == [("clip", 1), ("clip", None)]
+    again = gone_on_with(file, ASKED, ["none"])
     assert missing(again, ["none"], [0]) == [("none", 0), ("none", None)]
 
 
@@ -77,18 +77,18 @@ def test_figures_of_another_recipe_are_not_gone_on_with(
     file = tmp_path / "privacy.json"
     file.write_text(json.dumps(record))
     with pytest.raises(SystemExit, match="another rounds, recipe"):
-        begun(file, {**ASKED, "recipe": {}, "rounds": 3})
+        gone_on_with(file, {**ASKED, "recipe": {}, "rounds": 3})
     record["arms"]["none"]["protection"] = protection(UpdateProtection.CLIP).as_record()
     file.write_text(json.dumps(record))
-    assert set(begun(file, ASKED)["arms"]) == {"clip", "epsilon_8"}
+    assert set(gone_on_with(file, ASKED)["arms"]) == {"clip", "epsilon_8"}
 
 
 @pytest.mark.slow
 def test_a_run_that_fails_leaves_the_figures_of_the_others(tmp_path: Path) -> None:
     tasks = [("none", 0), ("clip", 0)]
     results = list(measure(tasks, 0, 1, 1, tmp_path / "no_such_folder"))
-    assert {(arm, seed) for arm, seed, _ in results} == set(tasks)
-    for _, _, result in results:
+    assert {task for task, _ in results} == set(tasks)
+    for _, result in results:
         with pytest.raises(SystemExit, match=r"pneumoniamnist\.npz was not found"):
             result()
 

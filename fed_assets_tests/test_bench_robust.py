@@ -11,10 +11,9 @@ import pytest
 
 from benchmarks import robust
 from benchmarks.attacked_rules import draw_rules, recipe_table, table, title_of
-from benchmarks.robust import RULES, attacks_on, begun, missing, report
-from fed_assets.federation.roster import read_roster
+from benchmarks.quality import learned_with
+from benchmarks.robust import RULES, attacks_on, gone_on_with, missing, report
 from fed_assets.reporting.robust_rules import ATTACKS, NAMES, WITHSTANDING
-from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.sandboxes.controls import Aggregation
 from fed_assets.sandboxes.protection import Rule
 
@@ -100,14 +99,14 @@ def test_the_picture_says_what_is_seen(record: dict[str, Any]) -> None:
 
 def test_a_benchmark_goes_on_with_what_is_missing(record: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "robust.json"
-    empty = begun(file, ASKED)
+    empty = gone_on_with(file, ASKED)
     assert len(missing(empty, list(RULES), [0])) == 14
     file.write_text(json.dumps(record))
-    known = begun(file, ASKED)
+    known = gone_on_with(file, ASKED)
     assert missing(known, list(RULES), [0]) == [("multi_krum", "flipped", 0), ("fedopt", "none", 0)]
     assert missing(known, ["fedprox"], [0, 1]) == [("fedprox", "none", 1)]
     with pytest.raises(SystemExit, match="another rounds"):
-        begun(file, {"rounds": 3})
+        gone_on_with(file, {"rounds": 3})
 
 
 def test_what_is_measured_is_what_a_federation_aggregates_by() -> None:
@@ -127,8 +126,7 @@ def test_the_record_alone_is_shown_and_drawn(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    roster = read_roster(SHIPPED_ROSTER)
-    record |= {"recipe": roster.recipe.model_dump(), "network": dict(roster.network)}
+    record |= learned_with()
     out, picture = tmp_path / "robust.json", tmp_path / "robust.png"
     command = ["robust", "--show", "--out", str(out), "--picture", str(picture)]
     monkeypatch.setattr(sys, "argv", command)
@@ -137,7 +135,8 @@ def test_the_record_alone_is_shown_and_drawn(
     assert not picture.exists()
     out.write_text(json.dumps(record))
     written = out.read_bytes()
-    robust.main()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        robust.main()
     assert table(record) in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert out.read_bytes() == written

@@ -1,18 +1,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fed_assets.cli.compare import Step, missing_steps, wanted_seeds
+from fed_assets.automation.jobs import JOBS
+from fed_assets.cli.compare import WEIGHTS, Step, missing_steps, show_comparison, wanted_seeds
 from fed_assets.errors import RunConfigError
+from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
+from fed_assets_tests.reporting.comparisons import measurements, record_of
 
-AUDIT, LIFECYCLE = "security_audit", "federated_lifecycle"
+ROSTER = read_roster(SHIPPED_ROSTER)
 
 
 def keep(path: Path, content: object = None) -> None:
@@ -21,7 +29,7 @@ def keep(path: Path, content: object = None) -> None:
 
 
 def test_the_rosters_seeds_come_first_and_each_once() -> None:
-    roster = read_roster(SHIPPED_ROSTER).model_copy(update={"seeds": (7, 1)})
+    roster = ROSTER.model_copy(update={"seeds": (7, 1)})
     assert wanted_seeds(roster, 1) == [7]
     assert wanted_seeds(roster, 4) == [7, 1, 0, 2]
     with pytest.raises(RunConfigError, match="101"):
@@ -30,33 +38,96 @@ def test_the_rosters_seeds_come_first_and_each_once() -> None:
 
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
     home, names = Home(tmp_path), ["minimal", "eyes_on"]
-    everything = missing_steps(home, names, [0, 1], again=False)
+    everything = missing_steps(home, ROSTER, names, [0, 1], again=False)
+    # References come before the runs, whose reports are compared with them.
     assert everything == [
         *(Step(AUDIT, name) for name in names),
+        Step(REFERENCES),
         *(Step(LIFECYCLE, name, seed) for seed in (0, 1) for name in names),
-        Step("references"),
     ]
     keep(home.posture("minimal") / "posture.json")
     keep(home.measurement("eyes_on", 1))
-    keep(home.artifacts / "reference_models.json", {"seeds": {"0": {}, "1": {}}})
-    left = missing_steps(home, names, [0, 1], again=False)
+    keep(home.artifacts / "reference_models.json", references())
+    left = missing_steps(home, ROSTER, names, [0, 1], again=False)
     assert set(everything) - set(left) == {
         Step(AUDIT, "minimal"),
         Step(LIFECYCLE, "eyes_on", 1),
-        Step("references"),
+        Step(REFERENCES),
     }
-    assert missing_steps(home, names, [0, 1], again=True) == everything
-    assert Step("references") in missing_steps(home, names, [0, 1, 2], again=False)
+    assert missing_steps(home, ROSTER, names, [0, 1], again=True) == everything
+    assert Step(REFERENCES) in missing_steps(home, ROSTER, names, [0, 1, 2], again=False)
+
+
+@pytest.mark.parametrize(
+    "change", [{"rounds": 2}, {"threshold": 0.4}, {"network": {"_target_": "other"}}]
+)
+def test_references_of_another_roster_are_trained_anew(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    home = Home(tmp_path)
+    keep(home.artifacts / "reference_models.json", references())
+    changed = ROSTER.model_copy(update=change)
+    assert missing_steps(home, ROSTER, [], [0, 1], again=False) == []
+    assert missing_steps(home, changed, [], [0, 1], again=False) == [Step(REFERENCES)]
+
+
+def references() -> dict[str, Any]:
+    learned = {"rounds": ROSTER.rounds, "learning": roster_learning(ROSTER)}
+    return {"seeds": {"0": {}, "1": {}}, **learned}
+
+
+def test_every_step_is_a_job_that_there_is() -> None:
+    assert set(WEIGHTS) < {job.name for job in JOBS}
+
+
+def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    record = record_of(measurements())
+    show_comparison(record, "en")
+    english = capsys.readouterr().out
+    show_comparison(record, "es")
+    spanish = capsys.readouterr().out
+    for word, palabra in (
+        ("Who may win", "Quién puede ganar"),
+        ("Sandbox", "Entorno"),
+        ("Standing", "Situación"),
+        ("not measured", "sin medir"),
+        ("All groups alike", "Todos los grupos por igual"),
+        ("Comes first", "Queda primero"),
+    ):
+        assert word in " ".join(english.split()) and word not in spanish
+        assert palabra in " ".join(spanish.split()) and palabra not in english
 
 
 def test_each_step_has_the_config_of_its_job() -> None:
     assert Step(LIFECYCLE, "minimal", 3).config([3], {}) == {
         "ops": {"federated_training": {"config": {"seed": 3}}}
     }
-    references = Step("references").config([0, 1], {})
-    assert references["ops"]["reference_models"]["config"] == {"seeds": [0, 1]}
+    of_references = Step(REFERENCES).config([0, 1], {})
+    assert of_references["ops"]["reference_models"]["config"] == {"seeds": [0, 1]}
     assert Step(AUDIT, "minimal").config([0], {}) == {}
     assert str(Step(LIFECYCLE, "minimal", 3)) == "federated_lifecycle of minimal, seed 3"
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", rounds=2)
+    keep(place.home.posture("minimal") / "posture.json")
+    process = place.start("fed_assets.cli", "compare")
+    end = time.monotonic() + 60
+    while not list((place.home.root / "logs").glob("run-*.log")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, told + errors
+    (line,) = [each for each in (told + errors).splitlines() if each.strip()]
+    assert line == (
+        "Interrupted; what was measured is kept, and the same command goes on with the rest."
+    )
+    assert (place.home.posture("minimal") / "posture.json").exists()
+    _, left = seconds_until_clean(place.home, within_seconds=20)
+    assert left == []
 
 
 @pytest.mark.long
@@ -83,6 +154,7 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     code, printed = place.tell("compare", "--stored", "--allow-unaudited", "--lang", "es")
     page = (place.home.comparison / "comparison.html").read_text()
     assert 'lang="es"' in page
+    assert "Entorno" in printed and "sin medir" in printed and "Página: " in printed
     assert json.loads((place.home.comparison / "comparison.json").read_text()) == record
     (tmp_path / "wrong.yaml").write_text("mine: {groups: {speed: 1}}")
     wrong = str(tmp_path / "wrong.yaml")

@@ -19,8 +19,9 @@ from pydantic import Field
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
-from fed_assets.assets.reference import reference_value
 from fed_assets.assets.security_record import with_security
+from fed_assets.assets.stored_references import reference_value
+from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
@@ -92,19 +93,36 @@ def measurements(home: Home) -> Iterator[dict[str, Any]]:
         for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
             record = _read(path)
             if record is not None:
-                yield _with_gains(with_security(record, posture), references)
+                yield _with_references(with_security(record, posture), references)
 
 
-def _with_gains(record: dict[str, Any], references: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Adds what each hospital gained on the common test set over training alone, where known."""
-    of_seed = ((references or {}).get("seeds") or {}).get(str(record["seed"])) or {}
+def _with_references(
+    record: dict[str, Any], references: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Adds what references of the run's kind reach on the common test set, or why there are none.
+
+    And what each hospital gained there over training alone, where it is known.
+    """
+    digests = {name: each.get("digest") for name, each in record["hospitals"].items()}
+    found = alike(references, kind_of(record, digests))
+    told = {"why_not": found["why_not"], "private": found["private"]}
+    if found["why_not"] is not None:
+        return record | {"references": told}
+    told |= {
+        POOLED: _tested(found[POOLED]),
+        "pooled_from": found["pooled_from"],
+        "alone": {name: _tested(model) for name, model in found["alone"].items()},
+    }
     reached = (record["quality"]["auroc"] or {}).get("value")
-    for name, hospital in record["hospitals"].items():
-        alone = (of_seed.get("alone") or {}).get(name)
-        by_itself = alone["test"]["auroc"]["value"] if alone else None
+    for name, model in told["alone"].items():
+        by_itself = model["auroc"]["value"]
         if reached is not None and by_itself is not None:
-            hospital["gain_auroc"] = reached - by_itself
-    return record
+            record["hospitals"][name]["gain_auroc"] = reached - by_itself
+    return record | {"references": told}
+
+
+def _tested(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {metric: model["test"][metric] for metric in METRICS}
 
 
 def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:

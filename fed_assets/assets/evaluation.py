@@ -25,6 +25,7 @@ from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.report_inputs import describe_federation, tracked_federation
+from fed_assets.assets.stored_references import references_for_report
 from fed_assets.assets.threshold import choose_threshold
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.admission import Admission, admission_from_record
@@ -69,8 +70,10 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         """What the global model is worth, on each hospital's own test images and on common ones.
 
         Every hospital tests the model on its own images and sends back figures alone. Each has a
-        95 % interval, which is long where the images are few. `page` is the whole report, for any
-        browser; its pictures are here too ([Show Markdown]). `degraded` means that a hospital of
+        95 % interval, which is long where the images are few. Where `reference_models` of the same
+        kind were trained, it says what each hospital gains over training alone, and what is lost
+        against pooling. `page` is the whole report, for any browser; its pictures are here too
+        ([Show Markdown]). `degraded` means that a hospital of
         the roster was missing; the check says which, and in which rounds. One that cannot test the
         model any more is missing too, while the quorum holds without it.
         """
@@ -88,8 +91,9 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             _require_quorum(admission, failed)
             for name, error in failed.items():
                 context.log.error(f"{name} is missing from the report. {error}")
+            references = references_for_report(context, settings.home)
             report = describe_federation(
-                roster, sandbox, admission, common, global_model, records, threshold
+                roster, sandbox, admission, common, global_model, records, threshold, references
             )
             folder = settings.home.report(sandbox.name)
             pictures = _write_report(report, folder)

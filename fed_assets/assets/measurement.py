@@ -20,8 +20,8 @@ from fed_assets.federation.cost import family_cpu_seconds
 from fed_assets.reporting.rounds import total
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import LIFECYCLE
 
-LIFECYCLE = "federated_lifecycle"
 # As the comparison calls what the report calls otherwise.
 CALLED = {"expected_calibration_error": "calibration_error"}
 METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")
@@ -72,8 +72,9 @@ def measurement(
         "machine": report["machine"],
         "versions": report["versions"],
         "degraded": report["degraded"],
+        "reference_learning": report["reference_learning"],
         "controls": {
-            name: {"declared": value, "enforced": "yes"}  # else the run would have been refused
+            name: {"declared": value, "enforced": True}  # else the run would have been refused
             for name, value in report["controls"].items()
         },
         "efficiency": {
@@ -101,6 +102,7 @@ def measurement(
                 "bytes_down": each["bytes_down"],
                 "epsilon": each["epsilon"],
                 "images": each["examples"],
+                "digest": each["dataset_digest"],
             }
             for name, each in sent.items()
         },

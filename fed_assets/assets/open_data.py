@@ -27,6 +27,7 @@ class OpenData:
         channels: Of the images.
         synthetic: Whether they are made up.
         digests: Of each hospital's images.
+        test_digest: Of the common test set.
     """
 
     images: Mapping[str, int]
@@ -35,6 +36,7 @@ class OpenData:
     channels: int
     synthetic: bool
     digests: Mapping[str, str]
+    test_digest: str
 
 
 def prepare_open_data(
@@ -83,6 +85,7 @@ def prepare_open_data(
         channels=facts["channels"],
         synthetic=facts["synthetic"] or any(each["synthetic"] for each in usable.values()),
         digests={name: answer["digest"] for name, answer in usable.items()},
+        test_digest=facts["digest"],
     )
 
 

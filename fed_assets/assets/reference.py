@@ -21,15 +21,14 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.open_data import OpenData, prepare_open_data
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
+from fed_assets.comparison.references import POOLED
+from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster
-from fed_assets.resources.artifact_store import read_whole
-from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.turns import take_turn
 from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
 
-POOLED = "pooled"
 TRAINING = ("images", "digest", "train_seconds", "train_cpu_seconds", "loss")
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
@@ -69,6 +68,8 @@ def build_reference_asset(roster: Roster, settings: Settings) -> AssetsDefinitio
         value = {
             "data": {"classes": list(data.classes), "synthetic": data.synthetic},
             "digests": dict(data.digests),
+            "test_digest": data.test_digest,
+            "learning": roster_learning(roster),
             "left_out": dict(data.left_out),
             "rounds": config.rounds or roster.rounds,
             "seeds": references,
@@ -85,19 +86,6 @@ def build_reference_asset(roster: Roster, settings: Settings) -> AssetsDefinitio
         )
 
     return reference_models
-
-
-def reference_value(home: Home) -> dict[str, Any] | None:
-    """Returns what `reference_models` last came to; None where it never did.
-
-    Raises:
-        StorageError: its value is damaged.
-    """
-    return read_whole(
-        home.artifacts / "reference_models.json",
-        what="The value of the asset reference_models",
-        cure="Materialize reference_models again.",
-    )
 
 
 def train_references(
@@ -150,9 +138,7 @@ def train_references(
         )
         asked = {**network, "weights": weights, "seed": seed, "threshold": roster.threshold}
         test = asked | {"split": "test", "resamples": RESAMPLES}
-        own, failed = ask_everywhere(
-            hospitals, OPEN_DATA, owners[name], "evaluate", test | {"resamples": 0}
-        )
+        own, failed = ask_everywhere(hospitals, OPEN_DATA, owners[name], "evaluate", test)
         return {
             **{part: training[part] for part in TRAINING},
             "test": _metrics(hospitals.ask(OPEN_DATA, COORDINATOR, "evaluate", test)),

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fed_assets.assets.stored_references import reference_learning
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.roster import Roster
@@ -29,6 +30,7 @@ def describe_federation(
     global_model: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
     threshold: Mapping[str, Any],
+    references: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Returns the report of a federation, from what its assets and its hospitals handed on."""
     from fed_assets.reporting.report import ReportInputs, build_report
@@ -41,6 +43,7 @@ def describe_federation(
             data={
                 "name": "synthetic chest X-rays" if admission.synthetic else _data_name(roster),
                 "digest": admission.digest,
+                "test_digest": common["digest"] if common else None,
                 # One made-up image is enough: no figure here may pass for a patient's.
                 "synthetic": admission.synthetic or bool(common and common["synthetic"]),
                 "classes": list(admission.classes),
@@ -67,6 +70,8 @@ def describe_federation(
             suppress_below=sandbox.suppressed_below,
             resumed_from=global_model.get("resumed_from"),
             threshold=threshold,
+            reference_learning=reference_learning(roster, sandbox, global_model),
+            references=references,
         )
     )
 

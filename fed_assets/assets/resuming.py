@@ -10,10 +10,7 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.resume import Earlier, find_earlier, go_on, keep_plan
 from fed_assets.resources.earlier_runs import failed_ancestors, failed_since_success
 from fed_assets.resources.home import Home
-
-# The job that goes on from a failed run by itself; every other starts anew, unless it is Dagster's
-# re-execution of one.
-RETRAIN = "retrain"
+from fed_assets.resources.jobs import RETRAIN
 
 
 def take_up(

@@ -51,6 +51,6 @@ def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> 
     }
 
 
-def _measured(posture: Mapping[str, Any], control: str) -> str | None:
+def _measured(posture: Mapping[str, Any], control: str) -> dict[str, Any] | None:
     ladder = MEASURED_BY.get(control)
-    return f"{ladder} {posture[ladder]} of {HIGHEST}" if ladder else None
+    return {"ladder": ladder, "level": posture[ladder], "highest": HIGHEST} if ladder else None

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from fed_assets.assets.measurement import LIFECYCLE
-from fed_assets.assets.resuming import RETRAIN
-from fed_assets.resources.templates import AUDIT_JOB
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES, RETRAIN
 
 POSTURE = AssetSelection.assets("security_posture")
-REFERENCES = AssetSelection.assets("reference_models")
-COMPARISON = AssetSelection.assets("sandbox_comparison")
+MODELS_ALONE = AssetSelection.assets("reference_models")
+ALL_SANDBOXES = AssetSelection.assets("sandbox_comparison")
 
 federated_lifecycle = define_asset_job(
     LIFECYCLE,
-    selection=AssetSelection.all() - POSTURE - REFERENCES - COMPARISON,
+    selection=AssetSelection.all() - POSTURE - MODELS_ALONE - ALL_SANDBOXES,
     description="From every hospital's images to the report, in one sandbox (the partition).",
 )
 
 retrain = define_asset_job(
     RETRAIN,
     selection=AssetSelection.assets("global_model").required_multi_asset_neighbors().downstream()
-    - COMPARISON,
+    - ALL_SANDBOXES,
     description="Trains and reports anew on the images that were validated last; "
     "where the last training failed, from its last round on.",
 )
 
 security_audit = define_asset_job(
-    AUDIT_JOB,
+    AUDIT,
     selection=AssetSelection.assets("sandbox_controls") | POSTURE,
     description="Makes every attempt on one sandbox (the partition), and judges what it promises.",
 )
 
 references = define_asset_job(
-    "references",
-    selection=REFERENCES,
+    REFERENCES,
+    selection=MODELS_ALONE,
     description="Trains what the federation is compared with: on pooled open data, and alone.",
 )
 
 comparison = define_asset_job(
-    "comparison",
-    selection=COMPARISON,
+    COMPARISON,
+    selection=ALL_SANDBOXES,
     description="Compares the sandboxes by what their last runs and audits measured.",
 )
 

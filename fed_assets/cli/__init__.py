@@ -27,6 +27,7 @@ from rich.table import Table
 from fed_assets.cli.approvals import approve_code
 from fed_assets.cli.budget import budget
 from fed_assets.cli.compare import compare
+from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
@@ -46,10 +47,6 @@ from fed_assets.sandboxes.enforcement import (
     unenforced_controls,
 )
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
-
-EXIT_FAILED = 1
-EXIT_DEGRADED = 3
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
@@ -118,14 +115,14 @@ def run(
             finished = execute(launch, home, on_progress=show)
         except KeyboardInterrupt:
             errors.print("Interrupted; everything that was started has been stopped.")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
     if not finished.succeeded:
         for failure in dict.fromkeys(finished.failures):
             errors.print(f"{sandbox}: {failure}", soft_wrap=True, markup=False, style="red")
         errors.print(f"The run failed; its log is {finished.log}", soft_wrap=True)
         if hint := logs_hint(home, sandbox, finished.run_id, finished.failures):
             errors.print(hint, soft_wrap=True, markup=False, highlight=False)
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(FAILED)
     told = read_report(chosen, sandbox)
     show_report(told, roster)
     out.print(f"Report: {chosen.home.report(sandbox) / 'report.html'}", soft_wrap=True)
@@ -133,7 +130,7 @@ def run(
         for shortfall in told["shortfalls"]:
             line = f"degraded: {shortfall['said']}"
             errors.print(line, soft_wrap=True, markup=False, highlight=False, style="yellow")
-        raise typer.Exit(EXIT_DEGRADED)
+        raise typer.Exit(DEGRADED)
 
 
 app.command()(report)
@@ -188,7 +185,7 @@ def doctor() -> None:
         table.add_row(finding.what, state, escape(finding.seen), escape(finding.cure))
     out.print(table)
     if any(finding.state == "missing" for finding in findings):
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -227,4 +224,4 @@ def main() -> None:
         app()
     except FedAssetsError as error:
         errors.print(f"Error: {error}", soft_wrap=True, markup=False, style="red")
-        sys.exit(EXIT_FAILED)
+        sys.exit(FAILED)

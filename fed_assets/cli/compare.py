@@ -7,27 +7,30 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.resources.settings import Settings
-from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
+if TYPE_CHECKING:
+    from fed_assets.reporting.comparison_words import Words
+
 Language = Literal["en", "es"]
-EXIT_INCOMPLETE = 3
-LIFECYCLE, REFERENCES, COMPARISON = "federated_lifecycle", "references", "comparison"
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
 # were measured so, within a factor of two.
-WEIGHTS = {LIFECYCLE: 4, AUDIT_JOB: 1, REFERENCES: 4, COMPARISON: 1}
+WEIGHTS = {LIFECYCLE: 4, AUDIT: 1, REFERENCES: 4, COMPARISON: 1}
 out = Console()
 errors = Console(stderr=True)
 
@@ -53,14 +56,12 @@ class Step:
 
     def config(self, seeds: Sequence[int], weighing: dict[str, Any]) -> dict[str, Any]:
         """Returns its run config: all the seeds for the references, how to weigh at the end."""
-        match self.job:
-            case "federated_lifecycle":
-                return {"ops": {"federated_training": {"config": {"seed": self.seed}}}}
-            case "references":
-                return {"ops": {"reference_models": {"config": {"seeds": list(seeds)}}}}
-            case "comparison":
-                return {"ops": {"sandbox_comparison": {"config": weighing}}}
-        return {}
+        configs: dict[str, dict[str, Any]] = {
+            LIFECYCLE: {"federated_training": {"config": {"seed": self.seed}}},
+            REFERENCES: {"reference_models": {"config": {"seeds": list(seeds)}}},
+            COMPARISON: {"sandbox_comparison": {"config": weighing}},
+        }
+        return {"ops": configs[self.job]} if self.job in configs else {}
 
 
 def compare(
@@ -77,7 +78,8 @@ def compare(
 ) -> None:
     """Compare the five sandboxes: run what is missing, rank them, and say how sure that is.
 
-    Ends with 3 where a sandbox could not be measured; it stands as missing then.
+    Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
+    was measured is kept.
     """
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
@@ -90,22 +92,30 @@ def compare(
         for name in SANDBOX_NAMES
         if not unenforced_controls(find_sandbox(name, configurable=chosen.configurable))
     ]
-    steps = [] if stored else missing_steps(home, runnable, trained, again=again)
-    failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
+    try:
+        steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
+    except KeyboardInterrupt:
+        same = "the same command without --again" if again else "the same command"
+        errors.print(
+            f"Interrupted; what was measured is kept, and {same} goes on with the rest.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
     if f"{Step(COMPARISON)}" in failed:
         raise JobFailed("The sandboxes were not compared", seen=failed[f"{Step(COMPARISON)}"][:300])
     record = json.loads((home.comparison / "comparison.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(record, indent=1))
     else:
-        _show(record, lang)
+        show_comparison(record, lang)
         page = home.comparison / "comparison.html"
-        out.print(f"Page: {page}", soft_wrap=True)
+        out.print(f"{_words(lang).page['page_at']}: {page}", soft_wrap=True)
         webbrowser.open(page.as_uri())
     for step, why in failed.items():
         errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(DEGRADED)
 
 
 def wanted_seeds(roster: Roster, count: int) -> list[int]:
@@ -121,73 +131,110 @@ def wanted_seeds(roster: Roster, count: int) -> list[int]:
 
 
 def missing_steps(
-    home: Home, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
+    home: Home, roster: Roster, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
 ) -> list[Step]:
     """Returns the jobs whose results a comparison lacks, an audit of each sandbox first.
 
-    An audit takes a minute and decides whether a sandbox can win at all.
+    An audit takes a minute and decides whether a sandbox can win at all. References come before the
+    runs, whose reports are compared with them; where they were trained otherwise than the roster
+    says by now, they are trained anew.
     """
     steps = [
-        Step(AUDIT_JOB, sandbox)
+        Step(AUDIT, sandbox)
         for sandbox in sandboxes
         if again or not (home.posture(sandbox) / "posture.json").exists()
     ]
+    if again or not set(map(str, seeds)) <= _referenced(home, roster):
+        steps.append(Step(REFERENCES))
     steps += [
         Step(LIFECYCLE, sandbox, seed)
         for seed in seeds
         for sandbox in sandboxes
         if again or not home.measurement(sandbox, seed).exists()
     ]
-    if again or not set(map(str, seeds)) <= _referenced(home):
-        steps.append(Step(REFERENCES))
     return steps
 
 
-def _referenced(home: Home) -> set[str]:
+def _referenced(home: Home, roster: Roster) -> set[str]:
+    """Returns the seeds of the references that are stored, if they are the roster's."""
     try:
         value = json.loads((home.artifacts / "reference_models.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return set()
-    return set(value["seeds"])
+    learning = json.loads(json.dumps(roster_learning(roster)))
+    same = value.get("rounds") == roster.rounds and value.get("learning") == learning
+    return set(value["seeds"]) if same else set()
 
 
 def _run(
     steps: Sequence[Step], seeds: Sequence[int], weighing: dict[str, Any], home: Home
 ) -> dict[str, str]:
-    """Runs jobs one after another; returns why some failed, while the others go on."""
-    from fed_assets.resources.dagster_run import execute, plan_launch
+    """Runs jobs in their order; returns why some failed, while the others go on."""
+    from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
+    from fed_assets.resources.lanes import run_lanes
 
-    failed = {}
+    failed, going = {}, []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(
         *columns, TextColumn("left:"), TimeRemainingColumn(), console=errors, transient=True
     ) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
-        for step in steps:
-            bar.update(task, description=str(step))
+
+        def launch(step: Step) -> Launch:
             config = step.config(seeds, weighing)
-            launch = plan_launch(home, job=step.job, sandbox=step.sandbox, config=config)
-            finished = execute(launch, home, on_progress=lambda _: None)
+            return plan_launch(home, job=step.job, sandbox=step.sandbox, config=config)
+
+        def on_start(step: Step) -> None:
+            going.append(step)
+            bar.update(task, description="; ".join(map(str, going)))
+
+        def on_end(step: Step, finished: FinishedRun) -> None:
+            going.remove(step)
             # An audit that shows a broken word has a result all the same.
-            kept = step.job == AUDIT_JOB and (home.posture(str(step.sandbox))).exists()
+            kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
             if not finished.succeeded and not kept:
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
             bar.advance(task, WEIGHTS[step.job])
+
+        for lanes in _lanes(steps):
+            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
     return failed
 
 
-def _show(record: dict[str, Any], language: str) -> None:
-    table = Table(title="The sandboxes", title_justify="left")
-    for heading in ("sandbox", "standing", *record["profiles"]):
-        table.add_column(heading.replace("_", " "), overflow="fold")
+def _lanes(steps: Sequence[Step]) -> list[list[list[Step]]]:
+    """Returns what runs after what, and within that what runs side by side.
+
+    Audits wait much, and the references learn meanwhile. What is measured runs by itself.
+    """
+
+    def of(job: str) -> list[Step]:
+        return [step for step in steps if step.job == job]
+
+    return [[of(AUDIT), of(REFERENCES)], [of(LIFECYCLE)], [of(COMPARISON)]]
+
+
+def _words(language: str) -> Words:
+    from fed_assets.reporting.comparison_words import page_words
+
+    return page_words(language)
+
+
+def show_comparison(record: dict[str, Any], language: str) -> None:
+    """Prints who may win, how often each comes first, and each profile's sentence."""
+    words = _words(language)
+    page = words.page
+    table = Table(title=page["sandboxes"]["heading"], title_justify="left")
+    profiles = [words.profile(name) for name in record["profiles"]]
+    for heading in (page["origin"]["sandbox"], page["sandboxes"]["standing"], *profiles):
+        table.add_column(heading, overflow="fold")
     for row in record["sandboxes"]:
         name = row["sandbox"]
         firsts = [
             f"{first:.0%}" if (first := profile["first"].get(name)) is not None else ""
             for profile in record["profiles"].values()
         ]
-        table.add_row(name, row["standing"].replace("_", " "), *firsts)
+        table.add_row(name, words.shared["standings"][row["standing"]], *firsts)
     out.print(table)
-    out.print("How often each is first, over drawn weights, measurements and methods.", style="dim")
+    out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in record["profiles"].items():
-        out.print(f"{name.replace('_', ' ')}: {profile['sentence'][language]}", highlight=False)
+        out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)

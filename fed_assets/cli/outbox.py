@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fed_assets.cli.exit_codes import FAILED
 from fed_assets.cli.names import require_hospital
 from fed_assets.errors import RunConfigError
 from fed_assets.privacy.chain import (
@@ -34,7 +35,6 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 if TYPE_CHECKING:
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
 
-EXIT_FAULTY = 1
 DIGITS = 12
 ID_DIGITS = 8  # as runs are named elsewhere
 out = Console()
@@ -141,7 +141,7 @@ def _verify(logs: Sequence[Log], home: Home, *, as_json: bool) -> None:
         for line in lines:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
     if any(not verdict["whole"] for verdict in verdicts):
-        raise typer.Exit(EXIT_FAULTY)
+        raise typer.Exit(FAILED)
 
 
 def _verdict(log: Log, fault: Fault | None) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fed_assets.cli.exit_codes import FAILED
 from fed_assets.cli.names import SandboxName
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
+from fed_assets.resources.jobs import AUDIT
 from fed_assets.resources.settings import Settings
-from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
 
-EXIT_NOT_KEPT = 1
 out = Console()
 STYLES = {"passed": "green", "failed": "red", "inconclusive": "yellow"}
 
@@ -45,7 +45,7 @@ def posture(
         _show(record)
         out.print(f"Page: {chosen.home.posture(sandbox) / 'posture.html'}", soft_wrap=True)
     if not record["keeps_its_word"]:
-        raise typer.Exit(EXIT_NOT_KEPT)
+        raise typer.Exit(FAILED)
 
 
 def _audit(chosen: Settings, sandbox: str) -> None:
@@ -59,7 +59,7 @@ def _audit(chosen: Settings, sandbox: str) -> None:
     home = chosen.home.prepare()
     path = home.posture(sandbox) / "posture.json"
     before = path.stat().st_mtime_ns if path.exists() else 0
-    launch = plan_launch(home, job=AUDIT_JOB, sandbox=sandbox, config={})
+    launch = plan_launch(home, job=AUDIT, sandbox=sandbox, config={})
     finished = execute(launch, home, on_progress=lambda _: None)
     if not path.exists() or path.stat().st_mtime_ns == before:
         raise JobFailed(

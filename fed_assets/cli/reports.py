@@ -56,8 +56,9 @@ def read_report(chosen: Settings, sandbox: str) -> dict[str, Any]:
 
 
 def show_report(report: dict[str, Any], roster: Roster) -> None:
-    """Prints a report's metrics: one row per place where the model was tested."""
+    """Prints a report's metrics, a row per place of testing, and what the federation gains."""
     from fed_assets.reporting.formats import interval
+    from fed_assets.reporting.gains import gain_lines
 
     missed = {each["hospital"] for each in report["shortfalls"]}
     present = len(set(report["participants"]) - missed)
@@ -77,6 +78,11 @@ def show_report(report: dict[str, Any], roster: Roster) -> None:
     out.print(table)
     if spent := _spent(report):
         out.print(spent, soft_wrap=True, markup=False, highlight=False)
+    if "references" not in report:
+        return  # it was made by an earlier version
+    gains = gain_lines(report)
+    for line in gains if report["references"]["why_not"] is None else gains[:1]:
+        out.print(line, soft_wrap=True, markup=False, highlight=False, style="dim")
 
 
 def _spent(report: dict[str, Any]) -> str:

@@ -85,14 +85,17 @@ def cell(criterion: Criterion, readings: Sequence[Reading | None]) -> Cell:
         return Cell(
             only.value, only.low, only.high, "measurement" if only.low is not None else None, runs
         )
-    from scipy import stats
-
-    mean = float(values.mean())
-    half = (
-        stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    )
+    mean, half = float(values.mean()), half_width(values)
     low, high = moved(criterion, mean, np.array([-half, half]))
     return Cell(mean, float(low), float(high), "seeds", runs)
+
+
+def half_width(values: Floats) -> float:
+    """Returns how far Student's t interval of the mean of several values reaches on each side."""
+    from scipy import stats
+
+    quantile = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
+    return float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def moved(criterion: Criterion, value: float, by: Floats) -> Floats:

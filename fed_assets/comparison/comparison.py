@@ -30,10 +30,11 @@ from fed_assets.comparison.measurements import (
 from fed_assets.comparison.outcome import outcome
 from fed_assets.comparison.profiles import Profile, shipped_profiles
 from fed_assets.comparison.ranking import MAY_WIN, Problem, problem_of, standing
+from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
 from fed_assets.errors import MeasurementError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Comparison:
         decision: rows of `matrix.decision_rows`.
         hospitals: rows of `matrix.hospital_rows`.
         nodes: how many hospitals those are.
+        references: of `reference_rows.reference_part`.
         left_out: criteria that tell nothing: `not_measured` by two that may win, or `constant`.
         counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
         spread_assumed: the same of what was drawn with `assumed_spread`.
@@ -64,6 +66,7 @@ class Comparison:
     decision: Sequence[Mapping[str, Any]]
     hospitals: Sequence[Mapping[str, Any]]
     nodes: int
+    references: Mapping[str, Sequence[Any]]
     left_out: Mapping[str, Sequence[str]]
     counted_as_worst: Sequence[Mapping[str, str]]
     spread_assumed: Sequence[Mapping[str, str]]
@@ -144,6 +147,7 @@ def compare(
         decision=decision_rows(cells),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
+        references=reference_part(runs),
         left_out={
             "not_measured": [each.name for each in OF_SANDBOXES if each.name not in measured],
             "constant": list(problem.constant()) if len(may_win) > 1 else [],

@@ -7,17 +7,17 @@ from typing import Any
 
 from fed_assets.comparison.measurements import Record
 
-SAID = ("declared", "enforced", "measured")
-
 
 def feature_rows(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
     """Returns one row per control and sandbox: `declared`, `enforced`, `measured`.
 
-    Where runs of one sandbox say different things, all that they say stands there, so that a
-    control that was changed between them does not pass as one.
+    `declared` has all the values that runs of one sandbox declare, so that a control that was
+    changed between them does not pass as one. `enforced` is true where it was in every run that
+    says so, and null where none does. `measured` has what audits showed: each a `ladder`, the
+    `level` on it, and the `highest`.
 
     Args:
-        records: by sandbox; one without any has rows of null.
+        records: by sandbox; one without any has rows of nothing.
     """
     controls = list(
         dict.fromkeys(
@@ -36,8 +36,15 @@ def feature_rows(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]
 
 def _said(control: str, runs: Sequence[Record]) -> dict[str, Any]:
     found = [(run.get("controls") or {}).get(control) or {} for run in runs]
-    said = {}
-    for what in SAID:
-        words = dict.fromkeys(str(each[what]) for each in found if each.get(what) is not None)
-        said[what] = "; ".join(words) or None
-    return said
+    enforced = [each["enforced"] for each in found if each.get("enforced") is not None]
+    measured: list[Any] = []
+    for each in found:
+        if each.get("measured") is not None and each["measured"] not in measured:
+            measured.append(each["measured"])
+    return {
+        "declared": list(
+            dict.fromkeys(str(each["declared"]) for each in found if each.get("declared"))
+        ),
+        "enforced": all(enforced) if enforced else None,
+        "measured": measured,
+    }

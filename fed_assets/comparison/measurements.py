@@ -6,9 +6,13 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
 `value`, `low` and `high`, a 95 % one.
 
     sandbox, run_id, seed, rounds, created    created: ISO 8601
-    data        name, digest, synthetic, classes
+    data        name, digest, test_digest (of the common test set), synthetic, classes
     machine, versions                         as the report has them
-    controls    by control: declared, enforced, measured
+    controls    by control: declared (its value), enforced (true or false), measured (ladder, level,
+                highest)
+    reference_learning                        network, recipe, threshold of references of its kind
+    references  why_not (null: there are some), private, and of those of its kind, on the common
+                test set: pooled, pooled_from, and alone by hospital (auroc, accuracy each)
     efficiency  wall_seconds, cpu_seconds, peak_memory_bytes, bytes_up, bytes_down,
                 startup_seconds, round_overhead_seconds, energy_joules, cost
     security    keeps_its_word (null: no audit was made), at_rest, in_transit and in_use (levels 0
@@ -19,7 +23,7 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     effort      setup_seconds, manual_steps
     hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error (intervals),
                 gain_auroc (over training alone), cpu_seconds, train_seconds, bytes_up, bytes_down,
-                peak_memory_bytes, epsilon, images
+                peak_memory_bytes, epsilon, images, digest (of the images)
 """
 
 from __future__ import annotations
@@ -33,7 +37,10 @@ from fed_assets.comparison.criterion import read_hospital, read_sandbox
 from fed_assets.errors import MeasurementError
 
 Record = Mapping[str, Any]
-SECTIONS = ("data", "controls", "efficiency", "security", "quality", "effort", "hospitals")
+SECTIONS = (
+    *("data", "controls", "efficiency", "security", "quality", "effort", "hospitals"),
+    "references",
+)
 # What has to be alike for the figures of two records to be compared as they stand.
 ALIKE = {"machine": "machines_differ", "versions": "versions_differ", "rounds": "rounds_differ"}
 

@@ -7,7 +7,7 @@ number of passes; only nobody averages between the rounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,20 @@ def train_reference(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
             "Reference models are trained from open data alone, and a store is a sandbox's",
             where="reference_models",
         )
-    pooled = [open_dataset(Store(folder)) for folder in folders]
+    return train_pooled([open_dataset(Store(folder)) for folder in folders], arguments)
+
+
+def train_pooled(pooled: Sequence[Dataset], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains one model on the training images of datasets that are open; see `train_reference`.
+
+    Args:
+        pooled: the datasets.
+        arguments: those of `train_reference`, but for `stores`.
+
+    Raises:
+        NoImages: there is no training image.
+        RunConfigError: network, weights or recipe cannot be used, or the datasets are not alike.
+    """
     images, labels = training_images(pooled)
     first = pooled[0]
     network = build_network(

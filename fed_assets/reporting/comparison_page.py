@@ -13,6 +13,7 @@ from fed_assets.comparison.matrix import grid
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
+from fed_assets.reporting.comparison_references import reference_tables
 from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words
 from fed_assets.reporting.page import data_uri, templates
 
@@ -48,6 +49,7 @@ def render_comparison(record: Record, language: str) -> str:
         percents=formats.percents,
         chance=formats.chance,
         signed=formats.signed,
+        difference=formats.difference,
         number=formats.number,
         significant=formats.significant,
     )
@@ -62,6 +64,7 @@ def render_comparison(record: Record, language: str) -> str:
         sandboxes=[row["sandbox"] for row in record["sandboxes"]],
         decision=_by(record["decision"], "criterion", "sandbox"),
         hospitals=_hospitals(record["hospitals"]),
+        references=reference_tables(record, words),
         features=_by(record["features"], "control", "sandbox"),
         assumed=_pairs(record["spread_assumed"]),
         worst=_pairs(record["counted_as_worst"]),
@@ -77,7 +80,7 @@ def simulated_sandboxes(record: Record) -> list[str]:
     found = [
         row["sandbox"]
         for row in record["features"]
-        if any(SIMULATED in (row[key] or "") for key in ("declared", "enforced", "measured"))
+        if any(SIMULATED in value for value in row["declared"])
     ]
     return list(dict.fromkeys(found))
 

@@ -5,6 +5,9 @@ first                profile, sandbox: probability of coming first
 decision, hospitals  sandbox (hospital), criterion: value, interval, unit, normalized
 *_measured,          sandbox (hospital): a column per criterion, of the values or normalized
 *_normalized
+references           model (sandbox), metric: value and interval over the seeds
+gains                sandbox, against which reference (hospital), metric: the same of the difference
+not_compared         sandbox, seed: why it has no references of its kind
 ranking              profile, method, sandbox: score and rank
 rank_probabilities   profile, method, sandbox, rank: probability
 rank_reversals       profile, left out, method: pairs that swap, tau, how often the winner changes
@@ -34,13 +37,16 @@ def comparison_tables(record: Mapping[str, Any]) -> dict[str, str]:
     tables = {
         "sandboxes": record["sandboxes"],
         "criteria": record["criteria"],
-        "features": record["features"],
+        "features": [_feature(row) for row in record["features"]],
         "decision": record["decision"],
         "decision_measured": _wide(record["decision"], "value"),
         "decision_normalized": _wide(record["decision"], "normalized"),
         "hospitals": record["hospitals"],
         "hospitals_measured": _wide(record["hospitals"], "value"),
         "hospitals_normalized": _wide(record["hospitals"], "normalized"),
+        "references": record["references"]["models"],
+        "gains": record["references"]["gains"],
+        "not_compared": record["references"]["not_compared"],
         **_of_profiles(record),
         "runs": [_run(each) for each in record["measurements"]],
         "settings": [{"name": name, "value": of} for name, of in record["settings"].items()],
@@ -100,6 +106,12 @@ def _choice(of: Mapping[str, Any]) -> dict[str, Any]:
         **{f"sentence_{language}": said for language, said in of["sentence"].items()},
         **{f"verdict_{language}": said for language, said in of["verdict"].items()},
     }
+
+
+def _feature(row: Row) -> Row:
+    """Returns a control's row, with what was measured of it as a column for each part."""
+    parts = {key: [each[key] for each in row["measured"]] for key in ("ladder", "level", "highest")}
+    return {key: value for key, value in row.items() if key != "measured"} | parts
 
 
 def _flat(name: str, interval: Mapping[str, float]) -> dict[str, float]:

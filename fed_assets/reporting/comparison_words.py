@@ -70,17 +70,16 @@ class Words:
         """Returns what a control is called."""
         return str(self.page["controls"].get(name, name.replace("_", " ")))
 
-    def said(self, told: str) -> str:
-        """Returns what was said of a control: known values in words, anything else as it stands.
-
-        Of runs that said different things it is all that they said, with "; " between.
-        """
-        return "; ".join(self._value(each) for each in told.split("; "))
-
-    def _value(self, told: str) -> str:
+    def value(self, told: str) -> str:
+        """Returns a control's value in words; one that is not known, as it stands."""
         plain = told.removesuffix(f" ({SIMULATED})")
         value = str(self.page["values"].get(plain, plain))
         return value if plain == told else f"{value} ({self.page['simulated']})"
+
+    def level(self, measured: Mapping[str, Any]) -> str:
+        """Returns what an audit measured of a control: its ladder, and how high on it."""
+        ladder = self.shared["criteria"][measured["ladder"]]
+        return str(self.page["features"]["level"]).format(**{**measured, "ladder": ladder})
 
 
 @cache

@@ -200,3 +200,12 @@ def signed(value: float) -> str:
     ('+0.50', '-0.20')
     """
     return f"{value:+z.2f}"
+
+
+def difference(value: float) -> str:
+    """Returns three decimals with the sign; what rounds to zero has a plus.
+
+    >>> difference(0.0357), difference(-0.0014), difference(-0.0001)
+    ('+0.036', '-0.001', '+0.000')
+    """
+    return f"{value:+z.3f}"

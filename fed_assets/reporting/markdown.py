@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fed_assets.reporting import formats
+from fed_assets.reporting.gains import gain_lines
 from fed_assets.reporting.report import METRICS
 
 
 def metrics_table_markdown(report: Mapping[str, Any]) -> str:
     """Returns one row per metric: common test set, mean over hospitals, and the worst hospital.
 
-    What made the federation degraded stands above it.
+    What made the federation degraded stands above it, what it gains over its references below.
     """
     lines = (
         ["**SYNTHETIC DATA: made up, not from patients**", ""]
@@ -35,6 +36,8 @@ def metrics_table_markdown(report: Mapping[str, Any]) -> str:
         on_hospitals = formats.value(mean) if report["hospitals"] else "not measured"
         cells = (formats.METRIC_NAMES[metric], on_test, on_hospitals, _worst(report, metric))
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "**What federation gains**", ""]
+    lines += [f"- {_plain(each)}" for each in gain_lines(report)]
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT, Picture
 from fed_assets.reporting.figures import draw_pictures
+from fed_assets.reporting.gains import COLUMNS, PLACES, gain_lines, gains_of_hospitals
 from fed_assets.reporting.report import LOWER_IS_BETTER, METRICS
 from fed_assets.reporting.robust_rules import ATTACKS, NAMES
 from fed_assets.reporting.rounds import absent
@@ -52,6 +53,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         count=formats.count,
         numbers=formats.numbers,
         absent=absent,
+        difference=formats.difference,
         said=say_shortfall,
         data_uri=data_uri,
     )
@@ -65,6 +67,10 @@ def render_page(report: Mapping[str, Any]) -> str:
         lower_is_better=LOWER_IS_BETTER,
         attacks=ATTACKS,
         rule_names=NAMES,
+        gain_lines=gain_lines(report),
+        gains=gains_of_hospitals(report),
+        gain_columns=COLUMNS,
+        gain_places=PLACES,
         names={entry["id"]: entry.get("name") or entry["id"] for entry in report["roster"]},
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fed_assets.comparison.references import METRICS as COMPARED
+from fed_assets.comparison.references import alike, gain_rows, kind_of, spread_of
 from fed_assets.reporting.robust_rules import measured_of
 from fed_assets.reporting.rounds import curves_of, defined, mean, round_records, sent_by
 from fed_assets.reporting.shortfalls import shortfalls_of
@@ -30,7 +32,8 @@ class ReportInputs:
 
     Attributes:
         sandbox: the partition's name.
-        data: `name`, `digest`, `synthetic` and `classes` of the images.
+        data: `name`, `digest`, `synthetic` and `classes` of the images; `test_digest` of the common
+            test set, where there is one.
         roster: every hospital of the roster as `id`, `name` and `region`, in its order.
         excluded: why a hospital of the roster was left out before training, by hospital.
         left_out: those of them that the run went without on purpose; they are no shortfall.
@@ -49,6 +52,8 @@ class ReportInputs:
         threshold: the probability, as `value`, from which on an image counts as positive, and how
             many `hospitals` chose it on their validation images; 0 where the roster says it.
         resumed_from: the failed `run` whose rounds, up to `round`, were taken over; else None.
+        reference_learning: `network`, `recipe` and `threshold` of references of its kind.
+        references: what `reference_models` last came to; None where it never did.
     """
 
     sandbox: str
@@ -70,6 +75,8 @@ class ReportInputs:
     left_out: Sequence[str] = ()
     resumed_from: Mapping[str, Any] | None = None
     threshold: Mapping[str, Any] | None = None
+    reference_learning: Mapping[str, Any] | None = None
+    references: Mapping[str, Any] | None = None
 
 
 def build_report(inputs: ReportInputs) -> dict[str, Any]:
@@ -113,9 +120,26 @@ def build_report(inputs: ReportInputs) -> dict[str, Any]:
         "machine": inputs.machine,
         "seed": inputs.seed,
         "threshold": inputs.threshold,
+        "reference_learning": inputs.reference_learning,
     }
     ready: dict[str, Any] = _json_ready(report)
-    return ready
+    return ready | {"references": _compared(ready, inputs.references)}
+
+
+def _compared(report: Mapping[str, Any], references: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what the federation gains over its references, or why there are none of its kind.
+
+    `rows` are of `comparison.references.gain_rows`; `gain` says by metric how far hospitals gain
+    over training alone.
+    """
+    digests = {name: sent["dataset_digest"] for name, sent in report["sent"].items()}
+    found = alike(references, kind_of(report, digests))
+    told = {"why_not": found["why_not"], "private": found["private"]}
+    if found["why_not"] is not None:
+        return told
+    rows = gain_rows(found, report["test"], report["hospitals"])
+    gain = {metric: spread_of(rows, metric) for metric in COMPARED}
+    return {**told, "pooled_from": found["pooled_from"], "gain": gain, "rows": rows}
 
 
 def _json_ready(value: Any) -> Any:

@@ -15,15 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fed_assets.errors import FedAssetsError, RunConfigError, StorageError
+from fed_assets.errors import RunConfigError, StorageError
 from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
+from fed_assets.resources.run_events import Progress, RunEvents
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+from fed_assets.resources.jobs import RETRAIN
 
 POLL_SECONDS = 0.3
 STOP_SECONDS = 30
@@ -44,14 +49,6 @@ class FinishedRun:
     succeeded: bool
     failures: tuple[str, ...]
     log: Path
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is new in a running job: a step that starts, or a round that is done."""
-
-    step: str
-    round_number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,9 @@ def run_config(
             seen=str(rate),
             cure="Give a number above 0",
         )
-    ops: dict[str, Any] = {}
     changed = {name: value for name, value in training.items() if value is not None}
-    if changed:
-        ops["federated_training"] = {"config": changed}
-    if leave_out and job == "retrain":
+    ops: dict[str, Any] = {"federated_training": {"config": changed}} if changed else {}
+    if leave_out and job == RETRAIN:
         raise RunConfigError(
             "retrain takes the hospitals that the last roster let in",
             seen="--leave-out",
@@ -121,8 +116,33 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
         KeyboardInterrupt: after the run has stopped.
         StorageError: Dagster's tables cannot be read or written; the run has been stopped.
     """
+    with started(launch, home, on_progress=on_progress) as run:
+        while (finished := run.ended()) is None:
+            time.sleep(POLL_SECONDS)
+    return finished
+
+
+@contextmanager
+def started(
+    launch: Launch, home: Home, *, on_progress: Callable[[Progress], None]
+) -> Iterator[StartedRun]:
+    """Yields a run that has started; whoever leaves before its end interrupts it, and waits.
+
+    Raises:
+        StorageError: Dagster's tables cannot be read or written; the run has been stopped.
+    """
+    command = list(launch.command)
+    at = command.index("--tags") + 1
+    # Until it signs in itself, it is this process, which it does not outlive.
+    ours = {LAUNCH_TAG: launch.tag, PROCESS_TAG: signature()}
+    command[at] = json.dumps(json.loads(command[at]) | ours)
+    launch.log.parent.mkdir(exist_ok=True, mode=0o700)
     try:
-        return _execute(launch, home, on_progress)
+        with (
+            _instance(home) as instance,  # first: two processes must not create its tables at once
+            _running(command, home, launch.log) as process,
+        ):
+            yield StartedRun(launch, home, instance, process, on_progress)
     except SQLAlchemyError as error:
         raise StorageError(
             "Dagster's tables cannot be read or written",
@@ -133,32 +153,40 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
         ) from None
 
 
-def _execute(launch: Launch, home: Home, on_progress: Callable[[Progress], None]) -> FinishedRun:
-    command = list(launch.command)
-    at = command.index("--tags") + 1
-    # Until it signs in itself, it is this process, which it does not outlive.
-    ours = {LAUNCH_TAG: launch.tag, PROCESS_TAG: signature()}
-    command[at] = json.dumps(json.loads(command[at]) | ours)
-    launch.log.parent.mkdir(exist_ok=True, mode=0o700)
-    with (
-        _instance(home) as instance,  # first: two processes must not create its tables at once
-        _running(command, home, launch.log) as process,
-    ):
-        follower = _Follower(instance, launch.tag, on_progress)
-        while process.poll() is None:
-            follower.follow()
-            time.sleep(POLL_SECONDS)
-        bury_dead_runs(instance, home, launch=launch.tag)  # if it was killed: it holds its places
-        follower.follow()
-    failures = follower.failures
-    if process.returncode < 0:
-        failures.append(
-            f"The run's process ended ({told(process.returncode)}). "
-            "To mend it: `--job retrain` goes on after its last whole round."
-        )
-    elif process.returncode != 0 and not failures:
-        failures = launch.log.read_text(errors="replace").strip().splitlines()[-1:]
-    return FinishedRun(follower.run_id, process.returncode == 0, tuple(failures), launch.log)
+class StartedRun:
+    """A run whose process was started; see `started`."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        home: Home,
+        instance: DagsterInstance,
+        process: subprocess.Popen[bytes],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._launch, self._home = launch, home
+        self._instance, self._process = instance, process
+        self._events = RunEvents(instance, launch.tag, on_progress)
+
+    def ended(self) -> FinishedRun | None:
+        """Passes on what is new, and returns how the run ended; None while it goes on."""
+        code = self._process.poll()
+        if code is None:
+            self._events.follow()
+            return None
+        # If it was killed: it holds its places.
+        bury_dead_runs(self._instance, self._home, launch=self._launch.tag)
+        self._events.follow()
+        failures = [*self._events.failures]
+        log = self._launch.log
+        if code < 0:
+            failures.append(
+                f"The run's process ended ({told(code)}). "
+                "To mend it: `--job retrain` goes on after its last whole round."
+            )
+        elif code != 0 and not failures:
+            failures = log.read_text(errors="replace").strip().splitlines()[-1:]
+        return FinishedRun(self._events.run_id, code == 0, tuple(failures), log)
 
 
 @contextmanager
@@ -186,7 +214,7 @@ def _running(command: list[str], home: Home, log: Path) -> Iterator[subprocess.P
 
 
 @contextmanager
-def _instance(home: Home) -> Iterator[Any]:
+def _instance(home: Home) -> Iterator[DagsterInstance]:
     """Yields Dagster's instance, without the runs that died; one process at a time makes it."""
     from dagster import DagsterInstance
 
@@ -196,65 +224,3 @@ def _instance(home: Home) -> Iterator[Any]:
         bury_dead_runs(instance, home)
     with instance:
         yield instance
-
-
-class _Follower:
-    """Reads a run's event log from where it stopped last."""
-
-    def __init__(self, instance: Any, launch: str, on_progress: Callable[[Progress], None]) -> None:
-        self._instance = instance
-        self._launch = launch
-        self._on_progress = on_progress
-        self._cursor: str | None = None
-        self.run_id = ""
-        self.failures: list[str] = []
-
-    def follow(self) -> None:
-        """Passes on what is new."""
-        from dagster import RunsFilter
-
-        if not self.run_id:
-            runs = self._instance.get_run_records(RunsFilter(tags={LAUNCH_TAG: self._launch}))
-            if not runs:
-                return
-            self.run_id = runs[0].dagster_run.run_id
-        connection = self._instance.get_records_for_run(self.run_id, cursor=self._cursor)
-        self._cursor = connection.cursor
-        for record in connection.records:
-            event = record.event_log_entry.dagster_event
-            if event is not None:
-                self._take(event)
-
-    def _take(self, event: Any) -> None:
-        if event.is_step_start:
-            self._on_progress(Progress(event.step_key))
-        elif event.is_step_failure:
-            line = _failure_line(event)
-            if line is not None:
-                self.failures.append(line)
-        elif event.event_type_value == "ASSET_OBSERVATION":
-            observation = event.asset_observation_data.asset_observation
-            number = observation.metadata.get("round")
-            if observation.asset_key.path == ["global_model"] and number is not None:
-                self._on_progress(Progress(event.step_key, number.value))
-        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
-            check = event.asset_check_evaluation_data
-            if check.blocking and not check.passed:
-                self.failures.append(f"{check.check_name}: {check.description or 'failed'}")
-
-
-def _failure_line(event: Any) -> str | None:
-    """Returns why a step failed; None where a blocking check did it, which says so itself."""
-    user = event.step_failure_data.user_failure_data
-    if user is not None and user.description:
-        return str(user.description)
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause  # Dagster wraps what an input's or an output's store raised
-    if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
-        return None
-    if error is None:
-        return f"{event.step_key} failed: no reason given"
-    message = error.message.strip()
-    ours = f"{FedAssetsError.__module__}.{error.cls_name}: "
-    return message.removeprefix(ours) if ours in message else f"{event.step_key} failed: {message}"

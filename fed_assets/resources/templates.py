@@ -14,13 +14,12 @@ from fed_assets.federation.preload import (
 )
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
+from fed_assets.resources.jobs import AUDIT
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import UpdateProtection
 
 # Plants a canary: of the store alone, but in a run that does more the other templates are open.
 PLANT = "plant_canary"
-# The job that makes attempts, and needs no images.
-AUDIT_JOB = "security_audit"
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 # Of the store alone: what a command asks for, beside any run.
@@ -75,7 +74,8 @@ class Templates:
 
     def open(self, job: str = "") -> None:
         """Has those that a run of a job needs load their modules, while other work goes on."""
-        for name in ("store",) if job == AUDIT_JOB else ("data", "learning"):
+        # An audit needs no images.
+        for name in ("store",) if job == AUDIT else ("data", "learning"):
             self._origin(name)
 
     def for_task(self, task: str) -> Origin:

@@ -16,6 +16,7 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
+LEARNING = {"network": {"_target_": "net"}, "recipe": {"batch_size": 32}, "threshold": 0.5}
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
 
@@ -29,6 +30,7 @@ def a_report(sandbox: str = "minimal", *, epsilon: float | None = None) -> dict[
         "bytes_down": 110,
         "epsilon": epsilon,
         "delta": None if epsilon is None else 1e-5,
+        "dataset_digest": "north's images",
     }
     metrics = dict.fromkeys(METRICS, INTERVAL)
     return {
@@ -36,14 +38,24 @@ def a_report(sandbox: str = "minimal", *, epsilon: float | None = None) -> dict[
         "seed": 0,
         "rounds": 2,
         "created": "2026-01-01T00:00:00+00:00",
-        "data": {"name": "x", "digest": "d", "synthetic": True, "classes": ["a", "b"]},
+        "data": {
+            "name": "x",
+            "digest": "d",
+            "test_digest": "t",
+            "synthetic": True,
+            "classes": ["a", "b"],
+        },
+        "reference_learning": LEARNING,
         "machine": {"cores": 2},
         "versions": {"fed_assets": "0.1.0"},
         "degraded": False,
         "resumed_from": None,
         "controls": {"transport": "mtls", "aggregation": "fedavg"},
         "seconds": 9.0,
-        "sent": {"north": sent, "south": {**sent, "bytes_up": 50}},
+        "sent": {
+            "north": sent,
+            "south": {**sent, "bytes_up": 50, "dataset_digest": "south's images"},
+        },
         "round_records": [
             {"seconds": 2.0, "participants": {"north": {"seconds": 1.5}, "south": {"seconds": 1.5}}}
             for _ in range(2)
@@ -110,7 +122,11 @@ def test_an_audit_adds_levels_and_probes_and_what_was_measured_of_controls() -> 
     security = record["security"]
     assert (security["keeps_its_word"], security["at_rest"], security["in_use"]) == (True, 3, 1)
     assert security["probes"] == {"passed": 2, "failed": 0, "inconclusive": 1}
-    assert record["controls"]["transport"]["measured"] == "in_transit 4 of 4"
+    assert record["controls"]["transport"]["measured"] == {
+        "ladder": "in_transit",
+        "level": 4,
+        "highest": 4,
+    }
     assert record["controls"]["aggregation"]["measured"] is None
 
 
@@ -121,26 +137,58 @@ def test_no_audit_or_one_of_other_controls_says_nothing(posture: dict[str, Any] 
     assert "at_rest" not in security
 
 
-def test_what_was_measured_is_found_again_with_audit_and_gain(tmp_path: Path) -> None:
+def references(**changes: Any) -> dict[str, Any]:
+    """Returns references of the kind of `a_report`, of which one was trained alone."""
+    tested = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}, "accuracy": INTERVAL}
+    model = {"test": tested, "own": {}}
+    return {
+        "rounds": 2,
+        "learning": LEARNING,
+        "test_digest": "t",
+        "digests": {"north": "north's images"},
+        "seeds": {"0": {"pooled": model, "alone": {"north": model}}},
+        **changes,
+    }
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Home:
+    """Returns a home with a measurement of minimal, its audit, and references of its kind."""
     home = Home(tmp_path)
-    assert list(measurements(home)) == []
     path = home.measurement("minimal", 0)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(measured()))
     home.posture("minimal").mkdir(parents=True)
     (home.posture("minimal") / "posture.json").write_text(json.dumps(a_posture()))
-    alone = {"north": {"test": {"auroc": {"value": 0.7}}}}
-    references = {"seeds": {"0": {"alone": alone}}}
-    (home.artifacts / "reference_models.json").write_text(json.dumps(references))
+    (home.artifacts / "reference_models.json").write_text(json.dumps(references()))
+    return home
 
-    (record,) = measurements(home)
+
+def test_what_was_measured_is_found_again_with_audit_and_gain(tmp_path: Path, kept: Home) -> None:
+    assert list(measurements(Home(tmp_path / "elsewhere"))) == []
+
+    (record,) = measurements(kept)
 
     assert record["hospitals"]["north"]["gain_auroc"] == pytest.approx(0.2)
     assert "gain_auroc" not in record["hospitals"]["south"]
+    assert record["references"]["pooled"]["auroc"]["value"] == 0.7
+    assert list(record["references"]["alone"]) == ["north"]
     comparison = compare([record], sandboxes=SANDBOX_NAMES)
     standings = {each["sandbox"]: each["standing"] for each in comparison.sandboxes}
     assert standings.pop("minimal") == "may_win"
     assert set(standings.values()) == {"not_measured"}
+    over_pooled = comparison.references["gains"][1]
+    assert (over_pooled["against"], over_pooled["value"]) == ("pooled", pytest.approx(0.2))
+
+
+def test_references_of_another_kind_give_no_gain(kept: Home) -> None:
+    other = references(digests={"north": "other images"})
+    (kept.artifacts / "reference_models.json").write_text(json.dumps(other))
+
+    (record,) = measurements(kept)
+
+    assert record["references"] == {"why_not": "images", "private": False}
+    assert "gain_auroc" not in record["hospitals"]["north"]
 
 
 def test_a_damaged_measurement_is_named(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def test_the_pooled_model_learns_from_all_and_each_hospital_from_its_own(
     assert value["rounds"] == 2
     assert value["left_out"] == {}
     assert value["data"]["synthetic"]
+    assert value["learning"]["network"]["_target_"] and value["learning"]["threshold"] == 0.5
+    assert len(value["test_digest"]) == 64 and len(value["digests"]) == 3
     for seed in ("0", "1"):
         pooled, alone = value["seeds"][seed]["pooled"], value["seeds"][seed]["alone"]
         assert sorted(alone) == sorted(pooled["own"]) == ["east", "north", "south"]
@@ -52,6 +54,7 @@ def test_the_pooled_model_learns_from_all_and_each_hospital_from_its_own(
         assert 0 <= pooled["test"]["auroc"]["low"] <= pooled["test"]["auroc"]["high"] <= 1
         assert pooled["test"]["images"] == 40
         assert all(list(each["own"]) == [name] for name, each in alone.items())
+        assert all(each["own"][name]["auroc"]["low"] is not None for name, each in alone.items())
         digests = {pooled["digest"], *(each["digest"] for each in alone.values())}
         assert len(digests) == 4
     first, other = (value["seeds"][seed]["pooled"]["digest"] for seed in ("0", "1"))

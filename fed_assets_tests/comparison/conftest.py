@@ -66,8 +66,8 @@ def figures_of(sandbox: str, seed: int) -> dict[str, Any]:
         "controls": {
             "transport": {
                 "declared": "clear" if sandbox == "minimal" else "mtls",
-                "enforced": "start-up kits",
-                "measured": f"level {in_transit}",
+                "enforced": True,
+                "measured": {"ladder": "in_transit", "level": in_transit, "highest": 4},
             }
         },
         "efficiency": {
@@ -104,6 +104,26 @@ def figures_of(sandbox: str, seed: int) -> dict[str, Any]:
             for number in range(1, 11)
         },
     }
+
+
+def with_references(run: dict[str, Any], *, private: bool = False) -> dict[str, Any]:
+    """Adds references of the run's kind: other ones with another seed."""
+    seed = run["seed"]
+
+    def model(auroc: float) -> dict[str, Any]:
+        return {"auroc": interval(auroc, 0.01), "accuracy": interval(auroc - 0.06, 0.02)}
+
+    run["references"] = {
+        "why_not": None,
+        "private": private,
+        "pooled": model(0.9812 - 0.002 * seed),
+        "pooled_from": list(run["hospitals"]),
+        "alone": {
+            f"hospital_{number:02}": model(0.95 - 0.005 * number - 0.003 * seed)
+            for number in range(1, 11)
+        },
+    }
+    return run
 
 
 @pytest.fixture

@@ -133,22 +133,22 @@ def test_features_show_what_is_declared_enforced_and_measured_and_where_runs_dif
     measured,
 ) -> None:
     again = measured(seed=1)
-    again["controls"]["transport"]["declared"] = "mtls"
+    again["controls"]["transport"] |= {"declared": "mtls", "enforced": False}
     rows = feature_rows({"minimal": [measured(), again], "eyes_off": []})
     assert rows == [
         {
             "control": "transport",
             "sandbox": "minimal",
-            "declared": "clear; mtls",
-            "enforced": "start-up kits",
-            "measured": "level 0",
+            "declared": ["clear", "mtls"],
+            "enforced": False,
+            "measured": [{"ladder": "in_transit", "level": 0, "highest": 4}],
         },
         {
             "control": "transport",
             "sandbox": "eyes_off",
-            "declared": None,
+            "declared": [],
             "enforced": None,
-            "measured": None,
+            "measured": [],
         },
     ]
 

@@ -8,21 +8,27 @@ from typing import Any
 from fed_assets.comparison.comparison import compare
 from fed_assets.comparison.profiles import Profile, profiles_from, shipped_profiles
 from fed_assets.comparison.settings import Settings
-from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of
+from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of, with_references
 
 MACHINE = {"system": "Linux-6.12-x86_64", "cores": 2}
 
 
 def measurements() -> list[dict[str, Any]]:
-    """Returns runs of all sandboxes but eyes_off, of which one has a gap and one a single seed."""
+    """Returns runs of all sandboxes but eyes_off, of which one has a gap and one a single seed.
+
+    All but one have references of their kind, and one learned privately.
+    """
     seeds = {"minimal": (0,), "eyes_on": (0, 1), "confidential_vm": (0, 1), "configurable": (0, 1)}
     runs = [figures_of(sandbox, seed) for sandbox, of in seeds.items() for seed in of]
     for run in runs:
         run["machine"] = dict(MACHINE)
+        with_references(run, private=run["sandbox"] == "configurable")
         if run["sandbox"] == "minimal":
             del run["hospitals"]["hospital_03"]
         if run["sandbox"] == "confidential_vm":
             run["controls"]["key_custody"] = {"declared": "attested (SIMULATED)", "enforced": None}
+            if run["seed"] == 1:
+                run["references"] = {"why_not": "rounds", "private": False}
         if run["sandbox"] == "configurable":
             run["effort"] = None
     return runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,6 +113,39 @@ def federation() -> Callable[..., ReportInputs]:
             "controls": {"transport": "clear", "previews": "yes", "statistics": "full"},
         }
         return ReportInputs(**{**given, **changes})
+
+    return make
+
+
+LEARNING = {"network": {"_target_": "net"}, "recipe": {"batch_size": 32}, "threshold": 0.5}
+
+
+@pytest.fixture
+def referenced(federation: Callable[..., ReportInputs]) -> Callable[..., ReportInputs]:
+    """Returns a maker of report inputs that have references of their kind, unless changed."""
+
+    def tested(value: float) -> dict[str, Any]:
+        return {name: metric(value) for name in METRICS}
+
+    def make(*, references: dict[str, Any] | None = None, **changes: Any) -> ReportInputs:
+        inputs = federation(**changes)
+        names = list(inputs.hospitals)
+        alone = {
+            name: {"test": tested(0.9 - 0.01 * index), "own": {name: tested(0.8)}}
+            for index, name in enumerate(names)
+        }
+        pooled = {"test": tested(0.975), "own": dict.fromkeys(names, tested(0.97))}
+        inputs.data["test_digest"] = "7e" * 32
+        known = {
+            "rounds": len(inputs.rounds),
+            "learning": LEARNING,
+            "test_digest": "7e" * 32,
+            "digests": {name: f"d{index}" * 32 for index, name in enumerate(names)},
+            "seeds": {"7": {"pooled": pooled, "alone": alone}},
+        }
+        return replace(
+            inputs, reference_learning=LEARNING, references={**known, **(references or {})}
+        )
 
     return make
 

@@ -13,12 +13,23 @@ import pytest
 import yaml
 
 from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.reporting import formats
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.page import TEMPLATES
+from fed_assets.sandboxes.controls import (
+    Aggregation,
+    JobCode,
+    KeyCustody,
+    Process,
+    Statistics,
+    Storage,
+    Transport,
+    UpdateProtection,
+)
 from fed_assets_tests.browser import (
     broken_pictures,
     complaints,
@@ -154,6 +165,7 @@ def written(tables: dict[str, str]) -> set[str]:
                 continue
             said = [formats.chance(value), formats.percents(value), formats.percents(value, 1)]
             said += [formats.number(value), formats.signed(value), formats.significant(value)]
+            said += [formats.difference(value)]
             said += [formats.quantity(value, "B"), formats.quantity(value, "s")]
             found |= {number for each in said for number in numbers(each)}
     return found
@@ -195,8 +207,43 @@ def test_no_english_word_is_left_on_the_spanish_page(
     forged = html["es"].replace("Clasificación por tres métodos", "Ranking by three methods")
     assert left_in_english({**pages, "es": HtmlPage(forged)}, record) >= {"Ranking", "methods"}
     assert pages["es"].all("html") == [{"lang": "es"}]
-    for word in ("Eficiencia", "puede ganar", "hospitales", "atestada (SIMULADO)", "núcleos: 2"):
+    for word in (
+        *("Eficiencia", "puede ganar", "hospitales", "atestada (SIMULADO)", "núcleos: 2"),
+        *("Protección en tránsito: nivel 3 de 4", "Impuesto: sí", "Qué se gana y qué se pierde"),
+    ):
         assert word in html["es"] and word not in html["en"]
+
+
+def test_every_value_of_a_control_has_words_in_both_languages() -> None:
+    kinds = (Transport, Storage, KeyCustody, Process, Statistics, JobCode, UpdateProtection)
+    values = {str(value) for kind in (*kinds, Aggregation) for value in kind} | {"yes", "no"}
+    for language in ("en", "es"):
+        assert set(page_words(language).page["values"]) == values
+        assert set(page_words(language).page["references"]["why_not"]) == set(WHY_NOT)
+
+
+def test_what_federation_gains_and_loses_stands_there(pages: dict[str, HtmlPage]) -> None:
+    told = pages["en"].section("references")
+    assert "All images pooled 0.980" in told
+    assert "Alone, mean over the hospitals" in told and "Federated, minimal 0.979" in told
+    gains = next(each for each in pages["en"].cells if "over all images pooled" in each[0][1])
+    (minimal,) = [row for row in gains[1:] if row[0] == "minimal"]
+    assert minimal[1] == "-0.002"  # of one seed there is no interval
+    (eyes_on,) = [row for row in gains[1:] if row[0] == "eyes_on"]
+    assert re.fullmatch(r"-0\.\d{3} -0\.\d{3} to \+0\.\d{3}", eyes_on[1])
+    assert "eyes_off" not in {row[0] for row in gains}
+    assert "there is no interval" in told
+    assert "Under differential privacy (configurable)" in told
+    reason = "confidential_vm (seed 1): the reference models were trained for another number"
+    assert reason in told
+    assert "confidential_vm (semilla 1)" in pages["es"].section("references")
+
+
+def test_without_references_the_page_says_how_to_make_them() -> None:
+    page = HtmlPage(render_comparison(record_of([figures_of("minimal", 0)]), "en"))
+    told = page.section("references")
+    assert "fed-assets compare trains them" in told
+    assert "minimal (seed 0): no reference models are stored" in told
 
 
 def flat(entry: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -290,7 +337,7 @@ def test_made_up_data_and_a_simulated_enclave_head_the_page(pages: dict[str, Htm
 
 def test_what_others_wrote_stays_text() -> None:
     runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]]
-    runs[0]["controls"]["transport"]["enforced"] = "<img src=x onerror=alert(1)>"
+    runs[0]["controls"]["transport"]["declared"] = "<img src=x onerror=alert(1)>"
     runs[0]["data"]["name"] = runs[1]["data"]["name"] = "</title><script>"
     ours = own_profile(reasons="<script>alert(1)</script>", source="$\\frac{1}{$")
     page = HtmlPage(text := render_comparison(record_of(runs, profiles=ours), "en"))

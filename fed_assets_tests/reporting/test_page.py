@@ -306,5 +306,72 @@ def test_a_report_of_hospitals_that_withhold_all_is_whole(suppressing):
     assert "suppressed" in metrics_table_markdown(report)
 
 
+def gains_of(parsed):
+    """Returns the cells of the table of gains by the hospital's name."""
+    (table,) = [each for each in parsed.cells if "over training alone" in each[0][1]]
+    return {row[0]: row[1:] for row in table[1:]}
+
+
+def test_what_federation_gains_each_hospital_stands_with_its_interval(referenced):
+    report = build_report(referenced())
+    parsed = HtmlPage(render_page(report))
+
+    told = words(parsed, 2)
+    assert "Over a hospital's training alone: +0.070 AUROC in the mean of 3" in told
+    assert "(+0.060 to +0.080)" in told
+    assert "Over one model of all images pooled: -0.015 AUROC (95 % interval" in told
+    gains = gains_of(parsed)
+    assert list(gains) == ["Hospital General 1", "North Fjord Clinic 2", "Klinikum Görlitz 3"]
+    assert gains["North Fjord Clinic 2"][0] == "+0.070+0.034 to +0.106of 0.890"
+    assert gains["North Fjord Clinic 2"][4] == "-0.030-0.066 to +0.006of 0.970"
+    markdown = metrics_table_markdown(report)
+    assert "Over one model of all images pooled: -0.015 AUROC" in markdown
+
+
+def test_without_references_of_its_kind_the_reason_and_the_commands_are_said(referenced):
+    report = build_report(referenced(references={"rounds": 15}))
+    parsed = HtmlPage(render_page(report))
+
+    told = words(parsed, 2)
+    assert "reference models were not trained for 4 rounds. `fed-assets compare` trains" in told
+    assert "-j references" in told and "{seeds: [7], rounds: 4}" in told
+    assert "over training alone" not in told
+    assert "were not trained for 4 rounds" in metrics_table_markdown(report)
+
+
+def test_what_a_hospital_withholds_is_withheld_of_its_references(referenced):
+    inputs = referenced()
+    inputs.hospitals["hospital_02"] = suppressed_evaluation(inputs.hospitals["hospital_02"])
+    report = build_report(inputs)
+    gains = gains_of(HtmlPage(render_page(report)))
+
+    assert gains["North Fjord Clinic 2"][2:] == ["suppressed"] * 4
+    assert gains["North Fjord Clinic 2"][0].startswith("+0.070")  # on the common test set
+    assert "suppressed" not in gains["Hospital General 1"]
+    own = [each for each in report["references"]["rows"] if each["images"] == "own"]
+    assert all(each["reference"] is None for each in own if each["hospital"] == "hospital_02")
+
+
+def test_under_differential_privacy_the_references_are_said_to_be_the_rosters(referenced):
+    inputs = referenced(controls={"update_protection": "differential_privacy"})
+    told = words(HtmlPage(render_page(build_report(inputs))), 2)
+
+    assert "the references have the roster's, and no privacy" in told
+    assert "but for what differential privacy makes another" in told
+
+
+def test_hospitals_whose_images_were_not_pooled_are_counted(referenced):
+    inputs = referenced()
+    del inputs.references["digests"]["hospital_03"]
+    del inputs.references["seeds"]["7"]["alone"]["hospital_03"]
+    del inputs.references["seeds"]["7"]["pooled"]["own"]["hospital_03"]
+    parsed = HtmlPage(render_page(build_report(inputs)))
+
+    assert "open images of 2 hospitals; 3 took part in the federation, 2 of them" in words(
+        parsed, 2
+    )
+    assert "Klinikum Görlitz 3" not in gains_of(parsed)
+
+
 def words(parsed, section):
     return " ".join(parsed.text["section"][section].split())

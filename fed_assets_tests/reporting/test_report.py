@@ -226,3 +226,35 @@ def test_five_classes_are_all_kept(federation):
     assert [curve["class"] for curve in report["roc"]] == list(classes)
     assert len(report["confusion"]) == 5
     assert report["data"]["classes"] == list(classes)
+
+
+def test_a_report_says_what_each_hospital_gains_and_what_is_lost_against_pooling(referenced):
+    compared = build_report(referenced())["references"]
+
+    assert compared["why_not"] is None
+    assert compared["pooled_from"] == ["hospital_01", "hospital_02", "hospital_03"]
+    assert compared["gain"]["auroc"] == {
+        "mean": pytest.approx(0.07),
+        "least": pytest.approx(0.06),
+        "most": pytest.approx(0.08),
+        "hospitals": 3,
+    }
+    # Pooled: two metrics; alone: two of three hospitals; own images: two over alone and pooled.
+    assert len(compared["rows"]) == 2 + 6 + 12
+    pooled = compared["rows"][0]
+    assert (pooled["against"], pooled["value"]) == ("pooled", pytest.approx(-0.015))
+    assert pooled["low"] < pooled["value"] < pooled["high"]
+
+
+@pytest.mark.parametrize(
+    ("references", "why_not"),
+    [({"seeds": {"0": {}}}, "seed"), ({"rounds": 15}, "rounds"), ({"digests": {}}, "images")],
+)
+def test_references_of_another_kind_are_not_reported(referenced, references, why_not):
+    compared = build_report(referenced(references=references))["references"]
+
+    assert compared == {"why_not": why_not, "private": False}
+
+
+def test_a_report_without_references_says_that_there_are_none(federation):
+    assert build_report(federation())["references"]["why_not"] == "none"

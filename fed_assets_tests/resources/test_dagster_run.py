@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fed_assets.resources.dagster_run import Progress, execute, plan_launch
+from fed_assets.resources.dagster_run import execute, plan_launch
 from fed_assets.resources.home import Home
+from fed_assets.resources.run_events import Progress
 from fed_assets.sandboxes.presets import EYES_ON
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fed_assets.resources.templates import AUDIT_JOB, PLANT, Templates
+from fed_assets.resources.jobs import AUDIT
+from fed_assets.resources.templates import PLANT, Templates
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def templates(tmp_path: Path) -> Iterator[Templates]:
 
 
 def test_an_audit_has_no_more_load_than_stores_need(templates: Templates) -> None:
-    templates.open(AUDIT_JOB)
+    templates.open(AUDIT)
     assert templates.for_task(PLANT) is templates.for_task("show_outbox")
 
 
