@@ -134,8 +134,14 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
+    place.home.prepare()
+    place.run("dagster", "job", "execute", "-m", "fed_assets", "-j", REFERENCES)
     code, printed = place.tell("run", "minimal")
     assert code == 0, printed
+    assert "Over a hospital's training alone: " in printed
+    report = json.loads((place.home.report("minimal") / "report.json").read_text())
+    assert report["references"]["why_not"] is None
+    assert len(report["references"]["rows"]) == 2 + 3 * 2 + 3 * 4
     code, printed = place.tell("compare", "--stored", "--allow-unaudited")
     assert code == 3
     assert "not measured" in printed
@@ -144,13 +150,15 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     assert standings.pop("minimal") == "may_win"
     assert set(standings.values()) == {"not_measured"}
     (measured,) = record["measurements"]
+    assert record["references"]["not_compared"] == []
+    assert {row["sandbox"] for row in record["references"]["gains"]} == {"minimal"}
     assert measured["efficiency"]["wall_seconds"] > 0
     assert measured["efficiency"]["cpu_seconds"] > 1
     # The same measurements give the same comparison, and another profile is a matter of seconds.
     code, _ = place.tell("compare", "--stored", "--allow-unaudited")
     assert json.loads((place.home.comparison / "comparison.json").read_text()) == record
     files = {each.name for each in place.home.comparison.iterdir()}
-    assert {"comparison.json", "comparison.html", "decision.csv", "hospitals.csv"} <= files
+    assert {"comparison.json", "comparison.html", "decision.csv", "gains.csv"} <= files
     code, printed = place.tell("compare", "--stored", "--allow-unaudited", "--lang", "es")
     page = (place.home.comparison / "comparison.html").read_text()
     assert 'lang="es"' in page

@@ -322,8 +322,8 @@ def test_what_federation_gains_each_hospital_stands_with_its_interval(referenced
     assert "Over one model of all images pooled: -0.015 AUROC (95 % interval" in told
     gains = gains_of(parsed)
     assert list(gains) == ["Hospital General 1", "North Fjord Clinic 2", "Klinikum Görlitz 3"]
-    assert gains["North Fjord Clinic 2"][0] == "+0.070+0.034 to +0.106of 0.890"
-    assert gains["North Fjord Clinic 2"][4] == "-0.030-0.066 to +0.006of 0.970"
+    assert gains["North Fjord Clinic 2"][0] == "+0.070+0.034 to +0.106alone 0.890"
+    assert gains["North Fjord Clinic 2"][4] == "-0.030-0.066 to +0.006pooled 0.970"
     markdown = metrics_table_markdown(report)
     assert "Over one model of all images pooled: -0.015 AUROC" in markdown
 
