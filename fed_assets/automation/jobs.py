@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from fed_assets.assets.measurement import LIFECYCLE
 from fed_assets.assets.resuming import RETRAIN
+from fed_assets.resources.run_meter import LIFECYCLE
 from fed_assets.resources.templates import AUDIT_JOB
 
 POSTURE = AssetSelection.assets("security_posture")

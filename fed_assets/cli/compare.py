@@ -17,6 +17,8 @@ from rich.table import Table
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
+from fed_assets.resources.prices import read_prices
+from fed_assets.resources.run_meter import LIFECYCLE
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.templates import AUDIT_JOB
 from fed_assets.sandboxes.enforcement import unenforced_controls
@@ -24,7 +26,7 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 Language = Literal["en", "es"]
 EXIT_INCOMPLETE = 3
-LIFECYCLE, REFERENCES, COMPARISON = "federated_lifecycle", "references", "comparison"
+REFERENCES, COMPARISON = "references", "comparison"
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
 # were measured so, within a factor of two.
 WEIGHTS = {LIFECYCLE: 4, AUDIT_JOB: 1, REFERENCES: 4, COMPARISON: 1}
@@ -81,6 +83,7 @@ def compare(
     """
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
+    read_prices(chosen.prices)  # a table that cannot be used is to be known before hours of runs
     trained = wanted_seeds(roster, seeds)
     weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
     if profiles is not None:
