@@ -4,10 +4,6 @@
 it, and writes a line of JSON for each line that it reads, until its stdin ends. It is started
 before the run gives up its rights: of a confined hospital's memory only root is told. It reads
 what Linux says of processes, and nothing of what they do.
-
-What each process shares with others (its proportional set size) takes milliseconds to read. So
-that is read when the run's processes hold more than at any such reading, and have stopped growing,
-and never so often that it takes more than `MOST_SHARE` of a processor.
 """
 
 from __future__ import annotations
@@ -17,37 +13,19 @@ import os
 import select
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fed_assets.resources.energy import EnergyMeter
-from fed_assets.resources.process_table import (
-    PROC,
-    TASK,
-    Member,
-    family,
-    read_peak,
-    read_share,
-    seconds_by_site,
-)
+from fed_assets.resources.looks import Looks, rows
+from fed_assets.resources.process_table import TASK
 
 # The job whose runs are measured.
 LIFECYCLE = "federated_lifecycle"
 METER = "fed_assets.resources.run_meter"
-LOOK_SECONDS = 1.0
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 END_SECONDS = 5.0
-# Of one processor, looks and readings each.
-MOST_SHARE = 0.005
-# What readings may take before a run has lasted: a short one is to have its highest moment too.
-FIRST_SECONDS = 0.5
-# Why no memory is told: who measures may not look into a confined process.
-HIDDEN = "processes_hidden"
-GROWN, STILL = 1.05, 1.03  # more than at the last reading; no more than at the last look
 
 
 class RunMeter:
@@ -108,128 +86,6 @@ class RunMeter:
             with suppress(PermissionError):  # it ends with this process at the latest
                 self._process.kill()
                 self._process.communicate()
-
-
-@dataclass
-class Looks:
-    """All that was seen of a process and those below it, one look after another.
-
-    Attributes:
-        root: its process id.
-        proc: where Linux tells of processes.
-        energy: adds up what the machine takes.
-    """
-
-    root: int
-    proc: Path = PROC
-    energy: EnergyMeter = field(default_factory=EnergyMeter)
-    _seen: dict[tuple[int, int], Member] = field(default_factory=dict)
-    _peaks: dict[tuple[int, int], int] = field(default_factory=dict)
-    _now: dict[int, Member] = field(default_factory=dict)
-    _resident: int = 0
-    _read_at: int = 0
-    _read_for: float = 0.0
-    _highest: int = 0
-    _readings: int = 0
-    _hidden: bool = False
-    _looks: int = 0
-    _began: float = field(default_factory=time.monotonic)
-
-    def look(self) -> float:
-        """Looks once; returns how many seconds the processor should rest from it."""
-        began = time.process_time()
-        self._now = {each.pid: each for each in family(self.root, proc=self.proc)}
-        for each in self._now.values():
-            known = (each.pid, each.times.started)
-            self._seen[known] = each
-            self._peaks[known] = max(self._peaks.get(known, 0), read_peak(each.pid, proc=self.proc))
-        self.energy.look()
-        self._looks += 1
-        resident = sum(each.times.resident_bytes for each in self._now.values())
-        before, self._resident = self._resident, resident
-        took = time.process_time() - began
-        if resident > GROWN * self._read_at and resident <= STILL * before and self._may_read():
-            self.read_shares()
-        return max(LOOK_SECONDS, took / MOST_SHARE)
-
-    def _may_read(self) -> bool:
-        """Returns whether another reading is no more than its share of a processor."""
-        took = self._read_for / self._readings if self._readings else 0.0
-        allowed = FIRST_SECONDS + MOST_SHARE * (time.monotonic() - self._began)
-        return self._read_for + took <= allowed
-
-    def read_shares(self) -> None:
-        """Adds up what the processes hold at this moment, with what they share counted once."""
-        began = time.process_time()
-        total = 0
-        for pid in self._now:
-            try:
-                total += read_share(pid, proc=self.proc)
-            except PermissionError:
-                self._hidden = True
-        self._highest = max(self._highest, total)
-        self._readings += 1
-        self._read_at = self._resident
-        self._read_for += time.process_time() - began
-
-    def told(self) -> dict[str, Any]:
-        """Returns what was measured, JSON-ready.
-
-        Returns:
-            `cpu_seconds` of all, ended ones too; `peak_memory_bytes`, the highest total of
-            proportional set sizes at one moment, and `energy_joules` of the whole machine, each
-            None where `not_measured` says why; `sites`, the `cpu_seconds` of each; `processes`, a
-            row per site and program as `rows` gives them; `meter`, what measuring took.
-        """
-        if not self._readings:
-            self.read_shares()
-        used = seconds_by_site(self._now)
-        reasons = {
-            "energy_joules": self.energy.why_not(),
-            "peak_memory_bytes": HIDDEN if self._hidden else "",
-        }
-        return {
-            "cpu_seconds": round(sum(used.values()), 3),
-            "peak_memory_bytes": None if self._hidden else self._highest or None,
-            "energy_joules": self.energy.joules(),
-            "sites": {site: round(seconds, 3) for site, seconds in used.items() if site},
-            "processes": rows(
-                (each.site, each.program, each.times.own_seconds, self._peaks[known])
-                for known, each in self._seen.items()
-            ),
-            "not_measured": {name: why for name, why in reasons.items() if why},
-            "meter": {
-                "cpu_seconds": round(time.process_time(), 3),
-                "seconds": round(time.monotonic() - self._began, 3),
-                "looks": self._looks,
-                "readings": self._readings,
-            },
-        }
-
-
-def rows(seen: Iterable[tuple[str, str, float, int]]) -> list[dict[str, Any]]:
-    """Returns a row per site and program, from site, program, CPU-seconds and peak of processes.
-
-    Returns:
-        `site`, `program`, how many `processes`, their `cpu_seconds` together, and the
-        `peak_memory_bytes` of the one that held most, with what it shares.
-    """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for site, program, seconds, peak in seen:
-        row = found.setdefault(
-            (site, program),
-            {
-                "site": site or None,
-                "program": program,
-                "processes": 0,
-                "cpu_seconds": 0.0,
-                "peak_memory_bytes": 0,
-            },
-        )
-        row["processes"] += 1
-        row["cpu_seconds"] = round(row["cpu_seconds"] + seconds, 3)
-        row["peak_memory_bytes"] = max(row["peak_memory_bytes"], peak)
-    return [found[key] for key in sorted(found)]
 
 
 def main() -> None:

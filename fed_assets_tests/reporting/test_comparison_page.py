@@ -23,7 +23,7 @@ from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.page import TEMPLATES
 from fed_assets.resources.energy import UNKNOWN
 from fed_assets.resources.home import COORDINATOR
-from fed_assets.resources.run_meter import HIDDEN
+from fed_assets.resources.looks import HIDDEN
 from fed_assets.sandboxes.manual_steps import OPERATOR, ROSTER_WRITER, Kind
 from fed_assets_tests.browser import (
     broken_pictures,

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from fed_assets.resources.run_meter import Looks
+from fed_assets.resources.looks import Looks
 
 # PR_SET_DUMPABLE, as whatever stands behind a wall has it.
 HIDE = "import ctypes, sys; ctypes.CDLL(None).prctl(4, 0); print(flush=True); sys.stdin.read()"

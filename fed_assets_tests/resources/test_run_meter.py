@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from fed_assets.resources.energy import NO_COUNTERS, UNREADABLE
-from fed_assets.resources.run_meter import HIDDEN, METER, Looks, RunMeter, rows
+from fed_assets.resources.looks import HIDDEN, Looks, rows
+from fed_assets.resources.run_meter import METER, RunMeter
 from fed_assets_tests.confining import BECOMES, require_root, run_module
 
 HIDDEN_PROCESS = "fed_assets_tests.resources.hidden_process"
@@ -28,6 +29,15 @@ while time.process_time() < 0.5: pass
 for _ in range(int(sys.argv[1])):
     if os.fork() == 0:
         time.sleep(600)
+print(flush=True)
+sys.stdin.read()
+"""
+
+GROW = """
+import os, sys
+print(flush=True)
+sys.stdin.readline()
+held = bytearray(os.urandom(1)) * 100_000_000
 print(flush=True)
 sys.stdin.read()
 """
@@ -65,6 +75,12 @@ def row(told: dict[str, Any], program: str) -> dict[str, Any]:
     return dict(found)
 
 
+def highest(looks: Looks) -> tuple[int, int]:
+    """Returns the highest total so far, and how often what is shared was read."""
+    told = looks.told()
+    return told["peak_memory_bytes"], told["meter"]["readings"]
+
+
 def test_a_meter_tells_time_and_memory_of_a_process_and_all_below_it(meter: RunMeter) -> None:
     before = meter.told()
     with working():
@@ -92,30 +108,37 @@ def test_what_processes_share_counts_once() -> None:
     assert 100e6 < told["peak_memory_bytes"] < 160e6 < 500e6 < resident
 
 
-def test_the_highest_moment_stays_when_it_is_over() -> None:
+def test_memory_is_read_as_soon_as_it_has_grown_and_the_highest_moment_stays() -> None:
     looks = Looks(os.getpid())
-    looks.look()
-    with working():
-        for _ in range(2):  # it reads what is shared once nothing grows any more
-            looks.look()
-    looks.look()
-    looks.look()
-    told = looks.told()
-    assert told["peak_memory_bytes"] > 100e6
-    assert told["meter"]["looks"] == 5
-    assert 1 <= told["meter"]["readings"] <= 3
-
-
-def test_it_reads_what_is_shared_no_more_often_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = Looks(os.getpid())
-    for _ in range(2):
+    command = [sys.executable, "-c", GROW]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
         looks.look()
-    read = looks.told()["meter"]["readings"]
-    monkeypatch.setattr("fed_assets.resources.run_meter.FIRST_SECONDS", -1.0)
-    with working():
-        for _ in range(3):
+        low, readings = highest(looks)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        looks.look()
+        looks.look()  # it grows no more
+        high, more = highest(looks)
+        assert more > readings
+        assert high > low + 90e6
+        process.kill()
+    looks.look()
+    looks.look()
+    assert highest(looks)[0] == high
+
+
+def test_shares_are_read_no_more_often_than_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fed_assets.resources.looks.MOST_SHARE", 1e-9)
+    monkeypatch.setattr("fed_assets.resources.looks.FIRST_SECONDS", 0.0)
+    looks = Looks(os.getpid())
+    for _ in range(3):
+        with working():
+            assert looks.look() > 1000
             looks.look()
-        assert looks.told()["meter"]["readings"] == max(read, 1)
+    assert highest(looks)[1] == 1
 
 
 def test_a_task_is_what_it_says_of_itself(meter: RunMeter) -> None:
