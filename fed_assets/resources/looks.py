@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ class Looks:
             resident = each.times.resident_bytes
             named = (each.pid, each.times.started)
             known = self._known.setdefault(named, Known(each, resident))
-            known.member = each
+            # What has ended has no title any more, and is what it was.
+            known.member = replace(each, program=each.program or known.member.program)
             known.peak_bytes = max(known.peak_bytes, read_peak(each.pid, proc=self.proc))
             held += resident - known.first_bytes
         self.energy.look()

@@ -59,7 +59,8 @@ class Member:
 
     Attributes:
         pid: its process id.
-        program: what it is, a value of `PROGRAMS`, "run" or "other".
+        program: what it is, a value of `PROGRAMS`, "run" or "other"; empty of one that has ended
+            and was not waited for yet, which has no title any more.
         site: whom it acts for: a hospital, `server` or `coordinator`; empty where for the run.
         times: see there.
     """
@@ -116,7 +117,8 @@ def program_of(title: str) -> str:
     >>> program_of("nvflare.private.fed.app.client.client_train uid=north"), program_of("cat")
     ('client', 'other')
     """
-    return next((name for part, name in PROGRAMS.items() if part in title), "other")
+    found = (name for part, name in PROGRAMS.items() if part in title)
+    return next(found, "other" if title else "")
 
 
 def read_title(pid: int, *, proc: Path = PROC) -> str:

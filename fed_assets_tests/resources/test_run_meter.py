@@ -141,6 +141,20 @@ def test_shares_are_read_no_more_often_than_they_may_be(monkeypatch: pytest.Monk
     assert highest(looks)[1] == 1
 
 
+def test_what_has_ended_and_was_not_waited_for_is_what_it_was() -> None:
+    looks = Looks(os.getpid())
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "client.client_train"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    looks.look()
+    process.kill()
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    looks.look()
+    process.communicate()
+    (found,) = [each for each in looks.told()["processes"] if each["program"] != "run"]
+    assert found["program"] == "client" and found["peak_memory_bytes"] > 1e6
+
+
 def test_a_task_is_what_it_says_of_itself(meter: RunMeter) -> None:
     meter.note("north", {"cpu_seconds": 0.25, "peak_memory_bytes": 10})
     meter.note("north", {"cpu_seconds": 0.5, "peak_memory_bytes": 30})
