@@ -15,6 +15,7 @@ from typing import Any
 
 from fed_assets.resources.energy import EnergyMeter
 from fed_assets.resources.process_table import (
+    OTHER,
     PROC,
     Member,
     family,
@@ -25,8 +26,8 @@ from fed_assets.resources.process_table import (
 
 LOOK_SECONDS = 1.0
 # Of one processor: looks, and readings when nothing tells that it is time for one.
-MOST_SHARE = 0.005
-FIRST_SECONDS = 0.5
+MOST_SHARE = 0.004
+FIRST_SECONDS = 0.2
 # Why no memory is told: who measures may not look into a confined process.
 HIDDEN = "processes_hidden"
 GROWN, STILL = 1.05, 1.03  # so much more than at any reading, and no more than a look ago
@@ -81,9 +82,10 @@ class Looks:
             resident = each.times.resident_bytes
             named = (each.pid, each.times.started)
             known = self._known.setdefault(named, Known(each, resident))
+            if not known.peak_bytes or resident != known.member.times.resident_bytes:
+                known.peak_bytes = max(known.peak_bytes, read_peak(each.pid, proc=self.proc))
             # What has ended has no title any more, and is what it was.
-            known.member = replace(each, program=each.program or known.member.program)
-            known.peak_bytes = max(known.peak_bytes, read_peak(each.pid, proc=self.proc))
+            known.member = replace(each, program=each.program or known.member.program or OTHER)
             held += resident - known.first_bytes
         self.energy.look()
         self._looks += 1

@@ -29,7 +29,7 @@ PROGRAMS = {
     "client.client_train": "client",
     "client.worker_process": "client_job",
 }
-ROOT = "run"
+ROOT, OTHER = "run", "other"
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 _PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
@@ -118,7 +118,7 @@ def program_of(title: str) -> str:
     ('client', 'other')
     """
     found = (name for part, name in PROGRAMS.items() if part in title)
-    return next(found, "other" if title else "")
+    return next(found, OTHER if title else "")
 
 
 def read_title(pid: int, *, proc: Path = PROC) -> str:
