@@ -7,6 +7,7 @@ FedAssetsError
 │   │   ├── UnenforcedControl       a declared control that this version does not enforce
 │   │   └── IncompatibleControls    two controls that cannot hold together
 │   ├── ProfileError            the weights of a comparison's criteria
+│   ├── PriceError              the table of what machines and networks cost
 │   └── RunConfigError          run config, partition or environment
 ├── DataError               a hospital's images cannot be used
 │   ├── SourceMissing           file or folder is not there
@@ -143,6 +144,12 @@ class ProfileError(ConfigurationError):
     """The weights that a comparison gives its criteria cannot be used."""
 
     cure = "Correct the profile; fed_assets/comparison/profiles.yaml has complete examples."
+
+
+class PriceError(ConfigurationError):
+    """The table of what machines and networks cost cannot be used."""
+
+    cure = "Correct the entry; fed_assets/resources/prices.yaml is a complete example."
 
 
 class RunConfigError(ConfigurationError):

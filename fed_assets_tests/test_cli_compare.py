@@ -15,6 +15,7 @@ from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
+from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
@@ -108,6 +109,18 @@ def test_each_step_has_the_config_of_its_job() -> None:
     assert str(Step(LIFECYCLE, "minimal", 3)) == "federated_lifecycle of minimal, seed 3"
 
 
+def test_wrong_prices_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", rounds=2)
+    (tmp_path / "prices.yaml").write_text(SHIPPED_PRICES.read_text().replace("EUR", "euros"))
+    place.environment["FED_ASSETS_PRICES"] = str(tmp_path / "prices.yaml")
+    code, printed = place.tell("compare")
+    assert code == 1
+    assert "prices.yaml, currency. Seen: euros. To mend it: Write three capitals" in " ".join(
+        printed.split()
+    )
+    assert not (place.home.root / "logs").exists()
+
+
 @pytest.mark.long
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
@@ -153,7 +166,16 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     assert record["references"]["not_compared"] == []
     assert {row["sandbox"] for row in record["references"]["gains"]} == {"minimal"}
     assert measured["efficiency"]["wall_seconds"] > 0
-    assert measured["efficiency"]["cpu_seconds"] > 1
+    spent = measured["efficiency"]
+    assert spent["cpu_seconds"] > 1
+    assert spent["peak_memory_bytes"] > 3e8
+    assert spent["cost"] > 0 and measured["prices"]["example"]
+    known = sum(row["cpu_seconds"] for row in measured["processes"])
+    assert 0.5 * spent["cpu_seconds"] < known < 1.05 * spent["cpu_seconds"]
+    for each in measured["hospitals"].values():
+        assert 0.1 < each["cpu_seconds"] < spent["cpu_seconds"]
+        assert each["peak_memory_bytes"] > 1e8
+    assert measured["effort"]["steps"] == [] and measured["effort"]["setup_seconds"] > 0
     # The same measurements give the same comparison, and another profile is a matter of seconds.
     code, _ = place.tell("compare", "--stored", "--allow-unaudited")
     assert json.loads((place.home.comparison / "comparison.json").read_text()) == record

@@ -24,11 +24,14 @@ from fed_assets.assets.stored_references import reference_value
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
+from fed_assets.resources.prices import Prices, read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
+# Why a run has no cost: something that it is reckoned from is not known.
+NOT_ALL_MEASURED = "not_all_measured"
 
 
 class ComparisonConfig(Config):
@@ -60,7 +63,8 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
         number in the tables beside it.
         """
         with clear_failures():
-            comparison = _compare(list(measurements(settings.home)), config)
+            prices = read_prices(settings.prices)
+            comparison = _compare(list(measurements(settings.home, prices)), config)
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
@@ -81,8 +85,10 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
     return sandbox_comparison
 
 
-def measurements(home: Home) -> Iterator[dict[str, Any]]:
+def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
     """Yields what was measured of each sandbox and seed: by its run, its audit and references.
+
+    All are priced by one table, whenever they ran.
 
     Raises:
         StorageError: a record is damaged.
@@ -93,7 +99,8 @@ def measurements(home: Home) -> Iterator[dict[str, Any]]:
         for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
             record = _read(path)
             if record is not None:
-                yield _with_references(with_security(record, posture), references)
+                known = with_security(record, posture)
+                yield _with_cost(_with_references(known, references), prices)
 
 
 def _with_references(
@@ -123,6 +130,18 @@ def _with_references(
 
 def _tested(model: Mapping[str, Any]) -> dict[str, Any]:
     return {metric: model["test"][metric] for metric in METRICS}
+
+
+def _with_cost(record: dict[str, Any], prices: Prices) -> dict[str, Any]:
+    """Adds what the run costs, where all that it is reckoned from was measured."""
+    controls = {name: each["declared"] for name, each in record["controls"].items()}
+    cost = prices.cost(record["efficiency"], controls)
+    why_not = {} if cost is not None else {"cost": NOT_ALL_MEASURED}
+    return record | {
+        "efficiency": {**record["efficiency"], "cost": cost},
+        "not_measured": record.get("not_measured", {}) | why_not,
+        "prices": prices.as_record(),
+    }
 
 
 def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dagster import (
     MetadataValue,
 )
 
+from fed_assets.assets.effort import effort_of
 from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.measurement import keep_measurement
@@ -100,7 +101,14 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             tracked = tracking.log_federation(
                 tracked_federation(context.run.run_id, roster, report, global_model, admission)
             )
-            keep_measurement(context, settings.home, report)
+            effort = effort_of(
+                sandbox,
+                roster,
+                walls_seconds=hospitals.walls_seconds,
+                timings=global_model["timings"],
+            )
+            measured = hospitals.measured()
+            keep_measurement(context, settings.home, report, measured=measured, effort=effort)
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
             context.instance.add_run_tags(context.run.run_id, tags)

@@ -1,8 +1,8 @@
 """What a whole run measured of its sandbox, kept for the comparison of the sandboxes.
 
 A figure that was not measured is null, and never zero. The record is described in
-`comparison/measurements.py`; what an audit showed and what the references gained come in when the
-sandboxes are compared.
+`comparison/measurements.py`; what an audit showed, what the references gained and what prices make
+of it come in when the sandboxes are compared.
 """
 
 from __future__ import annotations
@@ -21,14 +21,33 @@ from fed_assets.reporting.rounds import total
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import LIFECYCLE
+from fed_assets.resources.process_table import TASK
+from fed_assets.sandboxes.controls import Process
 
 # As the comparison calls what the report calls otherwise.
 CALLED = {"expected_calibration_error": "calibration_error"}
 METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")
+USED = ("cpu_seconds", "peak_memory_bytes", "energy_joules")
+# Why a figure is not known: nobody measured the run, or its federation was up before and after.
+NOT_WATCHED, UP_BEFORE = "not_watched", "federation_was_up"
 
 
-def keep_measurement(context: AssetExecutionContext, home: Home, report: Mapping[str, Any]) -> None:
+def keep_measurement(
+    context: AssetExecutionContext,
+    home: Home,
+    report: Mapping[str, Any],
+    *,
+    measured: Mapping[str, Any] | None,
+    effort: Mapping[str, Any],
+) -> None:
     """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
+
+    Args:
+        context: the step's.
+        home: where.
+        report: its report.
+        measured: what it used, see `usage_of`.
+        effort: see `effort.effort_of`.
 
     Raises:
         StorageError: it cannot be written.
@@ -42,10 +61,31 @@ def keep_measurement(context: AssetExecutionContext, home: Home, report: Mapping
         report,
         run_id=run.run_id,
         wall_seconds=time.time() - begun.start_time if begun and begun.start_time else None,
-        cpu_seconds=family_cpu_seconds(),
+        usage=usage_of(measured, own_federation=effort["setup_seconds"] is not None),
+        effort=effort,
     )
     path = home.measurement(report["sandbox"], report["seed"])
     write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
+
+
+def usage_of(measured: Mapping[str, Any] | None, *, own_federation: bool) -> dict[str, Any]:
+    """Returns what a run used, with null and a word why for what is not known.
+
+    Args:
+        measured: of `RunMeter.told`; None where nothing measured, and then processor time alone is
+            known, which Linux adds up by itself.
+        own_federation: whether the run's federation was its own, whose processes were measured.
+    """
+    if measured is None:
+        unknown = dict.fromkeys(USED[1:], NOT_WATCHED)
+        found: dict[str, Any] = {"cpu_seconds": family_cpu_seconds(), "not_measured": unknown}
+    else:
+        found = dict(measured)
+    if not own_federation:
+        unknown = dict.fromkeys(USED[:2], UP_BEFORE)
+        found |= dict.fromkeys((*USED[:2], "sites"))
+        found["not_measured"] = found["not_measured"] | unknown
+    return found
 
 
 def measurement(
@@ -53,7 +93,8 @@ def measurement(
     *,
     run_id: str,
     wall_seconds: float | None,
-    cpu_seconds: float | None,
+    usage: Mapping[str, Any],
+    effort: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns the measurement record of a run.
 
@@ -61,10 +102,12 @@ def measurement(
         report: its report.
         run_id: its id.
         wall_seconds: how long it took so far; the report is its last part.
-        cpu_seconds: processor time of all its processes.
+        usage: of `usage_of`.
+        effort: see `effort.effort_of`.
     """
     sent, rounds = report["sent"], report["round_records"]
     budgets = {name: each["epsilon"] for name, each in sent.items()}
+    shared = report["controls"].get("process") == Process.SHARED
     return {
         **{name: report[name] for name in ("sandbox", "seed", "rounds", "created")},
         "run_id": run_id,
@@ -79,7 +122,7 @@ def measurement(
         },
         "efficiency": {
             "wall_seconds": _rounded(wall_seconds),
-            "cpu_seconds": _rounded(cpu_seconds),
+            **{name: _rounded(usage.get(name)) for name in USED},
             "bytes_up": total(each["bytes_up"] for each in sent.values()),
             "bytes_down": total(each["bytes_down"] for each in sent.values()),
             "startup_seconds": _startup_seconds(report["seconds"], rounds),
@@ -94,9 +137,11 @@ def measurement(
             **_metrics(report["test"], METRICS),
             "worst_sensitivity": _interval(_worst(report, "sensitivity")),
         },
+        "effort": effort,
         "hospitals": {
             name: {
                 **_metrics(report["hospitals"].get(name, {}), (*METRICS, "sensitivity")),
+                **used_by(name, usage, shared=shared),
                 "train_seconds": _rounded(each["seconds"]),
                 "bytes_up": each["bytes_up"],
                 "bytes_down": each["bytes_down"],
@@ -106,6 +151,32 @@ def measurement(
             }
             for name, each in sent.items()
         },
+        "processes": usage.get("processes", []),
+        "meter": usage.get("meter"),
+        "not_measured": usage["not_measured"],
+    }
+
+
+def used_by(hospital: str, usage: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
+    """Returns a hospital's `cpu_seconds`, and `peak_memory_bytes` of its largest process.
+
+    Each is null where it is not known.
+
+    Args:
+        hospital: its id.
+        usage: of `usage_of`.
+        shared: whether its tasks ran in processes that could act for all hospitals: these say what
+            each task took, where of a site's own processes Linux knows all.
+    """
+    rows = [row for row in usage.get("processes", []) if row["site"] == hospital]
+    seconds = (usage.get("sites") or {}).get(hospital)
+    if seconds is None:
+        return {"cpu_seconds": None, "peak_memory_bytes": None}
+    if shared:
+        seconds += math.fsum(row["cpu_seconds"] for row in rows if row["program"] == TASK)
+    return {
+        "cpu_seconds": _rounded(seconds),
+        "peak_memory_bytes": _most(row["peak_memory_bytes"] for row in rows),
     }
 
 

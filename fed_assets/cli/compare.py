@@ -20,6 +20,7 @@ from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
+from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
@@ -83,6 +84,7 @@ def compare(
     """
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
+    read_prices(chosen.prices)  # a table that cannot be used is to be known before hours of runs
     trained = wanted_seeds(roster, seeds)
     weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
     if profiles is not None:

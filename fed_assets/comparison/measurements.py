@@ -20,10 +20,26 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 epsilon, delta
     quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
                 (intervals each)
-    effort      setup_seconds, manual_steps
+    effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
+                until all hospitals were ready, before any of them learned), manual_steps, steps
+                (their kind, who does them, the command)
     hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error (intervals),
                 gain_auroc (over training alone), cpu_seconds, train_seconds, bytes_up, bytes_down,
-                peak_memory_bytes, epsilon, images, digest (of the images)
+                peak_memory_bytes (of its largest process, with what it shares), epsilon, images,
+                digest (of the images)
+    processes   rows of site, program, how many processes, cpu_seconds, peak_memory_bytes (of the
+                largest). A task is what it said of itself; of others, the last second may miss
+    not_measured  why a figure of `efficiency` is null, by its name: no_counters or
+                counters_unreadable (of energy), processes_hidden (who measures may not look into
+                confined ones), not_watched (nobody measured), federation_was_up (before the run),
+                not_all_measured (what a cost is reckoned from)
+    prices      the table that `cost` was reckoned by
+    meter       what measuring took: cpu_seconds of seconds, looks, readings of shared memory
+
+In `efficiency` stand the processor time of all processes, as Linux adds it up at the end; as
+peak_memory_bytes the highest total of their proportional set sizes at one moment, where pages that
+several share count once; as energy_joules what all processors of the machine took while the run
+lasted, whatever they worked for.
 """
 
 from __future__ import annotations
@@ -146,3 +162,9 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
     return [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
+
+
+def manual_steps(runs: Iterable[Record]) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns what is done by hand in each sandbox whose runs say it, as the last of them does."""
+    found = {run["sandbox"]: (run.get("effort") or {}).get("steps") for run in runs}
+    return {sandbox: steps for sandbox, steps in found.items() if steps is not None}

@@ -173,7 +173,8 @@ def _start(
             kits = make_kits(plan, port)
         progress.reached("provisioned", port=port)
         try:
-            return _run_processes(progress, kits, origin, until, stack)
+            with progress.timed("processes"):
+                return _run_processes(progress, kits, origin, until, stack)
         except PortTaken:
             if plan.port or not tries_left:
                 raise

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fed_assets.errors import DisclosureRefused
-
-NAMED_BY_FOLDERS = frozenset({"folder", "dicom"})
+from fed_assets.sandboxes.controls import NAMED_BY_FOLDERS
 
 
 def require_named_classes(task: object, arguments: Mapping[str, Any], below: int) -> None:

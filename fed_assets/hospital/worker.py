@@ -122,10 +122,11 @@ def answer(line: str, identity: Identity) -> str:
             task = find_task(request.get("task"), previews=identity.previews)
             arguments = request.get("arguments") or {}
             require_named_classes(request.get("task"), arguments, below)
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             result = task(arguments, store)
             result = disclosed(request["task"], result, below)
             result["seconds"] = round(time.perf_counter() - started, 3)
+            result["cpu_seconds"] = round(time.process_time() - used, 3)
             result["peak_memory_bytes"] = peak_memory_bytes()
             reply = json.dumps({"result": result}, allow_nan=False)
             result["outbox"] = asdict(outbox.left(text(what, reply.encode())))

@@ -10,6 +10,7 @@ from typing import Any
 
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
+from fed_assets.comparison.measurements import manual_steps
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
@@ -72,6 +73,9 @@ def render_comparison(record: Record, language: str) -> str:
         # What was measured is weighed by every profile, be it with 0.
         weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
         origin=_origin(runs, words),
+        steps=manual_steps(runs),
+        unknown=_unknown(runs),
+        prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
 
 
@@ -83,6 +87,16 @@ def simulated_sandboxes(record: Record) -> list[str]:
         if any(SIMULATED in value for value in row["declared"])
     ]
     return list(dict.fromkeys(found))
+
+
+def _unknown(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
+    """Returns the sandboxes of which a criterion was not measured, by criterion and why."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for criterion, why in (run.get("not_measured") or {}).items():
+            of = found.setdefault((criterion, why), [])
+            of += [] if run["sandbox"] in of else [run["sandbox"]]
+    return found
 
 
 def _by(rows: Iterable[Mapping[str, Any]], down: str, across: str) -> Table:

@@ -13,6 +13,7 @@ rank_probabilities   profile, method, sandbox, rank: probability
 rank_reversals       profile, left out, method: pairs that swap, tau, how often the winner changes
 influence            profile, group or criterion: how often the winner changes without it
 weights              profile, criterion: weight as used
+steps                sandbox, kind: what is done by hand, by whom
 sandboxes, features, criteria, runs, settings
 """
 
@@ -24,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fed_assets.comparison.matrix import grid
+from fed_assets.comparison.measurements import manual_steps
 
 Row = Mapping[str, Any]
 
@@ -48,6 +50,11 @@ def comparison_tables(record: Mapping[str, Any]) -> dict[str, str]:
         "gains": record["references"]["gains"],
         "not_compared": record["references"]["not_compared"],
         **_of_profiles(record),
+        "steps": [
+            {"sandbox": sandbox, **step, "number": len(step["who"])}
+            for sandbox, steps in manual_steps(record["measurements"]).items()
+            for step in steps
+        ],
         "runs": [_run(each) for each in record["measurements"]],
         "settings": [{"name": name, "value": of} for name, of in record["settings"].items()],
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
 from pydantic import Field, PrivateAttr
@@ -24,16 +25,18 @@ from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import COORDINATOR as COORDINATOR
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.kept import kept, kept_by_all
+from fed_assets.resources.run_meter import RunMeter
 from fed_assets.resources.run_watch import RunWatch
 from fed_assets.resources.shared_weights import clear_shared, shared_copy
 from fed_assets.resources.templates import Templates
-from fed_assets.resources.turns import take_turn
-from fed_assets.resources.wanted import is_over, require_wanted
+from fed_assets.resources.turns import take_turn_of
+from fed_assets.resources.wanted import is_over
 from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.enforcement import require_enforced
-from fed_assets.sandboxes.presets import SANDBOX_NAMES, SHIPPED_CONFIGURABLE, find_sandbox
+from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
 
 CONFINED_TAG = "fed_assets/confined"
@@ -55,8 +58,9 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     task_timeout_seconds: float = 1800
 
     _templates: Templates = PrivateAttr()
-    _turns: list[IO[str]] = PrivateAttr(default_factory=list)
-    _watches: list[RunWatch] = PrivateAttr(default_factory=list)
+    _after_run: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+    _meter: RunMeter | None = PrivateAttr(None)
+    _walls_seconds: float = PrivateAttr(0.0)
     _confined: str = PrivateAttr("")
     _confinement: Confinement | None = PrivateAttr(None)
     _refusal: FedAssetsError | None = PrivateAttr(None)
@@ -73,7 +77,11 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             if is_over(context.instance, context.run.run_id):
                 return
             self._peer = f"run {context.run.run_id}"
-            self._take_turn(context, context.run, context.instance)
+            turn = take_turn_of(context.run, context.instance, self._home, context.log)
+            self._after_run.enter_context(turn)
+            if context.run.job_name == LIFECYCLE:
+                self._meter = RunMeter(self._home.root)
+                self._after_run.callback(self._meter.end)
             sandbox = self._sandbox_of(context.run)
             if sandbox is not None:
                 self._templates.expect(sandbox.update_protection)
@@ -90,10 +98,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         self.close()
         if self._confined:
             clear_shared(self._home.shared(self._confined))
-        while self._watches:
-            self._watches.pop().end()
-        while self._turns:
-            self._turns.pop().close()
+        self._after_run.close()
 
     def close(self) -> None:
         """Ends the templates, and all that was forked from them."""
@@ -102,24 +107,6 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     @property
     def _home(self) -> Home:
         return Home(Path(self.home_folder))
-
-    def _take_turn(
-        self, context: InitResourceContext, run: DagsterRun, instance: DagsterInstance
-    ) -> None:
-        sandbox = run.tags.get(PARTITION_TAG)
-        if sandbox not in SANDBOX_NAMES:
-            return  # each asset refuses it
-        require = require_wanted(instance, run.run_id)
-        told = False
-
-        def on_wait() -> None:
-            nonlocal told
-            require()
-            if not told and context.log is not None:
-                context.log.info(f"Waits for its turn: another run of {sandbox} is under way.")
-            told = True
-
-        self._turns.append(take_turn(self._home, sandbox, on_wait))
 
     def _sandbox_of(self, run: DagsterRun) -> Sandbox | None:
         """Returns a run's sandbox; None for one that cannot be used, which each asset refuses."""
@@ -134,16 +121,18 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         Raises:
             FedAssetsError: the sandbox cannot be confined here.
         """
+        began = time.monotonic()
         sandbox = run.tags[PARTITION_TAG]
         walls = self._build_walls(sandbox, self._home.federation(sandbox, run.run_id))
         # As whom it came, it can still tidy up after runs that were killed, and have that done.
         bury_dead_runs(instance, self._home)
-        self._watches.append(RunWatch(self._home.root, run.run_id))
+        self._after_run.callback(RunWatch(self._home.root, run.run_id).end)
         require_ways(walls, sandbox)
         self._templates.open(run.job_name)
         folder = None if instance.is_ephemeral else Path(instance.root_directory)
         self._confinement = confine_orchestrator(walls, self._home, folder, run.run_id)
         instance.add_run_tags(run.run_id, {CONFINED_TAG: json.dumps(self._confinement.as_record())})
+        self._walls_seconds = time.monotonic() - began
 
     def _build_walls(self, sandbox: str, federation: Path | None = None) -> Walls:
         # The coordinator is the hub's own, whoever asks for it by name.
@@ -163,6 +152,15 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         if self._refusal is not None:
             raise self._refusal
         return self._confinement if sandbox.process is Process.CONFINED else None
+
+    @property
+    def walls_seconds(self) -> float:
+        """Returns how long it took to build this run's walls, and to go behind one."""
+        return self._walls_seconds
+
+    def measured(self) -> dict[str, Any] | None:
+        """Returns what the run took so far, see `RunMeter.told`; None where nobody measures it."""
+        return None if self._meter is None else self._meter.told()
 
     def origin(self) -> Origin:
         """Returns what starts the processes of this run's federation."""
@@ -210,12 +208,15 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             copy = shared_copy(Path(arguments["weights"]), self._home.shared(sandbox.name))
             arguments = {**arguments, "weights": str(copy)}
         with contextlib.closing(self.worker(sandbox, hospital, task)) as worker:
-            return worker.ask(
+            answer = worker.ask(
                 task,
                 hospital=hospital,
                 arguments=arguments,
                 timeout_seconds=self.task_timeout_seconds,
             )
+        if self._meter is not None:
+            self._meter.note(hospital, answer)
+        return answer
 
     def worker(self, sandbox: Sandbox, hospital: str, task: str) -> WorkerProcess:
         """Returns a process for a task of a hospital; close it after.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fed_assets.resources.home import Home
+from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
 
 SHIPPED_ROSTER = Path(__file__).parent.parent / "roster.yaml"
@@ -14,16 +15,17 @@ SHIPPED_ROSTER = Path(__file__).parent.parent / "roster.yaml"
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the home, the roster, the public data and the configurable sandbox's YAML are."""
+    """Where the home, the roster, the public data, the configurable sandbox and the prices are."""
 
     home: Home
     roster: Path = SHIPPED_ROSTER
     data: Path | None = None
     configurable: Path = SHIPPED_CONFIGURABLE
+    prices: Path = SHIPPED_PRICES
 
 
 def settings_from(environment: Mapping[str, str], *, working_directory: Path) -> Settings:
-    """Returns the settings of FED_ASSETS_HOME, _ROSTER, _DATA and _SANDBOX.
+    """Returns the settings of FED_ASSETS_HOME, _ROSTER, _DATA, _SANDBOX and _PRICES.
 
     An empty variable counts as unset. Relative paths start from the working directory.
     """
@@ -38,4 +40,5 @@ def settings_from(environment: Mapping[str, str], *, working_directory: Path) ->
         roster=path("FED_ASSETS_ROSTER", SHIPPED_ROSTER),
         data=working_directory / data if data else None,
         configurable=path("FED_ASSETS_SANDBOX", SHIPPED_CONFIGURABLE),
+        prices=path("FED_ASSETS_PRICES", SHIPPED_PRICES),
     )

@@ -5,9 +5,16 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable
-from typing import IO
+from contextlib import AbstractContextManager, nullcontext
+from typing import IO, TYPE_CHECKING, Any
 
+from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import Home
+from fed_assets.resources.wanted import require_wanted
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterLogManager, DagsterRun
 
 LOOK_SECONDS = 0.3
 
@@ -41,3 +48,29 @@ def _taken(turn: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def take_turn_of(
+    run: DagsterRun, instance: DagsterInstance, home: Home, log: DagsterLogManager | None
+) -> AbstractContextManager[Any]:
+    """Waits for a run's turn, and says so in its log; returns what holds it, to be closed.
+
+    A run without a sandbox has none: each asset refuses it.
+
+    Raises:
+        FedAssetsError: nobody wants the run any more.
+    """
+    sandbox = run.tags.get(PARTITION_TAG)
+    if sandbox not in SANDBOX_NAMES:
+        return nullcontext()
+    require = require_wanted(instance, run.run_id)
+    told = False
+
+    def on_wait() -> None:
+        nonlocal told
+        require()
+        if not told and log is not None:
+            log.info(f"Waits for its turn: another run of {sandbox} is under way.")
+        told = True
+
+    return take_turn(home, sandbox, on_wait)

@@ -43,6 +43,10 @@ class Statistics(StrEnum):
     SMALL_COUNTS_SUPPRESSED = "small_counts_suppressed"
 
 
+# Kinds of source whose classes bear the names of a hospital's own folders, see `Statistics`.
+NAMED_BY_FOLDERS = frozenset({"folder", "dicom"})
+
+
 class JobCode(StrEnum):
     """Whose code may run in a hospital's training job.
 

@@ -89,7 +89,26 @@ def test_a_confined_lifecycle_leaves_each_hospitals_files_to_its_own_user(place:
     assert [*newest(place).rglob("*.key"), *newest(place).rglob("cert.json")] == []
 
 
-def test_while_it_trains_no_process_but_templates_and_watches_is_roots(place: Place) -> None:
+def measured(place: Place) -> dict[str, Any]:
+    return dict(json.loads(place.home.measurement(place.sandbox, 0).read_text()))
+
+
+def test_each_hospitals_time_and_memory_are_measured_through_its_wall(place: Place) -> None:
+    record = measured(place)
+    assert record["efficiency"]["peak_memory_bytes"] > 3e8
+    assert "peak_memory_bytes" not in record["not_measured"]
+    for name in HOSPITALS:
+        own = {row["program"] for row in record["processes"] if row["site"] == name}
+        assert own >= {"supervisor", "client", "client_job", "task"}
+        assert 0.1 < record["hospitals"][name]["cpu_seconds"] < record["efficiency"]["cpu_seconds"]
+        assert record["hospitals"][name]["peak_memory_bytes"] > 1e8
+    assert 0 < record["effort"]["setup_seconds"] < record["efficiency"]["wall_seconds"]
+    steps = [step["kind"] for step in record["effort"]["steps"]]
+    assert steps == ["write_sandbox", "allow_walls"]
+    assert record["meter"]["cpu_seconds"] < 1.0 + 0.012 * record["meter"]["seconds"]
+
+
+def test_while_it_trains_no_process_but_templates_watch_and_meter_is_roots(place: Place) -> None:
     run, folder = place.start_until_round(2, *LIFECYCLE)
     roots = {called(each) for each in family(psutil.Process(run.pid)) if each.uids().effective == 0}
     working = {
@@ -99,7 +118,7 @@ def test_while_it_trains_no_process_but_templates_and_watches_is_roots(place: Pl
     }
     assert len(set(working.values())) == len(HOSPITALS), working
     for line in roots - {called(psutil.Process(run.pid))}:
-        assert "federation.template" in line or "run_watch" in line, line
+        assert any(name in line for name in ("federation.template", "run_watch", "run_meter")), line
     (dagsters,) = [
         each for each in family(psutil.Process(run.pid)) if "federation.child" in called(each)
     ]
@@ -169,5 +188,10 @@ def test_an_ordinary_user_gets_the_same_model_behind_landlock(places: Path, plac
         for folder in (first, newest(theirs))
     ]
     assert digests[0]["global_digest"] == digests[1]["global_digest"]
+    # Who is told of hospitals' memory is root alone; processor time anyone is told.
+    record = measured(theirs)
+    assert record["efficiency"]["peak_memory_bytes"] is None
+    assert record["not_measured"]["peak_memory_bytes"] == "processes_hidden"
+    assert all(record["hospitals"][name]["cpu_seconds"] > 0.1 for name in HOSPITALS)
     assert [*newest(theirs).rglob("*.key")] == []
     assert seconds_until_clean(theirs.home, within_seconds=CLEAN_SECONDS)[1] == []

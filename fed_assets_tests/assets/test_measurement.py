@@ -7,16 +7,21 @@ from typing import Any
 import pytest
 
 from fed_assets.assets.comparison import measurements
-from fed_assets.assets.measurement import measurement, overhead_seconds
+from fed_assets.assets.effort import effort_of
+from fed_assets.assets.measurement import measurement, overhead_seconds, usage_of, used_by
 from fed_assets.assets.security_record import with_security
 from fed_assets.comparison.comparison import compare
 from fed_assets.errors import StorageError
+from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
-from fed_assets.sandboxes.presets import SANDBOX_NAMES
+from fed_assets.resources.prices import read_prices
+from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, MINIMAL, SANDBOX_NAMES
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
 LEARNING = {"network": {"_target_": "net"}, "recipe": {"batch_size": 32}, "threshold": 0.5}
+EFFORT = {"setup_seconds": 4.0, "manual_steps": 0, "steps": []}
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
 
@@ -78,8 +83,38 @@ def a_posture(**changes: Any) -> dict[str, Any]:
     }
 
 
+def told_by_meter() -> dict[str, Any]:
+    """Returns what a meter tells of two hospitals, of which one ran a task too."""
+
+    def row(site: str | None, program: str, seconds: float, peak: int) -> dict[str, Any]:
+        cost = {"cpu_seconds": seconds, "peak_memory_bytes": peak}
+        return {"site": site, "program": program, "processes": 1, **cost}
+
+    return {
+        "cpu_seconds": 30.0,
+        "peak_memory_bytes": 2_000_000_000,
+        "energy_joules": None,
+        "sites": {"north": 5.0, "south": 4.0, "server": 2.0},
+        "processes": [
+            row(None, "run", 6.0, 200),
+            row("north", "client", 1.0, 400),
+            row("north", "client_job", 3.5, 600),
+            row("south", "client", 1.0, 500),
+            row("north", "task", 1.5, 700),
+        ],
+        "not_measured": {"energy_joules": "no_counters"},
+        "meter": {"cpu_seconds": 0.1, "seconds": 20.0, "looks": 20, "readings": 3},
+    }
+
+
+def used(*, own_federation: bool = True) -> dict[str, Any]:
+    return usage_of(told_by_meter(), own_federation=own_federation)
+
+
 def measured(**changes: Any) -> dict[str, Any]:
-    return measurement(a_report(**changes), run_id="r", wall_seconds=20.0, cpu_seconds=30.0)
+    return measurement(
+        a_report(**changes), run_id="r", wall_seconds=20.0, usage=used(), effort=EFFORT
+    )
 
 
 def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
@@ -87,6 +122,8 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     assert record["efficiency"] == {
         "wall_seconds": 20.0,
         "cpu_seconds": 30.0,
+        "peak_memory_bytes": 2_000_000_000,
+        "energy_joules": None,
         "bytes_up": 150,
         "bytes_down": 220,
         "startup_seconds": 5.0,
@@ -102,10 +139,11 @@ def test_no_budget_is_no_bound_and_the_largest_spent_stands_for_all() -> None:
     assert measured()["security"] == {"epsilon": None, "delta": None}
     report = a_report(epsilon=8.0)
     report["sent"]["south"]["epsilon"] = 3.0
-    record = measurement(report, run_id="r", wall_seconds=None, cpu_seconds=None)
+    known: dict[str, Any] = {"run_id": "r", "wall_seconds": None, "effort": EFFORT}
+    record = measurement(report, usage=used(), **known)
     assert record["security"] == {"epsilon": 8.0, "delta": 1e-5}
     report["sent"]["south"]["epsilon"] = None
-    record = measurement(report, run_id="r", wall_seconds=None, cpu_seconds=None)
+    record = measurement(report, usage=used(), **known)
     assert record["security"]["epsilon"] is None
     assert record["efficiency"]["wall_seconds"] is None
 
@@ -115,6 +153,51 @@ def test_what_is_beyond_the_hospitals_work_depends_on_how_many_work_at_once() ->
     assert overhead_seconds(rounds, processors=1) == -1.0
     assert overhead_seconds(rounds, processors=64) == 0.5
     assert overhead_seconds([], processors=1) is None
+
+
+def test_each_hospital_has_its_own_time_and_its_largest_process() -> None:
+    own = {name: used_by(name, used(), shared=False) for name in ("north", "south")}
+    assert own["north"] == {"cpu_seconds": 5.0, "peak_memory_bytes": 700}
+    assert own["south"] == {"cpu_seconds": 4.0, "peak_memory_bytes": 500}
+    # Where one site's processes act for all, its tasks are none of its site's.
+    assert used_by("north", used(), shared=True)["cpu_seconds"] == 6.5
+    record = measured()
+    assert record["hospitals"]["north"]["cpu_seconds"] == 5.0
+    assert record["processes"] == used()["processes"]
+    report = a_report()
+    report["controls"]["process"] = "shared"
+    record = measurement(report, run_id="r", wall_seconds=1.0, usage=used(), effort=EFFORT)
+    assert record["hospitals"]["north"]["cpu_seconds"] == 6.5
+
+
+def test_what_was_not_measured_is_null_and_says_why() -> None:
+    assert measured()["not_measured"] == {"energy_joules": "no_counters"}
+    alone = usage_of(None, own_federation=True)
+    assert alone["cpu_seconds"] > 0
+    assert set(alone["not_measured"].values()) == {"not_watched"}
+    effort = EFFORT | {"setup_seconds": None}
+    for usage in (used(own_federation=False), usage_of(None, own_federation=False)):
+        record = measurement(a_report(), run_id="r", wall_seconds=20.0, usage=usage, effort=effort)
+        figures = record["efficiency"]
+        assert figures["cpu_seconds"] is None and figures["peak_memory_bytes"] is None
+        assert record["not_measured"]["cpu_seconds"] == "federation_was_up"
+        unknown = {"cpu_seconds": None, "peak_memory_bytes": None}
+        assert record["hospitals"]["north"].items() >= unknown.items()
+        compare([record], sandboxes=SANDBOX_NAMES)
+
+
+def test_effort_is_the_time_of_walls_and_federation_and_the_steps_by_hand() -> None:
+    roster = read_roster(SHIPPED_ROSTER)
+    timings = {"provision": 1.0, "processes": 2.0, "start": 3.0, "submit": 0.5, "job": 40.0}
+    effort = effort_of(EYES_OFF, roster, walls_seconds=0.5, timings=timings)
+    assert (effort["setup_seconds"], effort["manual_steps"]) == (6.5, 1)
+    assert [step["kind"] for step in effort["steps"]] == ["allow_walls"]
+    assert effort_of(MINIMAL, roster, walls_seconds=0.0, timings=timings)["steps"] == []
+    effort = effort_of(CONFIDENTIAL_VM, roster, walls_seconds=0.5, timings=timings)
+    assert effort["manual_steps"] == 1 + len(roster.hospitals) + 1
+    # A federation that was up before was not set up by the run.
+    warm = {"submit": 0.5, "job": 40.0}
+    assert effort_of(MINIMAL, roster, walls_seconds=0.0, timings=warm)["setup_seconds"] is None
 
 
 def test_an_audit_adds_levels_and_probes_and_what_was_measured_of_controls() -> None:
@@ -165,10 +248,14 @@ def kept(tmp_path: Path) -> Home:
 
 
 def test_what_was_measured_is_found_again_with_audit_and_gain(tmp_path: Path, kept: Home) -> None:
-    assert list(measurements(Home(tmp_path / "elsewhere"))) == []
+    prices = read_prices()
+    assert list(measurements(Home(tmp_path / "elsewhere"), prices)) == []
 
-    (record,) = measurements(kept)
+    (record,) = measurements(kept, prices)
 
+    controls = {"transport": "mtls", "aggregation": "fedavg"}
+    assert record["efficiency"]["cost"] == prices.cost(record["efficiency"], controls) > 0
+    assert record["prices"]["example"] and "cost" not in record["not_measured"]
     assert record["hospitals"]["north"]["gain_auroc"] == pytest.approx(0.2)
     assert "gain_auroc" not in record["hospitals"]["south"]
     assert record["references"]["pooled"]["auroc"]["value"] == 0.7
@@ -196,4 +283,16 @@ def test_a_damaged_measurement_is_named(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(StorageError, match=r"seed_0\.json"):
-        list(measurements(Home(tmp_path)))
+        list(measurements(Home(tmp_path), read_prices()))
+
+
+def test_a_run_of_which_something_is_not_known_has_no_cost(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    path = home.measurement("minimal", 0)
+    path.parent.mkdir(parents=True)
+    usage = usage_of(None, own_federation=True)
+    record = measurement(a_report(), run_id="r", wall_seconds=20.0, usage=usage, effort=EFFORT)
+    path.write_text(json.dumps(record))
+    (record,) = measurements(home, read_prices())
+    assert record["efficiency"]["cost"] is None
+    assert record["not_measured"]["cost"] == "not_all_measured"

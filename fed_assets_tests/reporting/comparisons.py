@@ -10,6 +10,18 @@ from fed_assets.comparison.profiles import Profile, profiles_from, shipped_profi
 from fed_assets.comparison.settings import Settings
 from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of, with_references
 
+STEPS: dict[str, list[dict[str, Any]]] = {
+    "minimal": [],
+    "confidential_vm": [
+        {"kind": "allow_walls", "who": ["operator"], "command": "sudo fed-assets run x"},
+        {
+            "kind": "approve_code",
+            "who": ["hospital_01", "hospital_02", "coordinator"],
+            "command": "fed-assets approve-code x HOSPITAL",
+        },
+    ],
+}
+PRICES = {"example": True, "currency": "EUR"}
 MACHINE = {"system": "Linux-6.12-x86_64", "cores": 2}
 
 
@@ -23,6 +35,10 @@ def measurements() -> list[dict[str, Any]]:
     for run in runs:
         run["machine"] = dict(MACHINE)
         with_references(run, private=run["sandbox"] == "configurable")
+        run["prices"] = dict(PRICES)
+        run["not_measured"] = {"energy_joules": "no_counters"}
+        if run["sandbox"] in STEPS:
+            run["effort"]["steps"] = STEPS[run["sandbox"]]
         if run["sandbox"] == "minimal":
             del run["hospitals"]["hospital_03"]
         if run["sandbox"] == "confidential_vm":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from fed_assets.assets.comparison import NOT_ALL_MEASURED
+from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
 from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
@@ -20,6 +22,9 @@ from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.page import TEMPLATES
+from fed_assets.resources.energy import UNKNOWN
+from fed_assets.resources.home import COORDINATOR
+from fed_assets.resources.looks import HIDDEN
 from fed_assets.sandboxes.controls import (
     Aggregation,
     JobCode,
@@ -30,6 +35,7 @@ from fed_assets.sandboxes.controls import (
     Transport,
     UpdateProtection,
 )
+from fed_assets.sandboxes.manual_steps import OPERATOR, ROSTER_WRITER, Kind
 from fed_assets_tests.browser import (
     broken_pictures,
     complaints,
@@ -372,6 +378,54 @@ def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     assert "minimal cannot win: the posture check failed" in ranking
     assert "eyes_off, the only one that may win" in page.section("answer")
     assert "70 s" in page.section("decision")
+
+
+def test_what_is_done_by_hand_stands_there_with_who_does_it(pages: dict[str, HtmlPage]) -> None:
+    approve = "fed-assets approve-code x HOSPITAL"
+    for language, (walls, code, nothing) in {
+        "en": ("starts the runs as root", "approves the code as installed", "nothing"),
+        "es": ("inicia las ejecuciones como root", "aprueba el código", "nada"),
+    }.items():
+        (table,) = [each for each in pages[language].cells if approve in str(each)]
+        assert [row[0] for row in table[1:]] == [
+            *("minimal", "eyes_on", "eyes_off"),
+            *["confidential_vmSIMULATED" if language == "en" else "confidential_vmSIMULADO"] * 2,
+            "configurable",
+        ]
+        assert table[1][1:] == [nothing]
+        assert table[2][1:] == table[6][1:] == [MISSING[language]]
+        assert table[4][1].startswith(walls) and table[4][3] == "1"
+        assert table[5][1].startswith(code) and table[5][3:] == ["3", approve]
+    assert "hospital_01, hospital_02, the coordinator" in pages["en"].section("effort")
+    assert "hospital_01, hospital_02, el coordinador" in pages["es"].section("effort")
+
+
+def test_example_prices_and_what_the_machine_does_not_tell_are_said(
+    pages: dict[str, HtmlPage],
+) -> None:
+    told = pages["en"].section("decision")
+    assert "Cost: in EUR" in told and "THE PRICES ARE EXAMPLES" in told
+    missing = told.split("Energy was not measured in ")[1]
+    assert missing.split(": ")[0].split(", ") == [
+        "confidential_vm",
+        "configurable",
+        "eyes_on",
+        "minimal",
+    ]
+    assert missing.split(": ")[1].startswith("the machine has no energy counters.")
+    assert "LOS PRECIOS SON EJEMPLOS" in pages["es"].section("decision")
+    runs = [figures_of("minimal", 0)]
+    runs[0]["prices"] = {"example": False, "currency": "CHF"}
+    told = HtmlPage(render_comparison(record_of(runs), "en")).section("decision")
+    assert "Cost: in CHF" in told and "EXAMPLES" not in told and "was not measured in" not in told
+
+
+def test_every_step_and_reason_that_a_run_records_has_words() -> None:
+    of = page_words("en").page
+    recorded = {*UNKNOWN, HIDDEN, NOT_WATCHED, UP_BEFORE, NOT_ALL_MEASURED}
+    assert set(of["decision"]["why"]) == recorded
+    assert set(of["effort"]["steps"]) == set(Kind)
+    assert set(of["effort"]["people"]) == {OPERATOR, ROSTER_WRITER, COORDINATOR}
 
 
 def test_the_same_record_gives_the_same_page() -> None:

@@ -15,6 +15,7 @@ def test_an_empty_environment_gives_the_shipped_files_and_a_home_right_here() ->
     assert settings.data is None
     assert settings.roster.is_file()
     assert settings.configurable.is_file()
+    assert settings.prices.is_file()
 
 
 def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay() -> None:
@@ -23,15 +24,17 @@ def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay(
         "FED_ASSETS_ROSTER": "../roster.yaml",
         "FED_ASSETS_DATA": "/data",
         "FED_ASSETS_SANDBOX": "mine.yaml",
+        "FED_ASSETS_PRICES": "prices.yaml",
     }
     settings = settings_from(environment, working_directory=HERE)
     assert settings.home.root == HERE / "home"
     assert settings.roster == HERE / "../roster.yaml"
     assert settings.data == Path("/data")
     assert settings.configurable == HERE / "mine.yaml"
+    assert settings.prices == HERE / "prices.yaml"
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = ("HOME", "ROSTER", "DATA", "SANDBOX")
+    names = ("HOME", "ROSTER", "DATA", "SANDBOX", "PRICES")
     empty = {f"FED_ASSETS_{name}": "" for name in names}
     assert settings_from(empty, working_directory=HERE) == settings_from({}, working_directory=HERE)
