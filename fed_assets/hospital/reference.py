@@ -7,7 +7,7 @@ number of passes; only nobody averages between the rounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,7 @@ def train_reference(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
         NoImages: there is no training image.
         RunConfigError: network, weights or recipe cannot be used, or the stores are not alike.
     """
-    folders = [Path(each) for each in arguments["stores"]]
-    if {REFERENCE} != {store.folder.name, *(folder.name for folder in folders)}:
-        raise DisclosureRefused(
-            "Reference models are trained from open data alone, and a store is a sandbox's",
-            where="reference_models",
-        )
-    pooled = [open_dataset(Store(folder)) for folder in folders]
+    pooled = open_references(store, [Path(each) for each in arguments["stores"]])
     images, labels = training_images(pooled)
     first = pooled[0]
     network = build_network(
@@ -83,19 +77,29 @@ def train_reference(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
     }
 
 
-def training_images(
-    pooled: Iterable[Dataset],
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the training images of several datasets, one after the other, and their labels.
+def open_references(store: Store, folders: Sequence[Path]) -> list[Dataset]:
+    """Opens what several hospitals have of open images, alike and validated.
 
-    Returns:
-        uint8 [images, channels, size, size] and int64 [images].
+    Args:
+        store: the coordinator's, which holds nothing of a hospital's own.
+        folders: the absolute paths of the hospitals' plain stores.
 
     Raises:
-        NoImages: there is none.
+        DisclosureRefused: one of the stores is not a reference's, but a sandbox's.
         RunConfigError: the datasets differ in classes, channels or size.
+        DataError: a dataset is not there, or no validation let it through.
     """
-    datasets = list(pooled)
+    if {REFERENCE} != {store.folder.name, *(folder.name for folder in folders)}:
+        raise DisclosureRefused(
+            "Images are pooled of open data alone, and a store is a sandbox's",
+            where=", ".join(sorted({folder.name for folder in folders} - {REFERENCE})),
+        )
+    datasets = [open_dataset(Store(folder)) for folder in folders]
+    _require_alike(datasets)
+    return datasets
+
+
+def _require_alike(datasets: Iterable[Dataset]) -> None:
     kinds = {(each.classes, each.channels, each.image_size) for each in datasets}
     if len(kinds) > 1:
         raise RunConfigError(
@@ -104,6 +108,19 @@ def training_images(
             seen=f"{len(kinds)} kinds of classes, channels and size",
             cure="Name the classes alike by the roster's `data.classes`",
         )
+
+
+def training_images(
+    datasets: Sequence[Dataset],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns the training images of alike datasets, one after the other, and their labels.
+
+    Returns:
+        uint8 [images, channels, size, size] and int64 [images].
+
+    Raises:
+        NoImages: there is none.
+    """
     rows = [(each, each.split("train")) for each in datasets]
     if not sum(len(found) for _, found in rows):
         raise NoImages("There is no image to learn from", where="split train", seen="0 images")
