@@ -96,7 +96,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             tracked = tracking.log_federation(
                 tracked_federation(context.run.run_id, roster, report, global_model, admission)
             )
-            keep_measurement(context, settings.home, report)
+            keep_measurement(context, settings.home, report, global_model)
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
             context.instance.add_run_tags(context.run.run_id, tags)

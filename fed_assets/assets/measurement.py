@@ -11,15 +11,18 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dagster import AssetExecutionContext
 
+from fed_assets.errors import StorageError, system_reason
 from fed_assets.federation.cost import family_cpu_seconds
 from fed_assets.reporting.rounds import total
-from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 LIFECYCLE = "federated_lifecycle"
 # As the comparison calls what the report calls otherwise.
@@ -27,11 +30,31 @@ CALLED = {"expected_calibration_error": "calibration_error"}
 METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")
 
 
-def keep_measurement(context: AssetExecutionContext, home: Home, report: Mapping[str, Any]) -> None:
-    """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
+def kept_measurements(home: Home) -> Iterator[dict[str, Any]]:
+    """Yields what the last whole run of each sandbox with each seed measured.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: a record is damaged.
+    """
+    for sandbox in SANDBOX_NAMES:
+        for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
+            record = read_whole(path, what="What was measured", cure="Remove it and measure again.")
+            if record is not None:
+                yield record
+
+
+def keep_measurement(
+    context: AssetExecutionContext,
+    home: Home,
+    report: Mapping[str, Any],
+    global_model: Mapping[str, Any],
+) -> None:
+    """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
+
+    Its last weights are kept too, which other runs of the sandbox would push out.
+
+    Raises:
+        StorageError: it cannot be written, or the weights cannot be read.
     """
     run = context.run
     whole = run.job_name == LIFECYCLE and run.parent_run_id is None and not run.asset_selection
@@ -40,16 +63,35 @@ def keep_measurement(context: AssetExecutionContext, home: Home, report: Mapping
     begun = context.instance.get_run_record_by_id(run.run_id)
     record = measurement(
         report,
+        global_model,
         run_id=run.run_id,
         wall_seconds=time.time() - begun.start_time if begun and begun.start_time else None,
         cpu_seconds=family_cpu_seconds(),
     )
     path = home.measurement(report["sandbox"], report["seed"])
+    # Weights that are newer than the record are known by their digest for what they are.
+    write_whole(
+        home.measured_weights(report["sandbox"], report["seed"]),
+        _content(Path(global_model["final_weights"])),
+    )
     write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
+
+
+def _content(weights: Path) -> bytes:
+    try:
+        return weights.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            "The global model's weights cannot be read",
+            where=str(weights),
+            seen=system_reason(error),
+            cure="Materialize global_model again.",
+        ) from None
 
 
 def measurement(
     report: Mapping[str, Any],
+    global_model: Mapping[str, Any],
     *,
     run_id: str,
     wall_seconds: float | None,
@@ -59,6 +101,7 @@ def measurement(
 
     Args:
         report: its report.
+        global_model: the model that it came to.
         run_id: its id.
         wall_seconds: how long it took so far; the report is its last part.
         cpu_seconds: processor time of all its processes.
@@ -72,6 +115,12 @@ def measurement(
         "machine": report["machine"],
         "versions": report["versions"],
         "degraded": report["degraded"],
+        # Under differential privacy another network learns than otherwise.
+        "model": {
+            "weights": global_model["final_digest"],
+            "network": global_model["network"],
+            "learned_from": {name: each["dataset_digest"] for name, each in sent.items()},
+        },
         "controls": {
             name: {"declared": value, "enforced": "yes"}  # else the run would have been refused
             for name, value in report["controls"].items()

@@ -6,11 +6,11 @@ from dagster import AssetSelection, define_asset_job
 
 from fed_assets.assets.measurement import LIFECYCLE
 from fed_assets.assets.resuming import RETRAIN
-from fed_assets.resources.templates import AUDIT_JOB
+from fed_assets.resources.templates import AUDIT_JOB, COMPARISON_JOB
 
 POSTURE = AssetSelection.assets("security_posture")
 REFERENCES = AssetSelection.assets("reference_models")
-COMPARISON = AssetSelection.assets("sandbox_comparison")
+COMPARISON = AssetSelection.assets("membership_inference", "sandbox_comparison")
 
 federated_lifecycle = define_asset_job(
     LIFECYCLE,
@@ -39,9 +39,10 @@ references = define_asset_job(
 )
 
 comparison = define_asset_job(
-    "comparison",
+    COMPARISON_JOB,
     selection=COMPARISON,
-    description="Compares the sandboxes by what their last runs and audits measured.",
+    description="Attacks the models of the sandboxes' last runs, where that was not done yet, and "
+    "compares the sandboxes by all that runs, audits and attacks measured.",
 )
 
 JOBS = (federated_lifecycle, retrain, security_audit, references, comparison)

@@ -18,16 +18,16 @@ from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
-from fed_assets.resources.templates import AUDIT_JOB
+from fed_assets.resources.templates import AUDIT_JOB, COMPARISON_JOB
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 Language = Literal["en", "es"]
 EXIT_INCOMPLETE = 3
-LIFECYCLE, REFERENCES, COMPARISON = "federated_lifecycle", "references", "comparison"
+LIFECYCLE, REFERENCES = "federated_lifecycle", "references"
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
 # were measured so, within a factor of two.
-WEIGHTS = {LIFECYCLE: 4, AUDIT_JOB: 1, REFERENCES: 4, COMPARISON: 1}
+WEIGHTS = {LIFECYCLE: 4, AUDIT_JOB: 1, REFERENCES: 4, COMPARISON_JOB: 1}
 out = Console()
 errors = Console(stderr=True)
 
@@ -91,9 +91,10 @@ def compare(
         if not unenforced_controls(find_sandbox(name, configurable=chosen.configurable))
     ]
     steps = [] if stored else missing_steps(home, runnable, trained, again=again)
-    failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
-    if f"{Step(COMPARISON)}" in failed:
-        raise JobFailed("The sandboxes were not compared", seen=failed[f"{Step(COMPARISON)}"][:300])
+    comparing = Step(COMPARISON_JOB)
+    failed = _run([*steps, comparing], trained, weighing, home)
+    if str(comparing) in failed:
+        raise JobFailed("The sandboxes were not compared", seen=failed[str(comparing)][:300])
     record = json.loads((home.comparison / "comparison.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(record, indent=1))

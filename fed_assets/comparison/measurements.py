@@ -7,6 +7,8 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
 
     sandbox, run_id, seed, rounds, created    created: ISO 8601
     data        name, digest, synthetic, classes
+    model       weights (their digest), network (its config), learned_from (by hospital the digest
+                of its images)
     machine, versions                         as the report has them
     controls    by control: declared, enforced, measured
     efficiency  wall_seconds, cpu_seconds, peak_memory_bytes, bytes_up, bytes_down,
@@ -17,9 +19,9 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
                 (intervals each)
     effort      setup_seconds, manual_steps
-    hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error (intervals),
-                gain_auroc (over training alone), cpu_seconds, train_seconds, bytes_up, bytes_down,
-                peak_memory_bytes, epsilon, images
+    hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error,
+                membership_advantage (intervals), gain_auroc (over training alone), cpu_seconds,
+                train_seconds, bytes_up, bytes_down, peak_memory_bytes, epsilon, images
 """
 
 from __future__ import annotations

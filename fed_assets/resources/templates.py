@@ -21,6 +21,8 @@ from fed_assets.sandboxes.controls import UpdateProtection
 PLANT = "plant_canary"
 # The job that makes attempts, and needs no images.
 AUDIT_JOB = "security_audit"
+# The job that mostly compares what is known already, and starts no process.
+COMPARISON_JOB = "comparison"
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 # Of the store alone: what a command asks for, beside any run.
@@ -74,8 +76,12 @@ class Templates:
         self._protecting = protecting_modules(protection)
 
     def open(self, job: str = "") -> None:
-        """Has those that a run of a job needs load their modules, while other work goes on."""
-        for name in ("store",) if job == AUDIT_JOB else ("data", "learning"):
+        """Has those that a run of a job needs load their modules, while other work goes on.
+
+        One that is not opened here opens when a task first wants it.
+        """
+        surely: dict[str, tuple[str, ...]] = {AUDIT_JOB: ("store",), COMPARISON_JOB: ()}
+        for name in surely.get(job, ("data", "learning")):
             self._origin(name)
 
     def for_task(self, task: str) -> Origin:

@@ -16,6 +16,7 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
+MODEL = {"final_digest": "of weights", "network": {"_target_": "torch.nn.Linear"}}
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
 
@@ -27,6 +28,7 @@ def a_report(sandbox: str = "minimal", *, epsilon: float | None = None) -> dict[
         "seconds": 3.0,
         "bytes_up": 100,
         "bytes_down": 110,
+        "dataset_digest": "of north",
         "epsilon": epsilon,
         "delta": None if epsilon is None else 1e-5,
     }
@@ -43,7 +45,10 @@ def a_report(sandbox: str = "minimal", *, epsilon: float | None = None) -> dict[
         "resumed_from": None,
         "controls": {"transport": "mtls", "aggregation": "fedavg"},
         "seconds": 9.0,
-        "sent": {"north": sent, "south": {**sent, "bytes_up": 50}},
+        "sent": {
+            "north": sent,
+            "south": {**sent, "bytes_up": 50, "dataset_digest": "of south"},
+        },
         "round_records": [
             {"seconds": 2.0, "participants": {"north": {"seconds": 1.5}, "south": {"seconds": 1.5}}}
             for _ in range(2)
@@ -67,7 +72,7 @@ def a_posture(**changes: Any) -> dict[str, Any]:
 
 
 def measured(**changes: Any) -> dict[str, Any]:
-    return measurement(a_report(**changes), run_id="r", wall_seconds=20.0, cpu_seconds=30.0)
+    return measurement(a_report(**changes), MODEL, run_id="r", wall_seconds=20.0, cpu_seconds=30.0)
 
 
 def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
@@ -84,16 +89,21 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     assert record["quality"]["worst_sensitivity"] == INTERVAL
     assert record["hospitals"]["south"]["sensitivity"] is None
     assert record["hospitals"]["south"]["train_seconds"] == 3.0
+    assert record["model"] == {
+        "weights": "of weights",
+        "network": {"_target_": "torch.nn.Linear"},
+        "learned_from": {"north": "of north", "south": "of south"},
+    }
 
 
 def test_no_budget_is_no_bound_and_the_largest_spent_stands_for_all() -> None:
     assert measured()["security"] == {"epsilon": None, "delta": None}
     report = a_report(epsilon=8.0)
     report["sent"]["south"]["epsilon"] = 3.0
-    record = measurement(report, run_id="r", wall_seconds=None, cpu_seconds=None)
+    record = measurement(report, MODEL, run_id="r", wall_seconds=None, cpu_seconds=None)
     assert record["security"] == {"epsilon": 8.0, "delta": 1e-5}
     report["sent"]["south"]["epsilon"] = None
-    record = measurement(report, run_id="r", wall_seconds=None, cpu_seconds=None)
+    record = measurement(report, MODEL, run_id="r", wall_seconds=None, cpu_seconds=None)
     assert record["security"]["epsilon"] is None
     assert record["efficiency"]["wall_seconds"] is None
 
