@@ -75,6 +75,10 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     (measured,) = record["measurements"]
     assert measured["efficiency"]["wall_seconds"] > 0
     assert measured["efficiency"]["cpu_seconds"] > 1
+    # Its weights are kept for an attack, which has to know what is open.
+    assert sorted(measured["model"]["learned_from"]) == ["east", "north", "south"]
+    assert place.home.measured_weights("minimal", 0).stat().st_size > 1000
+    assert "membership_advantage" not in measured["security"]
     # The same measurements give the same comparison, and another profile is a matter of seconds.
     code, _ = place.tell("compare", "--stored", "--allow-unaudited")
     assert json.loads((place.home.comparison / "comparison.json").read_text()) == record

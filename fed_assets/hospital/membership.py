@@ -8,8 +8,8 @@ The others are images that the same hospital held out, weighed by class as its m
 set from elsewhere, or another mix of classes, is told apart without any memory of a member. The
 threshold is the one that gains most on four fifths of all images, and is judged on the last fifth,
 in turn: judged on what it was chosen by, it would gain something where there is nothing to gain.
-Yeom's own threshold, the mean training loss, is not chosen by anything, but weaker: a few large
-losses move it to where most images lie below, learned from or not.
+Yeom's own threshold, the mean training loss, needs no such care, but of many images it gains at
+most what the best one does, and would let a model look safer than it is.
 """
 
 from __future__ import annotations
