@@ -126,8 +126,8 @@ def _attacked(
 ) -> dict[str, Any]:
     """Returns what is known of a run's model: as it was known, or by an attack on it."""
     model = record.get("model") or NO_MODEL
-    found = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
-    nothing = {"pooled": None, "hospitals": {}}
+    found: dict[str, Any] = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
+    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}}
     if not model["weights"]:
         return found | nothing | {"not_measured": dict.fromkeys(record["hospitals"], TOO_OLD)}
     is_open, closed = _told_apart(model["learned_from"], references)
@@ -165,8 +165,8 @@ def _earlier(record: Mapping[str, Any], attacks: Mapping[str, Any] | None) -> di
         return None
     model = record.get("model") or NO_MODEL
     wanted = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
-    found = (each for each in attacks["models"] if wanted.items() <= each.items())
-    return next(found, None)
+    models: list[dict[str, Any]] = attacks["models"]
+    return next((each for each in models if wanted.items() <= each.items()), None)
 
 
 def _told_apart(

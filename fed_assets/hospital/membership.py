@@ -164,9 +164,9 @@ def advantages(
     share = whose * np.where(known.learned, worth, -worth)[:, None] / np.maximum(members, 1)
 
     def gained(weights: Floats) -> Floats:
-        return (weights * _called(known, worth, fold, weights)) @ share
+        return np.asarray((weights * _called(known, worth, fold, weights)) @ share)
 
-    drawn = [np.empty((0, hospitals + 1))]
+    drawn: list[Floats] = [np.empty((0, hospitals + 1))]
     todo = resamples if n else 0
     while todo > 0:
         some = min(todo, max(1, VALUES_AT_ONCE // n))
@@ -198,8 +198,13 @@ def _comparable(known: Known) -> tuple[Known, Floats]:
     order = np.argsort(known.losses, kind="stable")
     kept = order[(members > 0)[order] & (others > 0)[order]]
     worth = np.where(known.learned, 1.0, members / np.maximum(others, 1))
-    columns = (known.losses, known.learned, known.hospital, known.label)
-    return Known(*(column[kept] for column in columns)), worth[kept]
+    comparable = Known(
+        losses=known.losses[kept],
+        learned=known.learned[kept],
+        hospital=known.hospital[kept],
+        label=known.label[kept],
+    )
+    return comparable, worth[kept]
 
 
 def _called(known: Known, worth: Floats, fold: Integers, weights: Floats) -> NDArray[np.bool_]:

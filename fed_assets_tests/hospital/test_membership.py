@@ -120,10 +120,10 @@ def test_each_hospital_has_a_figure_of_its_own_and_one_without_images_has_none()
     first, second, third, pooled = advantages(
         together(told, mixed, few), hospitals=3, resamples=100, seed=0
     )
-    assert first["value"] > 0.9  # type: ignore[operator]
-    assert -0.1 < second["value"] < 0.2  # type: ignore[operator]
+    assert first["value"] > 0.9
+    assert -0.1 < second["value"] < 0.2
     assert third == {"value": None, "low": None, "high": None, "members": 40, "others": 1}
-    assert second["value"] < pooled["value"] < first["value"]  # type: ignore[operator]
+    assert second["value"] < pooled["value"] < first["value"]
     nothing = made_up(np.empty(0), np.empty(0))
     assert advantages(nothing, hospitals=1, resamples=10, seed=0)[-1]["value"] is None
 
