@@ -10,6 +10,7 @@ from dagster import Definitions, in_process_executor
 from fed_assets.assets.comparison import build_comparison_asset
 from fed_assets.assets.evaluation import build_evaluation_asset
 from fed_assets.assets.hospital import build_hospital_lane
+from fed_assets.assets.membership import build_membership_asset
 from fed_assets.assets.posture import build_posture_asset
 from fed_assets.assets.reference import build_reference_asset
 from fed_assets.assets.roster import build_roster_asset
@@ -39,6 +40,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_evaluation_asset(roster, settings),
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
+            build_membership_asset(settings),
             build_comparison_asset(settings),
         ],
         jobs=list(JOBS),

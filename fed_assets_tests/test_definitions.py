@@ -16,7 +16,9 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 
 SANDBOXES = ["minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable"]
-COMPARED = {AssetKey("reference_models"), AssetKey("sandbox_comparison")}
+COMPARED = {
+    AssetKey(name) for name in ("reference_models", "membership_inference", "sandbox_comparison")
+}
 GROUPS = {
     "sandbox_controls": "sandbox",
     "federation_roster": "federation",
@@ -24,6 +26,7 @@ GROUPS = {
     "evaluation_report": "federation",
     "security_posture": "sandbox",
     "reference_models": "comparison",
+    "membership_inference": "comparison",
     "sandbox_comparison": "comparison",
 }
 
@@ -85,12 +88,13 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     everything = {name for name, _ in _designed(roster)}
     trained = {f"{hospital}/local_rounds" for hospital in roster.hospital_ids} | {"global_model"}
 
-    audited, compared = {"security_posture"}, {"reference_models", "sandbox_comparison"}
+    audited = {"security_posture"}
+    compared = {"reference_models", "membership_inference", "sandbox_comparison"}
     assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
     assert _selected(definitions, "retrain") == trained | {"evaluation_report"}
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
     assert _selected(definitions, "references") == {"reference_models"}
-    assert _selected(definitions, "comparison") == {"sandbox_comparison"}
+    assert _selected(definitions, "comparison") == compared - {"reference_models"}
 
 
 def test_every_hospital_has_a_group_an_owner_and_a_tag(
@@ -125,6 +129,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
         "reference_models": {"pytorch"},
+        "membership_inference": {"pytorch"},
         "sandbox_comparison": {"html"},
     }
 
@@ -200,7 +205,11 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     yield "global_model", {f"{name}/local_rounds" for name in hospitals}
     yield "evaluation_report", {"federation_roster", "global_model"}
     yield "reference_models", set()
-    yield "sandbox_comparison", {"evaluation_report", "security_posture", "reference_models"}
+    yield "membership_inference", {"evaluation_report", "reference_models"}
+    yield (
+        "sandbox_comparison",
+        {"evaluation_report", "security_posture", "reference_models", "membership_inference"},
+    )
 
 
 def _config_fields(definitions: Definitions) -> Iterator[tuple[str, str | None]]:

@@ -18,6 +18,8 @@ from dagster import (
 from pydantic import Field
 
 from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.kept_measurements import kept_measurements
+from fed_assets.assets.membership import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import with_security
 from fed_assets.assets.stored_references import reference_value
@@ -51,7 +53,7 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
     @unpartitioned_asset(
         group_name="comparison",
         kinds={"html"},
-        deps=["evaluation_report", "security_posture", "reference_models"],
+        deps=["evaluation_report", "security_posture", "reference_models", "membership_inference"],
     )
     def sandbox_comparison(
         context: AssetExecutionContext, config: ComparisonConfig
@@ -86,21 +88,24 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
 
 
 def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
-    """Yields what was measured of each sandbox and seed: by its run, its audit and references.
+    """Yields what was measured of each sandbox and seed: by its run, its audit and attack.
+
+    Against the references it says what each hospital gained.
 
     All are priced by one table, whenever they ran.
 
     Raises:
         StorageError: a record is damaged.
     """
-    references = reference_value(home)
-    for sandbox in SANDBOX_NAMES:
-        posture = _read(home.posture(sandbox) / "posture.json")
-        for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
-            record = _read(path)
-            if record is not None:
-                known = with_security(record, posture)
-                yield _with_cost(_with_references(known, references), prices)
+    references, attacks = reference_value(home), membership_value(home)
+    for record in kept_measurements(home):
+        posture = read_whole(
+            home.posture(record["sandbox"]) / "posture.json",
+            what="What an audit showed",
+            cure="Run the job security_audit again.",
+        )
+        known = with_membership(with_security(record, posture), attacks)
+        yield _with_cost(_with_references(known, references), prices)
 
 
 def _with_references(
@@ -188,7 +193,3 @@ def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:
         "keeps its word": word,
         "seeds": ", ".join(map(str, sandbox["seeds"])),
     }
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    return read_whole(path, what="What was measured", cure="Remove it and measure again.")

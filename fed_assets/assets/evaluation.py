@@ -21,7 +21,7 @@ from dagster import (
 from fed_assets.assets.effort import effort_of
 from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
-from fed_assets.assets.measurement import keep_measurement
+from fed_assets.assets.kept_measurements import keep_measurement
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
@@ -108,7 +108,9 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 timings=global_model["timings"],
             )
             measured = hospitals.measured()
-            keep_measurement(context, settings.home, report, measured=measured, effort=effort)
+            keep_measurement(
+                context, settings.home, report, global_model, measured=measured, effort=effort
+            )
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
             context.instance.add_run_tags(context.run.run_id, tags)

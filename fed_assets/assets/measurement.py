@@ -7,20 +7,13 @@ of it come in when the sandboxes are compared.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dagster import AssetExecutionContext
-
 from fed_assets.federation.cost import family_cpu_seconds
 from fed_assets.reporting.rounds import total
-from fed_assets.resources.artifact_store import write_whole
-from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.process_table import TASK
 from fed_assets.sandboxes.controls import Process
 
@@ -30,42 +23,6 @@ METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")
 USED = ("cpu_seconds", "peak_memory_bytes", "energy_joules")
 # Why a figure is not known: nobody measured the run, or its federation was up before and after.
 NOT_WATCHED, UP_BEFORE = "not_watched", "federation_was_up"
-
-
-def keep_measurement(
-    context: AssetExecutionContext,
-    home: Home,
-    report: Mapping[str, Any],
-    *,
-    measured: Mapping[str, Any] | None,
-    effort: Mapping[str, Any],
-) -> None:
-    """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
-
-    Args:
-        context: the step's.
-        home: where.
-        report: its report.
-        measured: what it used, see `usage_of`.
-        effort: see `effort.effort_of`.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    run = context.run
-    whole = run.job_name == LIFECYCLE and run.parent_run_id is None and not run.asset_selection
-    if not whole or report["resumed_from"]:
-        return
-    begun = context.instance.get_run_record_by_id(run.run_id)
-    record = measurement(
-        report,
-        run_id=run.run_id,
-        wall_seconds=time.time() - begun.start_time if begun and begun.start_time else None,
-        usage=usage_of(measured, own_federation=effort["setup_seconds"] is not None),
-        effort=effort,
-    )
-    path = home.measurement(report["sandbox"], report["seed"])
-    write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
 
 
 def usage_of(measured: Mapping[str, Any] | None, *, own_federation: bool) -> dict[str, Any]:
@@ -90,6 +47,7 @@ def usage_of(measured: Mapping[str, Any] | None, *, own_federation: bool) -> dic
 
 def measurement(
     report: Mapping[str, Any],
+    global_model: Mapping[str, Any],
     *,
     run_id: str,
     wall_seconds: float | None,
@@ -100,6 +58,7 @@ def measurement(
 
     Args:
         report: its report.
+        global_model: the model that it came to.
         run_id: its id.
         wall_seconds: how long it took so far; the report is its last part.
         usage: of `usage_of`.
@@ -116,6 +75,12 @@ def measurement(
         "versions": report["versions"],
         "degraded": report["degraded"],
         "reference_learning": report["reference_learning"],
+        # Under differential privacy another network learns than otherwise.
+        "model": {
+            "weights": global_model["final_digest"],
+            "network": global_model["network"],
+            "learned_from": {name: each["dataset_digest"] for name, each in sent.items()},
+        },
         "controls": {
             name: {"declared": value, "enforced": True}  # else the run would have been refused
             for name, value in report["controls"].items()

@@ -8,7 +8,7 @@ from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES, 
 
 POSTURE = AssetSelection.assets("security_posture")
 MODELS_ALONE = AssetSelection.assets("reference_models")
-ALL_SANDBOXES = AssetSelection.assets("sandbox_comparison")
+ALL_SANDBOXES = AssetSelection.assets("membership_inference", "sandbox_comparison")
 
 federated_lifecycle = define_asset_job(
     LIFECYCLE,
@@ -39,7 +39,8 @@ references = define_asset_job(
 comparison = define_asset_job(
     COMPARISON,
     selection=ALL_SANDBOXES,
-    description="Compares the sandboxes by what their last runs and audits measured.",
+    description="Attacks the models of the sandboxes' last runs, where that was not done yet, and "
+    "compares the sandboxes by all that runs, audits and attacks measured.",
 )
 
 JOBS = (federated_lifecycle, retrain, security_audit, references, comparison)

@@ -46,14 +46,16 @@ def _share_of_probes(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any
     return counts[0] / sum(counts)
 
 
-def _advantage(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
+def _advantage(*path: str) -> Reader:
     """An attack that does worse than guessing has no advantage, and not less than none."""
-    measured = _at("security", "membership_advantage")(entry, record)
-    if not isinstance(measured, Mapping):
-        return measured
-    return {
-        key: 0.0 if _is_number(value) and value < 0 else value for key, value in measured.items()
-    }
+
+    def read(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
+        measured = _at(*path)(entry, record)
+        if not isinstance(measured, Mapping):
+            return measured
+        return {key: max(of, 0.0) if _is_number(of) else of for key, of in measured.items()}
+
+    return read
 
 
 def _bound(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
@@ -132,7 +134,11 @@ CRITERIA = (
         worst_of_runs=True,
         of_sandbox=_share_of_probes,
     ),
-    _share("membership_advantage", SECURITY, "lower", 0.01, 0.1, of_sandbox=_advantage),
+    _share(
+        *("membership_advantage", SECURITY, "lower", 0.01, 0.1),
+        of_sandbox=_advantage(SECURITY, "membership_advantage"),
+        of_hospital=_advantage("membership_advantage"),
+    ),
     _share(
         *("membership_bound", SECURITY, "lower", 0.01, 0.5),
         worst_of_runs=True,

@@ -7,6 +7,8 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
 
     sandbox, run_id, seed, rounds, created    created: ISO 8601
     data        name, digest, test_digest (of the common test set), synthetic, classes
+    model       weights (their digest), network (its config), learned_from (by hospital the digest
+                of its images)
     machine, versions                         as the report has them
     controls    by control: declared (its value), enforced (true or false), measured (ladder, level,
                 highest)
@@ -23,10 +25,10 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
                 until all hospitals were ready, before any of them learned), manual_steps, steps
                 (their kind, who does them, the command)
-    hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error (intervals),
-                gain_auroc (over training alone), cpu_seconds, train_seconds, bytes_up, bytes_down,
-                peak_memory_bytes (of its largest process, with what it shares), epsilon, images,
-                digest (of the images)
+    hospitals   by hospital: auroc, accuracy, f1, sensitivity, calibration_error,
+                membership_advantage (intervals), gain_auroc (over training alone), cpu_seconds,
+                train_seconds, bytes_up, bytes_down, peak_memory_bytes (of its largest process, with
+                what it shares), epsilon, images, digest (of the images)
     processes   rows of site, program, how many processes, cpu_seconds, peak_memory_bytes (of the
                 largest). A task is what it said of itself; of others, the last second may miss
     not_measured  why a figure of `efficiency` is null, by its name: no_counters or

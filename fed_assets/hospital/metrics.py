@@ -180,7 +180,7 @@ METRICS: dict[str, Callable[[Predictions, Floats], Floats]] = {
 def point_values(predictions: Predictions) -> dict[str, float | None]:
     """Returns every metric over the images as they are; None where one is not defined."""
     once = np.ones(len(predictions.labels))
-    return {name: _number(metric(predictions, once)) for name, metric in METRICS.items()}
+    return {name: number_or_none(metric(predictions, once)) for name, metric in METRICS.items()}
 
 
 def with_intervals(
@@ -209,9 +209,10 @@ def with_intervals(
         sample = sample[np.isfinite(sample)]
         known = value is not None and len(sample) > 0
         low, high = np.quantile(sample, INTERVAL) if known else (np.nan, np.nan)
-        result[name] = {"value": value, "low": _number(low), "high": _number(high)}
+        result[name] = {"value": value, "low": number_or_none(low), "high": number_or_none(high)}
     return result
 
 
-def _number(value: Any) -> float | None:
+def number_or_none(value: Any) -> float | None:
+    """Returns a number as a plain one; None where it is not finite."""
     return float(value) if np.isfinite(value) else None

@@ -44,12 +44,7 @@ def train_reference(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
         RunConfigError: network, weights or recipe cannot be used, or the stores are not alike.
     """
     folders = [Path(each) for each in arguments["stores"]]
-    if {REFERENCE} != {store.folder.name, *(folder.name for folder in folders)}:
-        raise DisclosureRefused(
-            "Reference models are trained from open data alone, and a store is a sandbox's",
-            where="reference_models",
-        )
-    return train_pooled([open_dataset(Store(folder)) for folder in folders], arguments)
+    return train_pooled(open_references(store, folders), arguments)
 
 
 def train_pooled(pooled: Sequence[Dataset], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,19 +91,29 @@ def train_pooled(pooled: Sequence[Dataset], arguments: Mapping[str, Any]) -> dic
     }
 
 
-def training_images(
-    pooled: Iterable[Dataset],
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the training images of several datasets, one after the other, and their labels.
+def open_references(store: Store, folders: Sequence[Path]) -> list[Dataset]:
+    """Opens what several hospitals have of open images, alike and validated.
 
-    Returns:
-        uint8 [images, channels, size, size] and int64 [images].
+    Args:
+        store: the coordinator's, which holds nothing of a hospital's own.
+        folders: the absolute paths of the hospitals' plain stores.
 
     Raises:
-        NoImages: there is none.
+        DisclosureRefused: one of the stores is not a reference's, but a sandbox's.
         RunConfigError: the datasets differ in classes, channels or size.
+        DataError: a dataset is not there, or no validation let it through.
     """
-    datasets = list(pooled)
+    if {REFERENCE} != {store.folder.name, *(folder.name for folder in folders)}:
+        raise DisclosureRefused(
+            "Images are pooled of open data alone, and a store is a sandbox's",
+            where=", ".join(sorted({folder.name for folder in folders} - {REFERENCE})),
+        )
+    datasets = [open_dataset(Store(folder)) for folder in folders]
+    _require_alike(datasets)
+    return datasets
+
+
+def _require_alike(datasets: Iterable[Dataset]) -> None:
     kinds = {(each.classes, each.channels, each.image_size) for each in datasets}
     if len(kinds) > 1:
         raise RunConfigError(
@@ -117,6 +122,19 @@ def training_images(
             seen=f"{len(kinds)} kinds of classes, channels and size",
             cure="Name the classes alike by the roster's `data.classes`",
         )
+
+
+def training_images(
+    datasets: Sequence[Dataset],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns the training images of alike datasets, one after the other, and their labels.
+
+    Returns:
+        uint8 [images, channels, size, size] and int64 [images].
+
+    Raises:
+        NoImages: there is none.
+    """
     rows = [(each, each.split("train")) for each in datasets]
     if not sum(len(found) for _, found in rows):
         raise NoImages("There is no image to learn from", where="split train", seen="0 images")

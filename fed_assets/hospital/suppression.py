@@ -220,7 +220,8 @@ def _as_it_is(answer: dict[str, Any], below: int) -> dict[str, Any]:
 
 _BUDGET = frozenset({"epsilon", "enough", "noise_multiplier", "untouched_noise_multiplier"})
 _Rule = Callable[[dict[str, Any], int], dict[str, Any]]
-# A task that is not named here, such as the one that shows pictures, is not answered.
+# A task that is not named here is not answered: such as the one that shows pictures, and the attack
+# on training images, which is for open data alone.
 _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "prepare_images": (_IMAGES, _images),
     "validate_images": (_VALIDATION, _validation),

@@ -19,6 +19,7 @@ WHAT = {
     "evaluate": "evaluation",
     "choose_threshold": "threshold",
     "train_reference": "reference model",
+    "membership": "attack by membership inference",
     "show_budget": "privacy budget",
     "check_budget": "reach of the privacy budget",
     "clear_away": "clearing away",
@@ -68,6 +69,11 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.reference import train_reference
 
             return train_reference
+        case "membership":
+            _one_torch_thread()
+            from fed_assets.hospital.membership import membership
+
+            return membership
         case "choose_threshold":
             _one_torch_thread()
             from fed_assets.hospital.threshold import choose_threshold

@@ -120,6 +120,10 @@ class Home:
         """Returns the file of what the last whole run of a sandbox with a seed measured."""
         return self.measurements / sandbox / f"seed_{seed}.json"
 
+    def measured_weights(self, sandbox: str, seed: int) -> Path:
+        """Returns the file of the last weights of the run that was measured."""
+        return self.measurements / sandbox / f"seed_{seed}.safetensors"
+
     @property
     def measurements(self) -> Path:
         """Returns the folder of what runs measured, by sandbox."""

@@ -14,7 +14,7 @@ from fed_assets.federation.preload import (
 )
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
-from fed_assets.resources.jobs import AUDIT
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import UpdateProtection
 
@@ -73,9 +73,13 @@ class Templates:
         self._protecting = protecting_modules(protection)
 
     def open(self, job: str = "") -> None:
-        """Has those that a run of a job needs load their modules, while other work goes on."""
-        # An audit needs no images.
-        for name in ("store",) if job == AUDIT else ("data", "learning"):
+        """Has those that a run of a job needs load their modules, while other work goes on.
+
+        One that is not opened here opens when a task first wants it.
+        """
+        # An audit needs no images, and a comparison mostly compares what is known already.
+        surely: dict[str, tuple[str, ...]] = {AUDIT: ("store",), COMPARISON: ()}
+        for name in surely.get(job, ("data", "learning")):
             self._origin(name)
 
     def for_task(self, task: str) -> Origin:

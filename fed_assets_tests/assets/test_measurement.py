@@ -22,6 +22,7 @@ INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
 LEARNING = {"network": {"_target_": "net"}, "recipe": {"batch_size": 32}, "threshold": 0.5}
 EFFORT = {"setup_seconds": 4.0, "manual_steps": 0, "steps": []}
+MODEL = {"final_digest": "of weights", "network": {"_target_": "torch.nn.Linear"}}
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "expected_calibration_error")
 
 
@@ -113,7 +114,7 @@ def used(*, own_federation: bool = True) -> dict[str, Any]:
 
 def measured(**changes: Any) -> dict[str, Any]:
     return measurement(
-        a_report(**changes), run_id="r", wall_seconds=20.0, usage=used(), effort=EFFORT
+        a_report(**changes), MODEL, run_id="r", wall_seconds=20.0, usage=used(), effort=EFFORT
     )
 
 
@@ -133,6 +134,11 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     assert record["quality"]["worst_sensitivity"] == INTERVAL
     assert record["hospitals"]["south"]["sensitivity"] is None
     assert record["hospitals"]["south"]["train_seconds"] == 3.0
+    assert record["model"] == {
+        "weights": "of weights",
+        "network": {"_target_": "torch.nn.Linear"},
+        "learned_from": {"north": "north's images", "south": "south's images"},
+    }
 
 
 def test_no_budget_is_no_bound_and_the_largest_spent_stands_for_all() -> None:
@@ -140,10 +146,10 @@ def test_no_budget_is_no_bound_and_the_largest_spent_stands_for_all() -> None:
     report = a_report(epsilon=8.0)
     report["sent"]["south"]["epsilon"] = 3.0
     known: dict[str, Any] = {"run_id": "r", "wall_seconds": None, "effort": EFFORT}
-    record = measurement(report, usage=used(), **known)
+    record = measurement(report, MODEL, usage=used(), **known)
     assert record["security"] == {"epsilon": 8.0, "delta": 1e-5}
     report["sent"]["south"]["epsilon"] = None
-    record = measurement(report, usage=used(), **known)
+    record = measurement(report, MODEL, usage=used(), **known)
     assert record["security"]["epsilon"] is None
     assert record["efficiency"]["wall_seconds"] is None
 

@@ -34,6 +34,7 @@ def hospital(auroc: float, *, epsilon: float | None) -> dict[str, Any]:
         "f1": interval(auroc - 0.04, 0.04),
         "sensitivity": interval(auroc - 0.06, 0.05),
         "calibration_error": interval(0.05, 0.02),
+        "membership_advantage": interval(0.03, 0.1),
         "gain_auroc": 0.01,
         "cpu_seconds": 12.0,
         "train_seconds": 9.0,

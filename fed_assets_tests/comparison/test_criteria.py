@@ -58,6 +58,11 @@ def test_an_attack_worse_than_guessing_has_no_advantage_and_its_interval_neither
     read = read_sandbox(criterion, measured(security__membership_advantage=attack))
     assert (read.value, read.low, read.high) == (0.0, 0.0, 0.01)
     assert value("membership_advantage", measured(security__membership_advantage=None)) is None
+    record = measured(hospitals__hospital_01__membership_advantage=attack)
+    assert value("membership_advantage", record, "hospital_01") == 0.0
+    assert value("membership_advantage", record, "hospital_02") == 0.03
+    del record["hospitals"]["hospital_02"]["membership_advantage"]
+    assert value("membership_advantage", record, "hospital_02") is None
 
 
 def test_no_bound_on_epsilon_is_the_worst_value_and_an_unknown_epsilon_is_none(measured) -> None:

@@ -11,7 +11,7 @@ from fed_assets.errors import DisclosureRefused, NoImages, RunConfigError
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.network import initial_weights
-from fed_assets.hospital.reference import train_reference, training_images
+from fed_assets.hospital.reference import open_references, train_reference, training_images
 from fed_assets.sandboxes.presets import REFERENCE, SANDBOX_NAMES
 from fed_assets_tests.hospital.test_evaluation import a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
@@ -71,9 +71,14 @@ def test_no_store_of_a_sandbox_is_pooled(tmp_path: Path, stores: list[Path], san
         train_reference(a_reference(tmp_path, stores[0]), Store(protected))
 
 
-def test_images_of_different_kinds_or_none_at_all_are_refused(stores: list[Path]) -> None:
-    dataset = open_dataset(Store(stores[0]))
+def test_images_of_different_kinds_or_none_at_all_are_refused(
+    tmp_path: Path, stores: list[Path]
+) -> None:
+    (tmp_path / "west").mkdir()
+    third = a_validated_store(tmp_path / "west", classes=3).folder
+    third = third.rename(third.with_name(REFERENCE))
     with pytest.raises(RunConfigError, match="different kinds"):
-        training_images([dataset, replace(dataset, classes=("normal", "tuberculosis"))])
+        open_references(Store(stores[0]), [*stores, third])
+    dataset = open_dataset(Store(stores[0]))
     with pytest.raises(NoImages):
         training_images([replace(dataset, splits=np.full(len(dataset.splits), "test"))])

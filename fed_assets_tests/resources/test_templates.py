@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fed_assets.resources.jobs import AUDIT
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.templates import PLANT, Templates
 
 
@@ -21,6 +21,13 @@ def templates(tmp_path: Path) -> Iterator[Templates]:
 def test_an_audit_has_no_more_load_than_stores_need(templates: Templates) -> None:
     templates.open(AUDIT)
     assert templates.for_task(PLANT) is templates.for_task("show_outbox")
+
+
+def test_a_comparison_has_nothing_load_before_it_is_wanted(templates: Templates) -> None:
+    templates.open(COMPARISON)
+    assert not templates.opened
+    templates.for_task("show_outbox")
+    assert templates.opened
 
 
 def test_any_other_run_plants_canaries_from_what_it_has_open(templates: Templates) -> None:

@@ -1,0 +1,207 @@
+"""What the models of measured runs give away of who they learned from, by an attack on open images.
+
+A hospital lets no figure out of its training images but by an update. So the attack is made on
+images that are open anyway: the coordinator holds what the references learn from, and what a model
+learned from is known by its digest.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    TableRecord,
+)
+
+from fed_assets.assets.evaluation import RESAMPLES
+from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.kept_measurements import kept_measurements
+from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.partitions import Materialized, unpartitioned_asset
+from fed_assets.assets.stored_references import reference_value
+from fed_assets.errors import FedAssetsError
+from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.home import Home
+from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.settings import Settings
+from fed_assets.resources.turns import take_turn
+from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
+
+# Another version of the attack: what an earlier one showed is not taken over.
+ATTACK = {"by": "loss", "version": 1, "resamples": RESAMPLES}
+# Of a run that was measured by a version that kept no weights.
+NO_MODEL: Mapping[str, Any] = {"weights": None, "network": None, "learned_from": {}}
+# Why a hospital has no figure.
+TOO_OLD = "an earlier version measured its run, and kept no weights: run it again"
+NO_REFERENCES = "what is open is not known: materialize reference_models first"
+OTHER_IMAGES = "the model learned from other images of it than the references"
+TOO_FEW = "it has fewer than two images to recognise, or two others to tell them from"
+
+
+def build_membership_asset(settings: Settings) -> AssetsDefinition:
+    """Returns the asset `membership_inference`, over the models of all measured runs."""
+
+    @unpartitioned_asset(
+        group_name="comparison", kinds={"pytorch"}, deps=["evaluation_report", "reference_models"]
+    )
+    def membership_inference(
+        context: AssetExecutionContext, hospitals: LocalHospitalRunner
+    ) -> Materialized:
+        """How well a global model's loss tells the images that it learned from: one row per model.
+
+        `advantage` is the share of the training images that the attack recognises, less the share
+        of others of the same hospital that it takes for such: 0 is chance, 1 is all of them. It is
+        measured on open images alone; a hospital with images of its own has no figure. A model that
+        was attacked before is not attacked again. A threshold on the loss is a weak attack: a small
+        advantage is no proof that a stronger one finds nothing.
+        """
+        with clear_failures(), take_turn(settings.home, REFERENCE, lambda: None):
+            records = list(kept_measurements(settings.home))
+            known, references = membership_value(settings.home), reference_value(settings.home)
+            models = [
+                _attacked(each, known, references, settings.home, hospitals) for each in records
+            ]
+        for model in models:
+            for reason, names in _by_reason(model["not_measured"]).items():
+                context.log.warning(f"{_name(model)}: no figure of {', '.join(names)}: {reason}")
+        rows = [_row(model) for model in models if model["pooled"]]
+        return MaterializeResult(
+            value={"attack": ATTACK, "models": models},
+            metadata={
+                **synthetic_notice(any(each["data"]["synthetic"] for each in records)),
+                **({"models": MetadataValue.table(rows)} if rows else {}),
+                "not_measured": MetadataValue.json(
+                    {_name(model): model["not_measured"] for model in models}
+                ),
+            },
+        )
+
+    return membership_inference
+
+
+def with_membership(record: dict[str, Any], attacks: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns a measurement with what an attack on its very model showed, where one was made.
+
+    Args:
+        record: the measurement.
+        attacks: the value of `membership_inference`; None where it has none.
+    """
+    found = _earlier(record, attacks)
+    if found is None or found["pooled"] is None:
+        return record
+    figures = {name: _interval(figure) for name, figure in found["hospitals"].items()}
+    return record | {
+        "security": {**record["security"], "membership_advantage": _interval(found["pooled"])},
+        "hospitals": {
+            name: {**hospital, "membership_advantage": figures.get(name)}
+            for name, hospital in record["hospitals"].items()
+        },
+    }
+
+
+def membership_value(home: Home) -> dict[str, Any] | None:
+    """Returns what `membership_inference` last came to; None where it never did.
+
+    Raises:
+        StorageError: its value is damaged.
+    """
+    return read_whole(
+        home.artifacts / "membership_inference.json",
+        what="The value of the asset membership_inference",
+        cure="Remove it, and materialize membership_inference again.",
+    )
+
+
+def _attacked(
+    record: Mapping[str, Any],
+    attacks: Mapping[str, Any] | None,
+    references: Mapping[str, Any] | None,
+    home: Home,
+    hospitals: LocalHospitalRunner,
+) -> dict[str, Any]:
+    """Returns what is known of a run's model: as it was known, or by an attack on it."""
+    model = record.get("model") or NO_MODEL
+    found: dict[str, Any] = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
+    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}}
+    if not model["weights"]:
+        return found | nothing | {"not_measured": dict.fromkeys(record["hospitals"], TOO_OLD)}
+    is_open, closed = _told_apart(model["learned_from"], references)
+    if not is_open:
+        return found | nothing | {"not_measured": closed}
+    known = _earlier(record, attacks)
+    if known is not None and known["hospitals"].keys() == is_open.keys():
+        return known
+    asked = {
+        "hospitals": {
+            name: {"store": str(hospitals.store(name, OPEN_DATA)), "digest": digest}
+            for name, digest in is_open.items()
+        },
+        "weights": str(home.measured_weights(record["sandbox"], record["seed"])),
+        "digest": model["weights"],
+        "network": model["network"],
+        "resamples": RESAMPLES,
+        "seed": record["seed"],
+    }
+    try:
+        answer = hospitals.ask(OPEN_DATA, COORDINATOR, "membership", asked)
+    except FedAssetsError as error:
+        return found | nothing | {"not_measured": closed | dict.fromkeys(is_open, str(error))}
+    few = [name for name, figure in answer["hospitals"].items() if figure["value"] is None]
+    return found | {
+        "pooled": answer["pooled"],
+        "hospitals": answer["hospitals"],
+        "not_measured": closed | dict.fromkeys(few, TOO_FEW),
+    }
+
+
+def _earlier(record: Mapping[str, Any], attacks: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Returns what is known already of a run's model; None where it is another model's."""
+    if attacks is None or attacks["attack"] != ATTACK:
+        return None
+    model = record.get("model") or NO_MODEL
+    wanted = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
+    models: list[dict[str, Any]] = attacks["models"]
+    return next((each for each in models if wanted.items() <= each.items()), None)
+
+
+def _told_apart(
+    learned_from: Mapping[str, str], references: Mapping[str, Any] | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the digests of what is open of a model's images, and why the others' are not."""
+    if references is None:
+        return {}, dict.fromkeys(learned_from, NO_REFERENCES)
+    digests, left_out = references["digests"], references["left_out"]
+    is_open = {name: each for name, each in learned_from.items() if digests.get(name) == each}
+    closed = learned_from.keys() - is_open.keys()
+    return is_open, {name: left_out.get(name, OTHER_IMAGES) for name in sorted(closed)}
+
+
+def _by_reason(not_measured: Mapping[str, str]) -> dict[str, list[str]]:
+    hospitals: dict[str, list[str]] = {}
+    for hospital, reason in not_measured.items():
+        hospitals.setdefault(reason, []).append(hospital)
+    return hospitals
+
+
+def _interval(figure: Mapping[str, Any]) -> dict[str, Any] | None:
+    if figure["value"] is None:
+        return None
+    return {bound: figure[bound] for bound in ("value", "low", "high")}
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    return f"{model['sandbox']}, seed {model['seed']}"
+
+
+def _row(model: Mapping[str, Any]) -> TableRecord:
+    pooled = model["pooled"]
+    network = str(model["network"]["_target_"]).rpartition(".")[2]
+    figures = {"advantage" if name == "value" else name: of for name, of in pooled.items()}
+    return TableRecord(
+        {"sandbox": model["sandbox"], "seed": model["seed"], "network": network, **figures}
+    )

@@ -1,0 +1,157 @@
+"""The attack on models of measured runs: whom it is measured at, and where it never is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import DagsterInstance, ExecuteInProcessResult
+
+from fed_assets.assets.measurement import measurement
+from fed_assets.definitions import build_definitions
+from fed_assets.federation.roster import read_roster
+from fed_assets.resources.home import Home
+from fed_assets.resources.settings import Settings
+from fed_assets_tests.assets.test_measurement import a_report
+from fed_assets_tests.networks import SMALL_RESNET
+
+HOSPITALS = ("north", "east", "south")
+Run = Callable[..., ExecuteInProcessResult]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home").prepare()
+
+
+@pytest.fixture
+def run(tmp_path: Path, home: Home, entries: dict[str, Any]) -> Run:
+    """Returns a function that executes a job in a scratch home."""
+
+    def execute(job: str, **config: Any) -> ExecuteInProcessResult:
+        roster = tmp_path / "roster.yaml"
+        roster.write_text(yaml.safe_dump(entries))
+        settings = Settings(home=home, roster=roster)
+        definitions = build_definitions(settings, read_roster(roster))
+        with DagsterInstance.ephemeral(tempdir=str(tmp_path / "instance")) as instance:
+            return definitions.resolve_job_def(job).execute_in_process(
+                instance=instance, run_config={"ops": config}
+            )
+
+    return execute
+
+
+def keep_run(home: Home, references: dict[str, Any], **learned_from: str) -> dict[str, Any]:
+    """Keeps, as what minimal came to, the model that learned from all open images."""
+    weights = Path(references["seeds"]["0"]["weights"]) / "pooled.safetensors"
+    model = {
+        "final_digest": references["seeds"]["0"]["pooled"]["digest"],
+        "network": SMALL_RESNET,
+    }
+    report = a_report()
+    report["sent"] = {
+        name: {**report["sent"]["north"], "dataset_digest": digest}
+        for name, digest in {**references["digests"], **learned_from}.items()
+    }
+    record = measurement(report, model, run_id="r", wall_seconds=20.0, cpu_seconds=30.0)
+    path = home.measurement("minimal", 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+    home.measured_weights("minimal", 0).write_bytes(weights.read_bytes())
+    return record
+
+
+def compared(result: ExecuteInProcessResult) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns what is known of the one model, and its measurement as it was compared."""
+    (model,) = result.output_for_node("membership_inference")["models"]
+    (record,) = result.output_for_node("sandbox_comparison")["measurements"]
+    return model, record
+
+
+def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
+    run: Run, home: Home
+) -> None:
+    references = run("references").output_for_node("reference_models")
+    keep_run(home, references)
+
+    model, record = compared(run("comparison"))
+
+    assert model["not_measured"] == {}
+    assert model["network"] == SMALL_RESNET
+    assert sorted(model["hospitals"]) == sorted(HOSPITALS)
+    pooled = model["pooled"]
+    assert pooled["members"] == sum(each["members"] for each in model["hospitals"].values())
+    assert pooled["low"] <= pooled["value"] <= pooled["high"]
+    shown = {name: pooled[name] for name in ("value", "low", "high")}
+    assert record["security"]["membership_advantage"] == shown
+    assert all(
+        of["membership_advantage"]["value"] is not None for of in record["hospitals"].values()
+    )
+    # Once known it stands without the weights; with other ones it does not.
+    home.measured_weights("minimal", 0).unlink()
+    assert compared(run("comparison")) == (model, record)
+    path = home.measurement("minimal", 0)
+    other = json.loads(path.read_text())
+    other["model"]["weights"] = "0" * 64
+    path.write_text(json.dumps(other))
+    model, record = compared(run("comparison"))
+    assert model["pooled"] is None
+    assert set(model["not_measured"]) == set(HOSPITALS)
+    assert "weights cannot be read" in model["not_measured"]["north"]
+    assert "membership_advantage" not in record["security"]
+
+
+def test_a_hospital_with_images_of_its_own_has_no_figure_and_says_why(
+    run: Run, home: Home, entries: dict[str, Any]
+) -> None:
+    private = {"kind": "phantom", "images": 80, "test_images": 10, "size": 28, "seed": 7}
+    entries["hospitals"][1]["source"] = private
+    references = run("references").output_for_node("reference_models")
+    keep_run(home, references, east="of east", south="of other images")
+
+    model, record = compared(run("comparison"))
+
+    assert list(model["hospitals"]) == ["north"]
+    assert "not open" in model["not_measured"]["east"]
+    assert "other images" in model["not_measured"]["south"]
+    assert model["pooled"]["members"] == model["hospitals"]["north"]["members"]
+    assert record["hospitals"]["east"]["membership_advantage"] is None
+    assert record["hospitals"]["north"]["membership_advantage"]["value"] is not None
+    assert not (home.hospitals / "east").exists()
+
+
+def test_weights_that_are_not_the_measured_ones_have_no_figure(run: Run, home: Home) -> None:
+    references = run("references").output_for_node("reference_models")
+    keep_run(home, references)
+    other = Path(references["seeds"]["0"]["weights"]) / "north.safetensors"
+    home.measured_weights("minimal", 0).write_bytes(other.read_bytes())
+
+    model, record = compared(run("comparison"))
+
+    assert model["pooled"] is None
+    assert "not those that were measured" in model["not_measured"]["north"]
+    assert "membership_advantage" not in record["security"]
+
+
+def test_without_references_or_kept_weights_there_is_no_figure_and_a_comparison_all_the_same(
+    run: Run, home: Home
+) -> None:
+    path = home.measurement("minimal", 0)
+    path.parent.mkdir(parents=True)
+    report = a_report()
+    model = {"final_digest": "of weights", "network": SMALL_RESNET}
+    record = measurement(report, model, run_id="r", wall_seconds=1.0, cpu_seconds=1.0)
+    path.write_text(json.dumps(record))
+    found, shown = compared(run("comparison"))
+    assert set(found["not_measured"].values()) == {
+        "what is open is not known: materialize reference_models first"
+    }
+    assert "membership_advantage" not in shown["security"]
+    path.write_text(json.dumps({name: of for name, of in record.items() if name != "model"}))
+    found, _ = compared(run("comparison"))
+    assert set(found["not_measured"]) == {"north", "south"}
+    assert all("an earlier version" in why for why in found["not_measured"].values())
