@@ -172,7 +172,7 @@ def test_each_hospital_has_its_own_time_and_its_largest_process() -> None:
     assert record["processes"] == used()["processes"]
     report = a_report()
     report["controls"]["process"] = "shared"
-    record = measurement(report, run_id="r", wall_seconds=1.0, usage=used(), effort=EFFORT)
+    record = measurement(report, MODEL, run_id="r", wall_seconds=1.0, usage=used(), effort=EFFORT)
     assert record["hospitals"]["north"]["cpu_seconds"] == 6.5
 
 
@@ -183,7 +183,9 @@ def test_what_was_not_measured_is_null_and_says_why() -> None:
     assert set(alone["not_measured"].values()) == {"not_watched"}
     effort = EFFORT | {"setup_seconds": None}
     for usage in (used(own_federation=False), usage_of(None, own_federation=False)):
-        record = measurement(a_report(), run_id="r", wall_seconds=20.0, usage=usage, effort=effort)
+        record = measurement(
+            a_report(), MODEL, run_id="r", wall_seconds=20.0, usage=usage, effort=effort
+        )
         figures = record["efficiency"]
         assert figures["cpu_seconds"] is None and figures["peak_memory_bytes"] is None
         assert record["not_measured"]["cpu_seconds"] == "federation_was_up"
@@ -278,7 +280,7 @@ def test_references_of_another_kind_give_no_gain(kept: Home) -> None:
     other = references(digests={"north": "other images"})
     (kept.artifacts / "reference_models.json").write_text(json.dumps(other))
 
-    (record,) = measurements(kept)
+    (record,) = measurements(kept, read_prices())
 
     assert record["references"] == {"why_not": "images", "private": False}
     assert "gain_auroc" not in record["hospitals"]["north"]
@@ -297,7 +299,9 @@ def test_a_run_of_which_something_is_not_known_has_no_cost(tmp_path: Path) -> No
     path = home.measurement("minimal", 0)
     path.parent.mkdir(parents=True)
     usage = usage_of(None, own_federation=True)
-    record = measurement(a_report(), run_id="r", wall_seconds=20.0, usage=usage, effort=EFFORT)
+    record = measurement(
+        a_report(), MODEL, run_id="r", wall_seconds=20.0, usage=usage, effort=EFFORT
+    )
     path.write_text(json.dumps(record))
     (record,) = measurements(home, read_prices())
     assert record["efficiency"]["cost"] is None

@@ -16,7 +16,7 @@ from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
-from fed_assets_tests.assets.test_measurement import a_report
+from fed_assets_tests.assets.test_measurement import EFFORT, a_report, used
 from fed_assets_tests.networks import SMALL_RESNET
 
 HOSPITALS = ("north", "east", "south")
@@ -57,7 +57,7 @@ def keep_run(home: Home, references: dict[str, Any], **learned_from: str) -> dic
         name: {**report["sent"]["north"], "dataset_digest": digest}
         for name, digest in {**references["digests"], **learned_from}.items()
     }
-    record = measurement(report, model, run_id="r", wall_seconds=20.0, cpu_seconds=30.0)
+    record = measurement(report, model, run_id="r", wall_seconds=20.0, usage=used(), effort=EFFORT)
     path = home.measurement("minimal", 0)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
@@ -72,6 +72,7 @@ def compared(result: ExecuteInProcessResult) -> tuple[dict[str, Any], dict[str, 
     return model, record
 
 
+@pytest.mark.long
 def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
     run: Run, home: Home
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
     assert "membership_advantage" not in record["security"]
 
 
+@pytest.mark.long
 def test_a_hospital_with_images_of_its_own_has_no_figure_and_says_why(
     run: Run, home: Home, entries: dict[str, Any]
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_hospital_with_images_of_its_own_has_no_figure_and_says_why(
     assert not (home.hospitals / "east").exists()
 
 
+@pytest.mark.long
 def test_weights_that_are_not_the_measured_ones_have_no_figure(run: Run, home: Home) -> None:
     references = run("references").output_for_node("reference_models")
     keep_run(home, references)
@@ -144,7 +147,7 @@ def test_without_references_or_kept_weights_there_is_no_figure_and_a_comparison_
     path.parent.mkdir(parents=True)
     report = a_report()
     model = {"final_digest": "of weights", "network": SMALL_RESNET}
-    record = measurement(report, model, run_id="r", wall_seconds=1.0, cpu_seconds=1.0)
+    record = measurement(report, model, run_id="r", wall_seconds=1.0, usage=used(), effort=EFFORT)
     path.write_text(json.dumps(record))
     found, shown = compared(run("comparison"))
     assert set(found["not_measured"].values()) == {

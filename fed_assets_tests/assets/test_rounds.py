@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from dagster import (
-    AssetExecutionContext,
     DagsterEventType,
     DagsterInstance,
     StaticPartitionsDefinition,
@@ -36,7 +35,7 @@ def told(record: dict[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[str
     """Returns what Dagster keeps of a round: the metadata observed by asset, and its warnings."""
 
     @asset(partitions_def=StaticPartitionsDefinition(["configurable"]))
-    def federated(context: AssetExecutionContext) -> None:
+    def federated(context) -> None:
         observe_round(context, record, 2)
 
     with DagsterInstance.ephemeral() as instance:
