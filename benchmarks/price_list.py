@@ -133,7 +133,7 @@ def draw_prices(record: Mapping[str, Any]) -> Picture:
             axes.set_ylabel(label)
         panels[0].figure.align_ylabels(panels)
         names = [_folded(name_of(record["arms"][arm]["protection"])) for arm in arms]
-        panels[-1].set_xticks(range(len(arms)), names)
+        panels[-1].set_xticks(range(len(arms)), names, fontsize=SMALL_POINTS - 2)
 
     seeds = max(len(entry["seeds"]) for entry in record["arms"].values())
     title = title_of(record)
