@@ -121,6 +121,26 @@ def test_wrong_prices_are_refused_before_anything_runs(tmp_path: Path) -> None:
     assert not (place.home.root / "logs").exists()
 
 
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        ("mine: {groups: {efficiency: -1}}", "mine"),
+        ("- a list", "The file of weight profiles"),
+        (None, "The file of weight profiles cannot be read"),
+    ],
+)
+def test_wrong_profiles_are_refused_before_anything_runs(
+    tmp_path: Path, written: str | None, seen: str
+) -> None:
+    place = make_place(tmp_path / "place", rounds=2)
+    if written is not None:
+        (tmp_path / "mine.yaml").write_text(written)
+    code, printed = place.tell("compare", "--profiles", str(tmp_path / "mine.yaml"))
+    assert code == 1
+    assert seen in " ".join(printed.split()) and "To mend it" in printed
+    assert not (place.home.root / "logs").exists()
+
+
 @pytest.mark.long
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
@@ -134,7 +154,8 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
-    (line,) = [each for each in (told + errors).splitlines() if each.strip()]
+    *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
+    assert jobs and all(each.split()[0] in WEIGHTS for each in jobs)  # no terminal: a line a job
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
     )

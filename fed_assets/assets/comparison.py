@@ -151,18 +151,10 @@ def _with_cost(record: dict[str, Any], prices: Prices) -> dict[str, Any]:
 
 def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:
     from fed_assets.comparison.comparison import compare
-    from fed_assets.comparison.profiles import profiles_from
+    from fed_assets.comparison.profiles import read_profiles
     from fed_assets.comparison.settings import Settings as Weighing
-    from fed_assets.errors import ProfileError
-    from fed_assets.sandboxes.yaml_file import read_entries
 
-    profiles = None
-    if config.profiles is not None:
-        path = Path(config.profiles)
-        entries = read_entries(
-            path, what="The weight profiles", variable="--profiles", error_class=ProfileError
-        )
-        profiles = profiles_from(entries, where=str(path))
+    profiles = None if config.profiles is None else read_profiles(Path(config.profiles))
     weighing = Weighing(seed=config.seed, allow_unaudited=config.allow_unaudited)
     comparison = compare(records, sandboxes=SANDBOX_NAMES, profiles=profiles, settings=weighing)
     return comparison.as_record()

@@ -84,10 +84,12 @@ def compare(
     """
     chosen: Settings = context.obj
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
-    read_prices(chosen.prices)  # a table that cannot be used is to be known before hours of runs
+    # What cannot be used is to be known before hours of runs.
+    read_prices(chosen.prices)
     trained = wanted_seeds(roster, seeds)
     weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
     if profiles is not None:
+        require_profiles(profiles)
         weighing["profiles"] = str(profiles.resolve())
     runnable = [
         name
@@ -105,7 +107,12 @@ def compare(
         )
         raise typer.Exit(INTERRUPTED) from None
     if f"{Step(COMPARISON)}" in failed:
-        raise JobFailed("The sandboxes were not compared", seen=failed[f"{Step(COMPARISON)}"][:300])
+        raise JobFailed(
+            "The sandboxes were not compared",
+            seen=failed[f"{Step(COMPARISON)}"][:300],
+            cure="Mend what was seen, and run `fed-assets compare` again: it goes on with what was "
+            "measured",
+        )
     record = json.loads((home.comparison / "comparison.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(record, indent=1))
@@ -118,6 +125,13 @@ def compare(
         errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
         raise typer.Exit(DEGRADED)
+
+
+def require_profiles(path: Path) -> None:
+    """Raises ProfileError where the weights of a file cannot be used."""
+    from fed_assets.comparison.profiles import read_profiles
+
+    read_profiles(path.resolve())
 
 
 def wanted_seeds(roster: Roster, count: int) -> list[int]:
@@ -188,6 +202,8 @@ def _run(
 
         def on_start(step: Step) -> None:
             going.append(step)
+            if not errors.is_terminal:  # where no bar shows, each job is a line
+                errors.print(str(step), soft_wrap=True, highlight=False)
             bar.update(task, description="; ".join(map(str, going)))
 
         def on_end(step: Step, finished: FinishedRun) -> None:

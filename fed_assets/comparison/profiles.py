@@ -1,7 +1,6 @@
 """Weight profiles: how much each group of criteria, and each criterion within it, weighs for whom.
 
-The shipped ones stand in profiles.yaml. A user's own file has the same form; whoever reads it does
-so strictly (`sandboxes.yaml_file.read_entries`), and gives the entries to `profiles_from`.
+The shipped ones stand in profiles.yaml. A user's own file has the same form, and is read strictly.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +18,7 @@ import yaml
 from fed_assets.comparison.criteria import OF_SANDBOXES
 from fed_assets.comparison.criterion import GROUPS, Criterion
 from fed_assets.errors import ProfileError
+from fed_assets.sandboxes.yaml_file import read_entries
 
 ENTRIES = ("groups", "criteria", "reasons", "source")
 IN_GROUP = {
@@ -80,6 +81,18 @@ def shipped_profiles() -> dict[str, Profile]:
     """Returns the profiles that come with fed_assets, by name."""
     text = resources.files(__package__).joinpath("profiles.yaml").read_text(encoding="utf-8")
     return profiles_from(yaml.safe_load(text), where="profiles.yaml")
+
+
+def read_profiles(path: Path) -> dict[str, Profile]:
+    """Returns the profiles of a file of the form of profiles.yaml, by name.
+
+    Raises:
+        ProfileError: the file cannot be read, or one of them cannot be used.
+    """
+    entries = read_entries(
+        path, what="The file of weight profiles", variable="--profiles", error_class=ProfileError
+    )
+    return profiles_from(entries, where=str(path))
 
 
 def profiles_from(entries: Mapping[str, Any], *, where: str) -> dict[str, Profile]:
