@@ -67,7 +67,11 @@ def meter(tmp_path: Path) -> Iterator[RunMeter]:
 
 
 def meters_below() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if METER in " ".join(each.cmdline())]
+    return [
+        each
+        for each in psutil.Process().children()  # those of other tests may be zombies
+        if each.status() != psutil.STATUS_ZOMBIE and METER in " ".join(each.cmdline())
+    ]
 
 
 def row(told: dict[str, Any], program: str) -> dict[str, Any]:
@@ -151,8 +155,7 @@ def test_what_has_ended_and_was_not_waited_for_is_what_it_was() -> None:
         time.sleep(0.01)
     looks.look()
     process.communicate()
-    (found,) = [each for each in looks.told()["processes"] if each["program"] != "run"]
-    assert found["program"] == "client" and found["peak_memory_bytes"] > 1e6
+    assert row(looks.told(), "client")["peak_memory_bytes"] > 1e6
 
 
 def test_a_task_is_what_it_says_of_itself(meter: RunMeter) -> None:
@@ -197,18 +200,16 @@ def test_root_is_told_of_hidden_processes_too() -> None:
     assert told["peak_memory_bytes"] > 1e6
 
 
-def test_it_costs_less_than_a_hundredth_of_a_processor_and_ends_with_the_run(
-    tmp_path: Path,
-) -> None:
+def test_it_looks_about_once_a_second_is_small_and_ends_with_the_run(tmp_path: Path) -> None:
     meter = RunMeter(tmp_path)
     (process,) = meters_below()
-    time.sleep(0.5)
-    used = process.cpu_times()
     with working(children=20):
-        time.sleep(4)
-    after = process.cpu_times()
-    assert (after.user + after.system) - (used.user + used.system) < 0.2
-    assert process.memory_full_info().pss < 15e6
+        time.sleep(3)
+        assert process.memory_full_info().pss < 15e6
+        told = meter.told()
+    assert told is not None
+    measuring = told["meter"]
+    assert 1 <= measuring["readings"] <= measuring["looks"] <= measuring["seconds"] + 2
     meter.end()
     assert meters_below() == []
     assert meter.told() is None
