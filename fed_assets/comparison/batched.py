@@ -43,7 +43,7 @@ class Parts:
 def parts(method: str, values: Floats, criteria: Sequence[Criterion]) -> Parts:
     """Returns what each criterion adds, of values [D, n, m] without gaps."""
     higher = np.array([each.higher_is_better for each in criteria])
-    span = spread(values)[:, None, :]
+    span = spread(values, criteria)[:, None, :]
     signed = np.where(higher, values, -values) * (span > 0)
     best = signed.max(axis=1, keepdims=True)
     worst = signed.min(axis=1, keepdims=True)
@@ -62,10 +62,14 @@ def parts(method: str, values: Floats, criteria: Sequence[Criterion]) -> Parts:
     return Parts(method, (preferred.sum(axis=2) / max(1, values.shape[1] - 1),))
 
 
-def spread(values: Floats) -> Floats:
-    """Returns largest less smallest [D, m]; 0 where floating point alone tells them apart."""
+def spread(values: Floats, criteria: Sequence[Criterion]) -> Floats:
+    """Returns largest less smallest [D, m]; 0 where nobody would notice it.
+
+    That is up to the criterion's indifference: VIKOR would stretch it over its whole scale.
+    """
     found: Floats = np.asarray(np.ptp(values, axis=1))
-    return np.where(found > ALIKE * np.abs(values).max(axis=1), found, 0.0)
+    unnoticed = np.maximum(thresholds(values, criteria)[0], ALIKE * np.abs(values).max(axis=1))
+    return np.where(found > unnoticed, found, 0.0)
 
 
 def thresholds(values: Floats, criteria: Sequence[Criterion]) -> tuple[Floats, Floats]:
@@ -88,7 +92,9 @@ def scores(of: Parts, weights: Floats, *, group_utility: float = GROUP_UTILITY) 
         to_best, to_worst = (np.sqrt(_weighed(array, each**2)) for array in of.arrays)
         return _ratio(to_worst, to_best + to_worst)
     if of.method == PROMETHEE_II:
-        return _weighed(of.arrays[0], each)
+        (flows,) = of.arrays
+        telling = (each * flows.any(axis=1)).sum(axis=1, keepdims=True)
+        return _ratio(_weighed(flows, each), telling)
     regret = of.arrays[0] * each[:, None, :]
     q = group_utility * _from_least(regret.sum(axis=2))
     return -(q + (1 - group_utility) * _from_least(regret.max(axis=2)))

@@ -27,7 +27,8 @@ class Criterion:
         higher_is_better: else lower is.
         least: the smallest value that can be.
         most: the largest one; infinite of what has none.
-        indifference: a difference up to this one counts for nothing in PROMETHEE II.
+        indifference: a difference up to this one counts for nothing in PROMETHEE II, and in no
+            method where all are within it.
         preference: from this difference on the better one is preferred wholly. Both are in the
             unit, but where `most` is infinite they are shares of the mean of what is compared.
         varies: whether two runs alike differ in it by the machine's doing.

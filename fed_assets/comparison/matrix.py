@@ -6,12 +6,14 @@ a row with null, so that a table shows a gap where there is one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from fed_assets.comparison.batched import spread
 from fed_assets.comparison.cells import Cell, cell
-from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES
+from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import Criterion, read_hospital, read_sandbox
 from fed_assets.comparison.measurements import Record
 
@@ -83,13 +85,13 @@ def _row(criterion: Criterion, of: Cell | None, **names: str) -> Row:
 def _normalized(rows: list[Row]) -> list[Row]:
     """Adds `normalized`: 0 is the worst of all rows of a criterion, 1 the best; null stays null.
 
-    Where all are alike each is the best, 1.
+    Where all are alike each is the best, 1; a difference that nobody would notice is none.
     """
-    ends: dict[str, tuple[float, float]] = {}
+    values: dict[str, list[float]] = {}
     for row in rows:
         if row["value"] is not None:
-            low, high = ends.get(row["criterion"], (math.inf, -math.inf))
-            ends[row["criterion"]] = (min(low, row["value"]), max(high, row["value"]))
+            values.setdefault(row["criterion"], []).append(row["value"])
+    ends = {name: _ends(name, of) for name, of in values.items()}
     for row in rows:
         if row["value"] is None:
             row["normalized"] = None
@@ -98,6 +100,14 @@ def _normalized(rows: list[Row]) -> list[Row]:
         worst, best = (low, high) if row["better"] == "higher" else (high, low)
         row["normalized"] = abs((row["value"] - worst) / (best - worst)) if best != worst else 1.0
     return rows
+
+
+def _ends(name: str, values: Sequence[float]) -> tuple[float, float]:
+    """Returns the least and the most of a criterion's values, or one for both where alike."""
+    (criterion,) = criteria_of([name])
+    low, high = min(values), max(values)
+    told_apart = spread(np.array(values)[None, :, None], [criterion])[0, 0] > 0
+    return (low, high) if told_apart else (high, high)
 
 
 def grid(

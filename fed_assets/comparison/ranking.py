@@ -3,7 +3,8 @@
 The three treat a small difference differently, which is why all are asked. TOPSIS (Hwang and Yoon
 1981, vectors normalized by their length) keeps its size; VIKOR (Opricovic and Tzeng 2004) stretches
 each criterion over what was measured; PROMETHEE II (Brans and Vincke 1985, the linear preference
-with indifference) knows from which difference on one matters.
+with indifference) knows from which difference on one matters. A criterion in which all are alike up
+to its indifference counts in none of them.
 
 A value that was not measured counts as the worst that was: nobody gains by not measuring.
 """
@@ -86,8 +87,8 @@ class Problem:
         ]
 
     def constant(self) -> tuple[str, ...]:
-        """Returns the criteria in which all are alike."""
-        alike = [each == 0 for each in spread(self.filled[None])[0].tolist()]
+        """Returns the criteria in which all are alike, as far as anybody would notice."""
+        alike = [each == 0 for each in spread(self.filled[None], self.criteria)[0].tolist()]
         return tuple(each.name for each, same in zip(self.criteria, alike, strict=True) if same)
 
     def without(self, sandbox: str) -> Problem:
@@ -137,7 +138,7 @@ def scores(
     left, or there is one sandbox, all scores are 0. VIKOR is not defined either where all have one
     utility or one regret; there the other of the two decides (`batched.scores`).
     """
-    telling = (spread(values[None])[0] > 0) & (weights > 0)
+    telling = (spread(values[None], criteria)[0] > 0) & (weights > 0)
     if len(values) < 2 or not telling.any():
         return np.zeros(len(values))
     values, weights = values[:, telling], weights[telling] / weights[telling].sum()

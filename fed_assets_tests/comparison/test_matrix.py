@@ -77,10 +77,20 @@ def test_normalized_values_are_0_at_the_worst_and_1_at_the_best(measured) -> Non
     assert normalized["configurable", "wall_seconds"] == 0.0
     assert normalized["eyes_on", "wall_seconds"] == pytest.approx((800 - 115) / 730)
     assert normalized["minimal", "auroc"] == 1.0
-    assert normalized["configurable", "membership_bound"] == 1.0
-    assert normalized["minimal", "membership_bound"] == 0.0  # no bound is the worst there is
     assert normalized["minimal", "bytes_up"] == 1.0  # alike everywhere: nobody is worse
     assert normalized["minimal", "energy_joules"] is None
+
+
+def test_a_difference_that_nobody_would_notice_is_not_stretched_over_the_scale(measured) -> None:
+    def normalized(epsilon: float) -> list[float]:
+        runs = [measured("minimal"), measured("configurable")]
+        runs[1]["security"]["epsilon"] = epsilon
+        cells = {run["sandbox"]: sandbox_cells([run]) for run in runs}
+        rows = decision_rows(cells)
+        return [each["normalized"] for each in rows if each["criterion"] == "membership_bound"]
+
+    assert normalized(1.0) == [0.0, 1.0]  # no bound is the worst there is
+    assert normalized(8.0) == [1.0, 1.0]  # an advantage of at most 0.9993 bounds next to nothing
 
 
 def test_normalized_values_do_not_depend_on_the_unit(measured) -> None:

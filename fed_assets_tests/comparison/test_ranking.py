@@ -7,7 +7,7 @@ import pytest
 
 from fed_assets.comparison.batched import METHODS, PROMETHEE_II, TOPSIS, VIKOR, parts
 from fed_assets.comparison.batched import scores as batched_scores
-from fed_assets.comparison.criteria import OF_SANDBOXES
+from fed_assets.comparison.criteria import OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.matrix import sandbox_cells
 from fed_assets.comparison.ranking import (
@@ -254,3 +254,18 @@ def test_leaving_a_sandbox_out_leaves_out_what_it_alone_measured() -> None:
     rest = problem([[1.0, 4.0], [2.0, np.nan], [3.0, np.nan]]).without("a")
     assert rest.sandboxes == ("b", "c")
     assert [each.name for each in rest.criteria] == ["c0"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_criterion_in_which_all_are_alike_as_far_as_anybody_notices_decides_nothing(
+    method: str,
+) -> None:
+    bound, auroc = criteria_of(["membership_bound", "auroc"])
+    criteria = [auroc, bound]
+    values = np.array([[0.97, 1.0], [0.91, 0.9993]])
+    mostly_the_second = np.array([0.1, 0.9])
+    first, second = scores(method, values, mostly_the_second, criteria)
+    assert first > second
+    values[1, 1] = 0.9  # which anybody would notice
+    first, second = scores(method, values, mostly_the_second, criteria)
+    assert first < second
