@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fed_assets.automation.jobs import JOBS
-from fed_assets.cli.compare import WEIGHTS, Step, missing_steps, show_comparison, wanted_seeds
+from fed_assets.cli.compare import show_comparison
+from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster

@@ -98,13 +98,17 @@ def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
         StorageError: a record is damaged.
     """
     references, attacks = reference_value(home), membership_value(home)
-    for record in kept_measurements(home):
-        posture = read_whole(
-            home.posture(record["sandbox"]) / "posture.json",
+    postures = {
+        sandbox: read_whole(
+            home.posture(sandbox) / "posture.json",
             what="What an audit showed",
             cure="Run the job security_audit again.",
         )
-        known = with_membership(with_security(record, posture), attacks)
+        for sandbox in SANDBOX_NAMES
+    }
+    for record in kept_measurements(home):
+        audited = with_security(record, postures[record["sandbox"]])
+        known = with_membership(audited, attacks)
         yield _with_cost(_with_references(known, references), prices)
 
 

@@ -100,7 +100,7 @@ def measurement(
         },
         "quality": {
             **_metrics(report["test"], METRICS),
-            "worst_sensitivity": _interval(_worst(report, "sensitivity")),
+            "worst_sensitivity": interval_of(_worst(report, "sensitivity")),
         },
         "effort": effort,
         "hospitals": {
@@ -173,14 +173,14 @@ def _worst(report: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
 
 
 def _metrics(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {CALLED.get(name, name): _interval(entry.get(name, {})) for name in names}
+    return {CALLED.get(name, name): interval_of(entry.get(name, {})) for name in names}
 
 
-def _interval(metric: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns a metric as an interval; None where it is withheld or not defined."""
-    if metric.get("value") is None:
+def interval_of(figure: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns a figure's value and bounds; None where it is withheld or not defined."""
+    if figure.get("value") is None:
         return None
-    return {bound: metric.get(bound) for bound in ("value", "low", "high")}
+    return {bound: figure.get(bound) for bound in ("value", "low", "high")}
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -21,11 +21,12 @@ from dagster import (
 from fed_assets.assets.evaluation import RESAMPLES
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
+from fed_assets.assets.measurement import interval_of
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.errors import FedAssetsError
-from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.settings import Settings
@@ -94,9 +95,9 @@ def with_membership(record: dict[str, Any], attacks: Mapping[str, Any] | None) -
     found = _earlier(record, attacks)
     if found is None or found["pooled"] is None:
         return record
-    figures = {name: _interval(figure) for name, figure in found["hospitals"].items()}
+    figures = {name: interval_of(figure) for name, figure in found["hospitals"].items()}
     return record | {
-        "security": {**record["security"], "membership_advantage": _interval(found["pooled"])},
+        "security": {**record["security"], "membership_advantage": interval_of(found["pooled"])},
         "hospitals": {
             name: {**hospital, "membership_advantage": figures.get(name)}
             for name, hospital in record["hospitals"].items()
@@ -110,9 +111,9 @@ def membership_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    return read_whole(
-        home.artifacts / "membership_inference.json",
-        what="The value of the asset membership_inference",
+    return read_value(
+        home.artifacts,
+        "membership_inference",
         cure="Remove it, and materialize membership_inference again.",
     )
 
@@ -186,12 +187,6 @@ def _by_reason(not_measured: Mapping[str, str]) -> dict[str, list[str]]:
     for hospital, reason in not_measured.items():
         hospitals.setdefault(reason, []).append(hospital)
     return hospitals
-
-
-def _interval(figure: Mapping[str, Any]) -> dict[str, Any] | None:
-    if figure["value"] is None:
-        return None
-    return {bound: figure[bound] for bound in ("value", "low", "high")}
 
 
 def _name(model: Mapping[str, Any]) -> str:

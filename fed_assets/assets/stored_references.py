@@ -11,7 +11,7 @@ from fed_assets.errors import StorageError
 from fed_assets.federation.learning import Recipe
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster
-from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home
 from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.sandbox import Sandbox
@@ -23,10 +23,8 @@ def reference_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    return read_whole(
-        home.artifacts / "reference_models.json",
-        what="The value of the asset reference_models",
-        cure="Materialize reference_models again.",
+    return read_value(
+        home.artifacts, "reference_models", cure="Materialize reference_models again."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
-from fed_assets.errors import JobFailed, RunConfigError
-from fed_assets.federation.references import roster_learning
-from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.errors import JobFailed
+from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
@@ -29,40 +28,8 @@ if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
 
 Language = Literal["en", "es"]
-# How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
-# were measured so, within a factor of two.
-WEIGHTS = {LIFECYCLE: 4, AUDIT: 1, REFERENCES: 4, COMPARISON: 1}
 out = Console()
 errors = Console(stderr=True)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A job that a comparison needs.
-
-    Attributes:
-        job: Its name.
-        sandbox: Its partition; None for a job without.
-        seed: Of the training; None where there is none.
-    """
-
-    job: str
-    sandbox: str | None = None
-    seed: int | None = None
-
-    def __str__(self) -> str:
-        of = "" if self.sandbox is None else f" of {self.sandbox}"
-        seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.job}{of}{seed}"
-
-    def config(self, seeds: Sequence[int], weighing: dict[str, Any]) -> dict[str, Any]:
-        """Returns its run config: all the seeds for the references, how to weigh at the end."""
-        configs: dict[str, dict[str, Any]] = {
-            LIFECYCLE: {"federated_training": {"config": {"seed": self.seed}}},
-            REFERENCES: {"reference_models": {"config": {"seeds": list(seeds)}}},
-            COMPARISON: {"sandbox_comparison": {"config": weighing}},
-        }
-        return {"ops": configs[self.job]} if self.job in configs else {}
 
 
 def compare(
@@ -134,54 +101,6 @@ def require_profiles(path: Path) -> None:
     read_profiles(path.resolve())
 
 
-def wanted_seeds(roster: Roster, count: int) -> list[int]:
-    """Returns the seeds to train with: the roster's, and then the least others.
-
-    Raises:
-        RunConfigError: there are not so many.
-    """
-    if count > 100:
-        raise RunConfigError("So many seeds cannot be trained with", seen=str(count))
-    others = (seed for seed in range(count + len(roster.seeds)) if seed not in roster.seeds)
-    return [*roster.seeds, *others][:count]
-
-
-def missing_steps(
-    home: Home, roster: Roster, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
-) -> list[Step]:
-    """Returns the jobs whose results a comparison lacks, an audit of each sandbox first.
-
-    An audit takes a minute and decides whether a sandbox can win at all. References come before the
-    runs, whose reports are compared with them; where they were trained otherwise than the roster
-    says by now, they are trained anew.
-    """
-    steps = [
-        Step(AUDIT, sandbox)
-        for sandbox in sandboxes
-        if again or not (home.posture(sandbox) / "posture.json").exists()
-    ]
-    if again or not set(map(str, seeds)) <= _referenced(home, roster):
-        steps.append(Step(REFERENCES))
-    steps += [
-        Step(LIFECYCLE, sandbox, seed)
-        for seed in seeds
-        for sandbox in sandboxes
-        if again or not home.measurement(sandbox, seed).exists()
-    ]
-    return steps
-
-
-def _referenced(home: Home, roster: Roster) -> set[str]:
-    """Returns the seeds of the references that are stored, if they are the roster's."""
-    try:
-        value = json.loads((home.artifacts / "reference_models.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return set()
-    learning = json.loads(json.dumps(roster_learning(roster)))
-    same = value.get("rounds") == roster.rounds and value.get("learning") == learning
-    return set(value["seeds"]) if same else set()
-
-
 def _run(
     steps: Sequence[Step], seeds: Sequence[int], weighing: dict[str, Any], home: Home
 ) -> dict[str, str]:
@@ -214,21 +133,9 @@ def _run(
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
             bar.advance(task, WEIGHTS[step.job])
 
-        for lanes in _lanes(steps):
+        for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
     return failed
-
-
-def _lanes(steps: Sequence[Step]) -> list[list[list[Step]]]:
-    """Returns what runs after what, and within that what runs side by side.
-
-    Audits wait much, and the references learn meanwhile. What is measured runs by itself.
-    """
-
-    def of(job: str) -> list[Step]:
-        return [step for step in steps if step.job == job]
-
-    return [[of(AUDIT), of(REFERENCES)], [of(LIFECYCLE)], [of(COMPARISON)]]
 
 
 def _words(language: str) -> Words:

@@ -84,6 +84,22 @@ def read_whole(path: Path, *, what: str, cure: str) -> dict[str, Any] | None:
     return content
 
 
+def read_value(artifacts: Path, asset: str, *, cure: str) -> dict[str, Any] | None:
+    """Returns what an unpartitioned asset last came to; None where it never did.
+
+    Args:
+        artifacts: the folder of all values.
+        asset: its name.
+        cure: what mends a value that is damaged.
+
+    Raises:
+        StorageError: the value is damaged.
+    """
+    return read_whole(
+        artifacts / f"{asset}.json", what=f"The value of the asset {asset}", cure=cure
+    )
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file, readable by its owner alone, so that it is there whole or not at all.
 
