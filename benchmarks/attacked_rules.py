@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.markdown import markdown_table
 from fed_assets.reporting.canvas import LIGHT, SMALL_POINTS, Picture, Sketch, Theme, render
 from fed_assets.reporting.robust_rules import ATTACKS, MEAN, NAMES, WITHSTANDING, figures_of
 
@@ -23,9 +24,9 @@ def table(record: Mapping[str, Any]) -> str:
 
     A cell is accuracy / AUROC, the mean of its seeds.
     """
-    headings = ["rule", *ATTACKS.values(), "accuracy lost", f"held ({record['within']:g} at most)"]
-    headings.append("seeds")
-    return _markdown(headings, [_attacked_row(record, rule) for rule in RULES])
+    held = f"held ({record['within']:g} at most)"
+    headings = ["rule", *ATTACKS.values(), "accuracy lost", held, "seeds"]
+    return markdown_table(headings, [_attacked_row(record, rule) for rule in RULES])
 
 
 def recipe_table(record: Mapping[str, Any]) -> str:
@@ -33,9 +34,9 @@ def recipe_table(record: Mapping[str, Any]) -> str:
     rows = []
     for rule in (MEAN, *UNATTACKED):
         figures = figures_of(record, rule)[NOBODY]
-        rows.append([f"`{rule}`", *(_number(figures, name) for name in ("accuracy", "auroc"))])
-        rows[-1].append(_seeds(record, rule))
-    return _markdown(["rule", "accuracy", "AUROC", "seeds"], rows)
+        numbers = [_number(figures, name) for name in ("accuracy", "auroc")]
+        rows.append([f"`{rule}`", *numbers, _seeds(record, rule)])
+    return markdown_table(["rule", "accuracy", "AUROC", "seeds"], rows)
 
 
 def _seeds(record: Mapping[str, Any], rule: str) -> str:
@@ -61,11 +62,6 @@ def _attacked_row(record: Mapping[str, Any], rule: str) -> list[str]:
 
 def _number(figures: Mapping[str, float] | None, name: str) -> str:
     return NOT_MEASURED if figures is None else f"{figures[name]:.3f}"
-
-
-def _markdown(headings: list[str], rows: list[list[str]]) -> str:
-    cells = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def title_of(record: Mapping[str, Any]) -> str:

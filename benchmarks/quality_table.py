@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from fed_assets.comparison.reference_rows import over_seeds
+from benchmarks.markdown import markdown_table
+from fed_assets.comparison.reference_rows import FEDERATED, OVER_HOSPITALS, over_seeds
+from fed_assets.comparison.references import ALONE, METRICS, POOLED
 
-METRICS = ("auroc", "accuracy")
-FEDERATED, POOLED, ALONE = MODELS = ("federated", "pooled", "alone")
+MODELS = (FEDERATED, POOLED, ALONE)
 # What is changed of the roster's share: nothing, or it makes all hospitals alike.
 SHARES: Mapping[str, Mapping[str, str]] = {"skewed": {}, "iid": {"how": "iid"}}
 SHARE_NAMES = {"skewed": "skewed (as shipped)", "iid": "IID"}
-OVER_HOSPITALS: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "mean": statistics.mean,
-    "least": min,
-    "most": max,
-}
 NAMES = {
     FEDERATED: "federated, {rounds} rounds",
     POOLED: "all images pooled, {rounds} rounds",
@@ -76,13 +72,13 @@ def table(record: Mapping[str, Any]) -> str:
     )
     called = {"auroc": "AUROC", "accuracy": "accuracy"}
     heads = ["", *(f"{SHARE_NAMES[share]}: {called[m]}" for share in SHARES for m in METRICS)]
-    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
+    lines = []
     for rounds in counts:
         for model, name in NAMES.items():
             across = [cells.get((rounds, model, share, m), "") for share in SHARES for m in METRICS]
             if any(across):
-                lines.append(f"| {name.format(rounds=rounds)} | {' | '.join(across)} |")
-    return "\n".join(lines)
+                lines.append([name.format(rounds=rounds), *across])
+    return markdown_table(heads, lines)
 
 
 def _by_seed(of_share: Mapping[str, Any], count: str, metric: str) -> dict[str, dict[int, float]]:

@@ -10,7 +10,7 @@ FedProx and FedOpt, which withstand nobody hostile either, are measured unattack
 own defaults: that they go with the shipped recipe.
 
     python -m benchmarks.robust
-    python -m benchmarks.robust --rules weighted_median --seeds 3 4
+    python -m benchmarks.robust --rules weighted_median --seeds 1 2
     python -m benchmarks.robust --show    # measures nothing; draws docs/robust.png
 
 Figures are written as soon as they are there, into the package, whose reports tell of them; an
@@ -37,6 +37,7 @@ from benchmarks.attacked_rules import UNATTACKED, draw_rules, recipe_table, tabl
 from benchmarks.piecewise import as_done, begun, keep_as_done
 from benchmarks.quality import PACKAGES, PROJECT, learn, learned_with, prepared
 from benchmarks.record import write_record
+from fed_assets.comparison.references import METRICS
 from fed_assets.reporting.robust_rules import ATTACKS, RECORD
 
 HOSTILE = ("hospital_05", "hospital_10")
@@ -49,7 +50,6 @@ RULES = {
     **{rule: {} for rule in UNATTACKED},
 }
 WITHIN = 0.03  # of accuracy
-METRICS = ("auroc", "accuracy")
 Cell = tuple[str, str, int]  # rule, attack and seed
 Figures = dict[str, dict[str, dict[str, dict[str, float]]]]  # by rule, attack and seed
 

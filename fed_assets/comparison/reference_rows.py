@@ -19,10 +19,11 @@ from fed_assets.comparison.references import ALONE, METRICS, POOLED
 Row = dict[str, Any]
 BySeed = Mapping[int, float]
 FEDERATED = "federated"
-OF_ALONE: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "alone_mean": lambda values: float(np.mean(values)),
-    "alone_least": min,
-    "alone_most": max,
+# What stands for all hospitals that trained alone.
+OVER_HOSPITALS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": lambda values: float(np.mean(values)),
+    "least": min,
+    "most": max,
 }
 
 
@@ -83,8 +84,8 @@ def _models(runs: Mapping[str, Sequence[Record]], every: Iterable[Record]) -> li
         alone = {seed: _alone(run, metric) for seed, run in known.items()}
         pooled = {seed: _reached(_references(run)[POOLED], metric) for seed, run in known.items()}
         found = {POOLED: pooled} | {
-            name: {seed: choose(list(of.values())) for seed, of in alone.items() if of}
-            for name, choose in OF_ALONE.items()
+            f"{ALONE}_{name}": {seed: choose(list(of.values())) for seed, of in alone.items() if of}
+            for name, choose in OVER_HOSPITALS.items()
         }
         rows += [_model(name, None, metric, by_seed) for name, by_seed in found.items()]
         for sandbox, of in runs.items():
