@@ -28,12 +28,10 @@ ORDERS = (
 # Where noise is looked for. How much of it drowns what is learned depends on how many images all
 # hospitals have together, which none of them knows, so the bounds say nothing of use.
 LEAST_NOISE, MOST_NOISE = 0.2, 100.0
-_PRECISION = 1e-7  # of the noise multiplier
-
-
 # Of the noise that the whole budget takes; see `LeastNoise`. With the shipped roster 3 times the
 # noise of epsilon 8 cost nothing that shows, and 6 times 0.04 of AUROC.
 MOST_TIMES = 10.0
+_PRECISION = 1e-7  # of the noise multiplier
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,11 +24,11 @@ from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import RETRAIN
 from fed_assets.resources.run_events import Progress, RunEvents
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
-from fed_assets.resources.jobs import RETRAIN
 
 POLL_SECONDS = 0.3
 STOP_SECONDS = 30

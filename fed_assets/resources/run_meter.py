@@ -21,7 +21,6 @@ from typing import Any
 from fed_assets.resources.looks import Looks, rows
 from fed_assets.resources.process_table import TASK
 
-# The job whose runs are measured.
 METER = "fed_assets.resources.run_meter"
 ANSWER_SECONDS = 30.0
 END_SECONDS = 5.0
