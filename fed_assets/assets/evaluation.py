@@ -97,7 +97,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 roster, sandbox, admission, common, global_model, records, threshold, references
             )
             folder = settings.home.report(sandbox.name)
-            pictures = _write_report(report, folder)
+            written = _write_report(report, folder)
             tracked = tracking.log_federation(
                 tracked_federation(context.run.run_id, roster, report, global_model, admission)
             )
@@ -119,8 +119,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             data_version=DataVersion(global_model["final_digest"]),
             metadata={
                 **synthetic_notice(report["data"]["synthetic"]),
-                "summary": MetadataValue.md(pictures.pop("summary")),
-                **{name: MetadataValue.md(picture) for name, picture in pictures.items()},
+                **{name: MetadataValue.md(text) for name, text in written.items()},
                 "page": MetadataValue.path(str(folder / PAGE_FILE)),
                 "degraded": report["degraded"],
                 "synthetic": report["data"]["synthetic"],
@@ -174,9 +173,17 @@ def _answers(
 
 
 def _write_report(report: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Writes the report as JSON and as a page; returns its summary and pictures as Markdown."""
+    """Writes the report as JSON and as a page; returns what Dagster shows of it, as Markdown.
+
+    Dagster shows less than 1,000 characters at once, and the rest behind a link: so the summary is
+    the table alone.
+    """
     from fed_assets.reporting.figures import draw_pictures
-    from fed_assets.reporting.markdown import metrics_table_markdown, picture_markdown
+    from fed_assets.reporting.markdown import (
+        gains_markdown,
+        metrics_table_markdown,
+        picture_markdown,
+    )
     from fed_assets.reporting.page import render_page
 
     page = render_page(report).encode()  # first: what cannot be drawn is not written either
@@ -186,7 +193,8 @@ def _write_report(report: dict[str, Any], folder: Path) -> dict[str, str]:
         picture.name: picture_markdown(picture.content, picture.alt)
         for picture in draw_pictures(report, media="png")
     }
-    return {"summary": metrics_table_markdown(report)} | pictures
+    words = {"summary": metrics_table_markdown(report), "gains": gains_markdown(report)}
+    return words | pictures
 
 
 def _took_part(report: Mapping[str, Any]) -> AssetCheckResult:

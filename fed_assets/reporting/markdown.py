@@ -15,7 +15,7 @@ from fed_assets.reporting.report import METRICS
 def metrics_table_markdown(report: Mapping[str, Any]) -> str:
     """Returns one row per metric: common test set, mean over hospitals, and the worst hospital.
 
-    What made the federation degraded stands above it, what it gains over its references below.
+    What made the federation degraded stands above it.
     """
     lines = (
         ["**SYNTHETIC DATA: made up, not from patients**", ""]
@@ -36,9 +36,12 @@ def metrics_table_markdown(report: Mapping[str, Any]) -> str:
         on_hospitals = formats.value(mean) if report["hospitals"] else "not measured"
         cells = (formats.METRIC_NAMES[metric], on_test, on_hospitals, _worst(report, metric))
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "**What federation gains**", ""]
-    lines += [f"- {_plain(each)}" for each in gain_lines(report)]
     return "\n".join(lines)
+
+
+def gains_markdown(report: Mapping[str, Any]) -> str:
+    """Returns what the federation gains over its references and what it loses, a line each."""
+    return "\n".join(f"- {_plain(each)}" for each in gain_lines(report))
 
 
 def picture_markdown(png: bytes, alt: str) -> str:

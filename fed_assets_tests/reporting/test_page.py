@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from fed_assets.reporting.markdown import metrics_table_markdown
+from fed_assets.reporting.markdown import gains_markdown, metrics_table_markdown
 from fed_assets.reporting.page import render_page
 from fed_assets.reporting.report import build_report
 from fed_assets_tests.reporting.html_page import HtmlPage
@@ -324,7 +324,7 @@ def test_what_federation_gains_each_hospital_stands_with_its_interval(referenced
     assert list(gains) == ["Hospital General 1", "North Fjord Clinic 2", "Klinikum Görlitz 3"]
     assert gains["North Fjord Clinic 2"][0] == "+0.070+0.034 to +0.106alone 0.890"
     assert gains["North Fjord Clinic 2"][4] == "-0.030-0.066 to +0.006pooled 0.970"
-    markdown = metrics_table_markdown(report)
+    markdown = gains_markdown(report)
     assert "Over one model of all images pooled: -0.015 AUROC" in markdown
 
 
@@ -336,7 +336,7 @@ def test_without_references_of_its_kind_the_reason_and_the_commands_are_said(ref
     assert "reference models were not trained for 4 rounds. `fed-assets compare` trains" in told
     assert "-j references" in told and "{seeds: [7], rounds: 4}" in told
     assert "over training alone" not in told
-    assert "were not trained for 4 rounds" in metrics_table_markdown(report)
+    assert "were not trained for 4 rounds" in gains_markdown(report)
 
 
 def test_what_a_hospital_withholds_is_withheld_of_its_references(referenced):
