@@ -83,7 +83,7 @@ def test_figures_of_another_recipe_are_not_gone_on_with(
     assert set(gone_on_with(file, ASKED)["arms"]) == {"clip", "epsilon_8"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_fails_leaves_the_figures_of_the_others(tmp_path: Path) -> None:
     tasks = [("none", 0), ("clip", 0)]
     results = list(measure(tasks, 0, 1, 1, tmp_path / "no_such_folder"))
@@ -122,7 +122,7 @@ def test_every_arm_has_the_numbers_of_the_presets() -> None:
     assert [ARMS[f"epsilon_{number}"].epsilon for number in (8, 3, 1)] == [8.0, 3.0, 1.0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_masked_round_in_one_process_comes_to_what_a_clipped_one_does(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", data=dict(IMAGES))
     roster = read_roster(Path(place.environment["FED_ASSETS_ROSTER"]))

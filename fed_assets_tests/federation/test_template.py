@@ -73,6 +73,7 @@ def sockets(process):
     return {link for link in links if link.startswith("socket:")}
 
 
+@pytest.mark.long
 def test_spawned_processes_give_the_same_bits_as_forked_ones(tmp_path, write_plan, start_session):
     digests = {}
     for name, module in [("forked", "fed_assets.federation.session"), ("spawned", SPAWNING)]:

@@ -69,7 +69,7 @@ def shown(sandbox, folder):
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", [UpdateProtection.SECURE_AGGREGATION, UpdateProtection.HOMOMORPHIC_ENCRYPTION]
 )
@@ -88,7 +88,7 @@ def test_hidden_updates_tell_nothing_and_their_sum_tells_who_was_learned_from(tm
     assert standings(found.values())[IN_USE].why == "no probe was made for level 1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_learned_privately_is_seen_and_tells_little(tmp_path):
     found = shown(protecting(UpdateProtection.DIFFERENTIAL_PRIVACY), tmp_path)
     assert {name: each.outcome for name, each in found.items()} == {
