@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 340}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 370}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -91,6 +91,8 @@ THIRD_PARTY_OF = {
     "hospital/expectations.py": {"pandas"},
     "hospital/key_vault.py": {"azure"},
     "hospital/manifest.py": {"pyarrow"},
+    "hospital/open_images.py": {"PIL"},
+    "hospital/packaging.py": {"onnxruntime"},
     "hospital/private_fit.py": {"opacus"},
     "hospital/private_training.py": {"opacus"},
     "hospital/validation.py": {"pandas"},

@@ -220,8 +220,8 @@ def _as_it_is(answer: dict[str, Any], below: int) -> dict[str, Any]:
 
 _BUDGET = frozenset({"epsilon", "enough", "noise_multiplier", "untouched_noise_multiplier"})
 _Rule = Callable[[dict[str, Any], int], dict[str, Any]]
-# A task that is not named here is not answered: such as the one that shows pictures, and the attack
-# on training images, which is for open data alone.
+# A task that is not named here is not answered: such as those that show pictures, and the attack on
+# training images, which is for open data alone.
 _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "prepare_images": (_IMAGES, _images),
     "validate_images": (_VALIDATION, _validation),
@@ -231,6 +231,7 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "show_budget": (frozenset({"epsilon", "delta", "rounds"}), _as_it_is),
     "check_budget": (_BUDGET, _as_it_is),
     "initial_weights": (frozenset({"digest", "parameters"}), _as_it_is),
+    "package_model": (frozenset({"differences", "images", "checked_on", "sizes"}), _as_it_is),
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),
     # Of a canary, which is nobody's image.
