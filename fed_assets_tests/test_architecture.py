@@ -27,6 +27,7 @@ ALLOWED = {
     "reporting": {"comparison", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"pictures", "privacy", "sandboxes", "errors"},
+    "serving": {"pictures", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
     "resources": {"posture", "federation", "sandboxes", "errors"},
     "assets": {
@@ -36,12 +37,13 @@ ALLOWED = {
         "posture",
         "federation",
         "sandboxes",
+        "serving",
         "errors",
     },
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("privacy", "errors"),
+        *("privacy", "serving", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -59,6 +61,7 @@ THIRD_PARTY = {
     "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
     "federation": {"nvflare", "numpy", "safetensors"},
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
+    "serving": {"numpy", "cryptography"},
     "posture": set(),
     "resources": {"dagster", "dagster_azure", "dagster_pipes", "mlflow"},
     "assets": {"dagster"},
@@ -121,6 +124,11 @@ THIRD_PARTY_OF = {
     "resources/served_model.py": {"torch", "monai", "numpy", "safetensors"},
     "resources/tracking.py": {"numpy"},
     "sandboxes/yaml_file.py": {"yaml"},
+    "serving/app.py": {"fastapi", "starlette"},
+    "serving/intake.py": {"fastapi", "starlette"},
+    "serving/model.py": {"onnxruntime"},
+    "serving/server.py": {"httpx"},
+    "serving/worker.py": {"uvicorn"},
 }
 
 # The environment is read in definitions.py and cli/__init__.py; these have a reason of their own.

@@ -139,6 +139,11 @@ class Home:
         """Returns the folder of the reference models' weights."""
         return self.artifacts / "reference_models"
 
+    @property
+    def models_key(self) -> Path:
+        """Returns the file of the key that packages of models are signed with; `.pub` beside it."""
+        return self.root / "keys" / "models.key"
+
     def prepare(self) -> Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.
 
