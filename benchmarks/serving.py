@@ -184,6 +184,7 @@ class Client:
         self._path = path
 
     def ask(self, body: Body) -> dict[str, Any]:
+        """Returns the answer to one request."""
         self._connection.request("POST", self._path, *body)
         answer = self._connection.getresponse()
         content = answer.read()
