@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 340}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 347}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -22,14 +22,16 @@ ALLOWED = {
     "sandboxes": {"errors"},
     "privacy": {"errors"},
     "comparison": {"sandboxes", "errors"},
+    "registry": {"sandboxes", "privacy", "errors"},
     # Its page calls things by the names that its sentences do, and lays its rows out as it does.
     "reporting": {"comparison", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"privacy", "sandboxes", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
-    "resources": {"posture", "federation", "sandboxes", "errors"},
+    "resources": {"registry", "posture", "federation", "sandboxes", "errors"},
     "assets": {
         "comparison",
+        "registry",
         "resources",
         "reporting",
         "posture",
@@ -40,7 +42,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("privacy", "errors"),
+        *("registry", "privacy", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -55,6 +57,7 @@ THIRD_PARTY = {
     "privacy": {"numpy", "cryptography"},
     "reporting": {"numpy", "matplotlib", "jinja2"},
     "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
+    "registry": set(),
     "federation": {"nvflare", "numpy", "safetensors"},
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "posture": set(),
@@ -73,6 +76,7 @@ THIRD_PARTY_OF = {
     "assets/training.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},
+    "federation/promotion.py": {"pydantic"},
     "federation/cost.py": {"psutil"},
     "federation/processes.py": {"psutil"},
     "federation/spawned.py": {"psutil"},
@@ -130,7 +134,7 @@ ENVIRONMENT = {
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
     "resources/dagster_run.py": "a job that a person starts gets that person's environment",
-    "resources/tracking.py": "MLflow's telemetry can be switched off there alone",
+    "resources/quiet_mlflow.py": "MLflow's telemetry can be switched off there alone",
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "_pickle"}
 
