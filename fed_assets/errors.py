@@ -39,6 +39,7 @@ FedAssetsError
 │   ├── ExportDiffers           an export says something else than the network
 │   ├── PackageRefused          its package is not what was signed
 │   └── DeploymentFailed        the service does not say what was measured
+├── PromotionRefused        a version of a model may not serve
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
 """
@@ -354,6 +355,12 @@ class DeploymentFailed(ModelError):
     """The service does not say what was measured of the model, or does not start."""
 
     cure = "Read what it said, mend it, and materialize deployed_model again."
+
+
+class PromotionRefused(FedAssetsError):
+    """A version of a model may not serve, or not now."""
+
+    cure = "Look at `fed-assets models show`; it says which gate the version did not pass, and why."
 
 
 class MeasurementError(FedAssetsError):

@@ -50,6 +50,15 @@ class Home:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"
 
+    def models(self, sandbox: str) -> Path:
+        """Returns the folder of a sandbox's registered versions, and of the log of which served."""
+        return self.root / "models" / sandbox
+
+    @property
+    def lineage(self) -> Path:
+        """Returns the folder of what each run's model was made of."""
+        return self.root / "lineage"
+
     @property
     def hospitals(self) -> Path:
         """Returns the folder that holds each hospital's own."""
