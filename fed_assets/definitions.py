@@ -8,6 +8,7 @@ from pathlib import Path
 from dagster import Definitions, in_process_executor
 
 from fed_assets.assets.comparison import build_comparison_asset
+from fed_assets.assets.deployment import build_deployment_asset
 from fed_assets.assets.evaluation import build_evaluation_asset
 from fed_assets.assets.hospital import build_hospital_lane
 from fed_assets.assets.membership import build_membership_asset
@@ -40,6 +41,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_training_assets(roster, home),
             build_evaluation_asset(roster, settings),
             build_registry_asset(roster, settings),
+            build_deployment_asset(settings),
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
             build_membership_asset(settings),

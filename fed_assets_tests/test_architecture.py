@@ -133,6 +133,7 @@ THIRD_PARTY_OF = {
     "serving/intake.py": {"fastapi", "starlette"},
     "serving/model.py": {"onnxruntime"},
     "serving/server.py": {"httpx"},
+    "serving/smoke.py": {"httpx"},
     "serving/worker.py": {"uvicorn"},
 }
 

@@ -35,6 +35,7 @@ from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, show_report
+from fed_assets.cli.serve import serve
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import read_roster
@@ -139,6 +140,7 @@ app.command()(outbox)
 app.command()(budget)
 app.command()(posture)
 app.command()(compare)
+app.command()(serve)
 app.command("rotate-key")(rotate_key)
 app.command("approve-code")(approve_code)
 

@@ -43,7 +43,7 @@ def as_onnx(network: torch.nn.Module, *, channels: int, image_size: int) -> byte
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return torch.softmax(self.network((pixels / 255 - 0.5) / 0.25), dim=1)
 
-    held = io.BytesIO()
+    held: Any = io.BytesIO()  # torch's own types know a path alone
     example = torch.zeros(2, channels, image_size, image_size)
     with warnings.catch_warnings(), torch.no_grad():
         # The newer exporter (`dynamo=True`) gives the same probabilities for twenty times the
@@ -60,7 +60,8 @@ def as_onnx(network: torch.nn.Module, *, channels: int, image_size: int) -> byte
             opset_version=OPSET,
             dynamo=False,
         )
-    return held.getvalue()
+    content: bytes = held.getvalue()
+    return content
 
 
 def bundle_configs(

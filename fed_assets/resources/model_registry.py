@@ -165,6 +165,28 @@ class ModelRegistry(KnownModels):
             self._switch(sandbox, [Event("rolled_back", former, by, why, champion, former)])
         return champion, former
 
+    def withdraw(self, sandbox: str, version: int, by: str, why: str) -> int | None:
+        """Takes a version that fails out of service; returns which one serves now, None if none.
+
+        As `rollback`, but where there is no former champion, none serves; and where another version
+        has come to serve meanwhile, it goes on.
+
+        Raises:
+            PromotionRefused: Somebody else holds the registry for long.
+            RunConfigError: Nobody is named, or no reason given.
+            StorageError: The registry cannot be reached or written; what served serves on.
+        """
+        require_reasons(by, why)
+        with self._held(sandbox, by, f"takes version {version} out of service", WAIT_SECONDS):
+            champion = self.champion(sandbox)
+            if champion != version:
+                return champion
+            former = self._former(sandbox)
+            self._switch(
+                sandbox, [Event("rolled_back", former or version, by, why, champion, former)]
+            )
+        return former
+
     def retire(self, sandbox: str, version: int, why: str, *, by: str = "fed_assets") -> None:
         """Has a version serve never again; where it serves now, the former champion does, or none.
 

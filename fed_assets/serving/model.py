@@ -12,10 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from fed_assets.errors import PackageRefused
-from fed_assets.serving.package import ONNX, ModelFacts, open_package
+from fed_assets.serving.package import ONNX, PACKAGE, ModelFacts, open_package
 from fed_assets.serving.reading import Refusal, as_tensor
-
-PACKAGE = "package"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class Model:
         """Returns one entry per file: its class and probabilities, or why there are none."""
         read = [self._read(raw) for raw in files]
         tensors = [each for each in read if not isinstance(each, Refusal)]
-        answered = iter(self.probabilities(np.stack(tensors)) if tensors else [])
+        rows = list(self.probabilities(np.stack(tensors))) if tensors else []
+        answered = iter(rows)
         return [
             {"index": index, "status": each.status, "reason": each.reason}
             if isinstance(each, Refusal)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -24,6 +25,7 @@ from fed_assets.errors import PackageRefused, StorageError, system_reason
 from fed_assets.serving.keys import fingerprint
 
 FORMAT = 1
+PACKAGE = "package"  # the folder of it in a version's
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 WEIGHTS, ONNX = "weights.safetensors", "model.onnx"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -168,9 +170,14 @@ def open_package(folder: Path, key: Ed25519PublicKey, *, sandbox: str, version: 
     return Package(folder, facts, hashlib.sha256(manifest).hexdigest(), files)
 
 
+def half_packaged(folder: Path) -> Path:
+    """Returns where a package is made, which is then renamed to its own folder."""
+    return folder.with_name(f".partial-{folder.name}-{uuid.uuid4().hex[:8]}")
+
+
 def remove_half_packaged(folder: Path) -> None:
     """Removes what a process that was killed left beside a package."""
-    for partial in folder.parent.glob(f".partial-{folder.name}-*"):
+    for partial in folder.parent.glob(f".partial-*{folder.name}-*"):
         shutil.rmtree(partial, ignore_errors=True)
 
 

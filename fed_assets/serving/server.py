@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import httpx
-
 import fed_assets
 from fed_assets.errors import DeploymentFailed, FedAssetsError, PortTaken, system_reason
 from fed_assets.serving.following import News
@@ -141,6 +139,8 @@ class ModelServer:
         Raises:
             DeploymentFailed: it has ended, or serves another one or none when time is over.
         """
+        import httpx
+
         deadline, seen = time.monotonic() + seconds, "no answer"
         while time.monotonic() < deadline and self.alive:
             try:
