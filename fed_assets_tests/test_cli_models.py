@@ -17,6 +17,7 @@ from fed_assets.registry.promotions import LOG, hold
 from fed_assets.resources.home import Home
 from fed_assets.resources.model_folders import RECORD
 from fed_assets.resources.quiet_mlflow import DATABASE
+from fed_assets.resources.registered_models import create_version, writing
 from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench
 
 LOSES = Gate("overall", False, -0.03, -0.01, "AUROC is 0.0300 lower than that of version 1")
@@ -96,6 +97,26 @@ def test_versions_are_listed_with_what_they_are_and_what_bars_them(bench: Bench)
     shown = told(bench, "list", "minimal")
     for said in ("champion", "not judged, no package", "north withdrew", "SYNTHETIC DATA"):
         assert said in shown
+
+
+@pytest.mark.slow
+def test_a_version_that_was_registered_in_part_is_listed_until_its_run_completes_it(
+    bench: Bench,
+) -> None:
+    bench.register(1)
+    run = f"{2:08d}-2222-3333-4444-555555555555"
+    tracked, weights = bench.logged(run, 2)
+    record = bench.record(run, tracked, weights)
+    tags = {"dagster_run_id": run, "weights_digest": record.weights_digest}
+    with writing(bench.home.tracking) as client:  # what is left of a process that was killed here
+        assert create_version(client, "minimal", tracked, tags, bench.home.tracking) == 2
+    half, whole = json.loads(told(bench, "list", "minimal", "--json"))
+    assert (half["version"], half["whole"], whole["whole"]) == (2, False, True)
+    assert "no record" in told(bench, "list", "minimal")
+    assert "There is no version 2" in str(refused(bench.home, "show", "minimal", "2"))
+    assert "There is no version 2" in str(refused(bench.home, "promote", "minimal", "2"))
+    assert bench.registry.register(record, tracked, weights=weights) == 2
+    assert json.loads(told(bench, "list", "minimal", "--json"))[0]["whole"]
 
 
 @pytest.mark.slow

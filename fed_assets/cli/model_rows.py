@@ -19,9 +19,9 @@ def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str
     """Returns a version as a row of the list.
 
     `standing` names what it is: champion, challenger, retired; `closed` its closed gates, None
-    where it was not judged.
+    where it was not judged. Where it is not `whole` it has no record, and nothing else is told.
     """
-    record, history = registry.version(sandbox, version), registry.history(sandbox)
+    record, history = registry.record(sandbox, version), registry.history(sandbox)
     retired = registry.retired(sandbox)
     judged = history.judgement(version)
     standing = {
@@ -34,15 +34,22 @@ def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str
         "sandbox": sandbox,
         "version": version,
         "standing": [name for name, holds in standing.items() if holds],
+        "closed": None if judged is None else closed,
+        "packaged": registry.is_packaged(sandbox, version),
+        "retired": retired.get(version),
+        "whole": record is not None,
+        **({} if record is None else _told(record)),
+    }
+
+
+def _told(record: ModelVersion) -> dict[str, Any]:
+    return {
         "created": record.created,
         "run_id": record.run_id,
         "auroc": record.figure("test", "auroc"),
         "accuracy": record.figure("test", "accuracy"),
         "participants": len(record.participants),
         "roster": len({*record.participants, *record.absent}),
-        "closed": None if judged is None else closed,
-        "packaged": registry.is_packaged(sandbox, version),
-        "retired": retired.get(version),
         "weights_digest": record.weights_digest,
         "synthetic": record.synthetic,
         "degraded": record.degraded,

@@ -85,11 +85,13 @@ def list_versions(
     for row in rows:
         table.add_row(*([row["sandbox"]] if every else []), *map(escape, _cells(row)))
     out.print(table)
-    if any(row["synthetic"] for row in rows):
+    if any(row.get("synthetic") for row in rows):
         out.print("SYNTHETIC DATA: at least one of them learned from made-up images.")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
+    if not row["whole"]:
+        return [str(row["version"]), ", ".join(row["standing"]), "", "", "", "no record"]
     bars = ["not judged"] if row["closed"] is None else list(row["closed"])
     bars += [] if row["packaged"] else ["no package"]
     return [
@@ -202,10 +204,10 @@ def diff(
 
 
 def shown(value: Any) -> str:
-    """Returns a cell: few decimals, and nothing where nothing is known."""
+    """Returns a cell: few digits, and nothing where nothing is known."""
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def user() -> str:
