@@ -81,7 +81,8 @@ def refusal_of(
         seen="; ".join(f"{gate.name}: {gate.said}" for gate in [*closed, *fast]),
         cure=f"Train a better one, or open it by `{options} --by NAME --because TEXT`"
         if only
-        else "Train a better one, or mend what the gate names; no person can open this one",
+        else "Train a better one, or mend what the gate names and materialize registered_model; "
+        "no person can open this one",
     )
 
 

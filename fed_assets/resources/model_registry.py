@@ -71,7 +71,9 @@ class ModelRegistry(KnownModels):
             if found:
                 version = found[0]
             else:
-                version = create_version(client, sandbox, run, tags, self.home.tracking)
+                made_up = {"synthetic": "yes"} if record.synthetic else {}
+                told = tags | made_up  # MLflow's own page shall not pass it for a patient's
+                version = create_version(client, sandbox, run, told, self.home.tracking)
                 undo.callback(client.delete_model_version, model_name(sandbox), str(version))
             if not folder_of(models, version).exists():
                 undo.callback(remove_folder, models, version)
