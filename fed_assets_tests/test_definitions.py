@@ -25,6 +25,7 @@ GROUPS = {
     "global_model": "federation",
     "evaluation_report": "federation",
     "registered_model": "federation",
+    "deployed_model": "federation",
     "security_posture": "sandbox",
     "reference_models": "comparison",
     "membership_inference": "comparison",
@@ -93,7 +94,7 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     compared = {"reference_models", "membership_inference", "sandbox_comparison"}
     assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
     assert _selected(definitions, "retrain") == trained | {
-        *("evaluation_report", "registered_model")
+        *("evaluation_report", "registered_model", "deployed_model")
     }
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
     assert _selected(definitions, "references") == {"reference_models"}
@@ -132,6 +133,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
         "registered_model": {"mlflow", "safetensors"},
+        "deployed_model": {"onnx", "fastapi"},
         "reference_models": {"pytorch"},
         "membership_inference": {"pytorch"},
         "sandbox_comparison": {"html"},
@@ -210,6 +212,7 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     yield "global_model", {f"{name}/local_rounds" for name in hospitals}
     yield "evaluation_report", {"federation_roster", "global_model"}
     yield "registered_model", {"federation_roster", "global_model", "evaluation_report"}
+    yield "deployed_model", {"registered_model"}
     yield "reference_models", set()
     yield "membership_inference", {"evaluation_report", "reference_models"}
     yield (

@@ -27,6 +27,7 @@ from fed_assets.errors import DeploymentFailed, PackageRefused, PortTaken, Stora
 from fed_assets.serving.server import ModelServer
 from fed_assets_tests.serving.packages import SANDBOX, Exported, Models, encoded
 
+pytestmark = pytest.mark.slow  # each starts a service, and waits for news that come each second
 BACK_SECONDS = 5.0
 
 
