@@ -13,7 +13,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-soak pictures clean
+.PHONY: help install demo ui test test-long check bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench-privacy: install ## measure what each protection of updates costs, over th
 
 bench-robust: install ## measure what two hostile hospitals of ten do to each rule of aggregation
 	$(BIN)/python -m benchmarks.robust
+
+bench-serving: install ## measure the service of a model against MLflow's own server
+	$(BIN)/python -m benchmarks.serving
 
 bench-soak: install ## run 20 small lifecycles in a row, with random kills in half of them, and look for leaks
 	$(BIN)/python -m benchmarks.soak

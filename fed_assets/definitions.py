@@ -8,11 +8,13 @@ from pathlib import Path
 from dagster import Definitions, in_process_executor
 
 from fed_assets.assets.comparison import build_comparison_asset
+from fed_assets.assets.deployment import build_deployment_asset
 from fed_assets.assets.evaluation import build_evaluation_asset
 from fed_assets.assets.hospital import build_hospital_lane
 from fed_assets.assets.membership import build_membership_asset
 from fed_assets.assets.posture import build_posture_asset
 from fed_assets.assets.reference import build_reference_asset
+from fed_assets.assets.registry import build_registry_asset
 from fed_assets.assets.roster import build_roster_asset
 from fed_assets.assets.sandbox import build_sandbox_asset
 from fed_assets.assets.training import build_training_assets
@@ -38,6 +40,8 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_roster_asset(roster, settings),
             build_training_assets(roster, home),
             build_evaluation_asset(roster, settings),
+            build_registry_asset(roster, settings),
+            build_deployment_asset(settings),
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
             build_membership_asset(settings),

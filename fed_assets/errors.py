@@ -35,6 +35,11 @@ FedAssetsError
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
+├── ModelError              a registered model cannot be handed on
+│   ├── ExportDiffers           an export says something else than the network
+│   ├── PackageRefused          its package is not what was signed
+│   └── DeploymentFailed        the service does not say what was measured
+├── PromotionRefused        a version of a model may not serve
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
 """
@@ -326,6 +331,36 @@ class QuorumNotMet(FedAssetsError):
     """Too few hospitals may take part, or answered."""
 
     cure = "Mend the hospitals named above, or lower the roster's `quorum`."
+
+
+class ModelError(FedAssetsError):
+    """A registered model cannot be handed on."""
+
+    cure = "Materialize deployed_model again."
+
+
+class ExportDiffers(ModelError):
+    """An export of a model says something else than the network itself."""
+
+    cure = "Use a network whose layers ONNX knows, or report it; the former model goes on serving."
+
+
+class PackageRefused(ModelError):
+    """A model's package is not what was signed for that version."""
+
+    cure = "Put the package back as it was, or remove it and materialize deployed_model again."
+
+
+class DeploymentFailed(ModelError):
+    """The service does not say what was measured of the model, or does not start."""
+
+    cure = "Read what it said, mend it, and materialize deployed_model again."
+
+
+class PromotionRefused(FedAssetsError):
+    """A version of a model may not serve, or not now."""
+
+    cure = "Look at `fed-assets models show`; it says which gate the version did not pass, and why."
 
 
 class MeasurementError(FedAssetsError):

@@ -128,6 +128,7 @@ def _files(home: Home, up: Iterable[Path]) -> Iterator[Path]:
             with suppress(FileNotFoundError):
                 socket = stat.S_ISSOCK(path.lstat().st_mode) and path not in sockets
                 key = path.suffix in PRIVATE_KEYS and not {*path.parents} & {*known}
+                key = key and path != home.models_key  # the registry's own, made once
                 if socket or momentary or key or HALF_DONE.search(name):
                     yield path
 

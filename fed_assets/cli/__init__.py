@@ -31,10 +31,12 @@ from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
+from fed_assets.cli.models import models_app
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, show_report
+from fed_assets.cli.serve import serve
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import read_roster
@@ -53,6 +55,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(data_app, name="data")
 federation_app.command()(history)
 app.add_typer(federation_app, name="federation")
+app.add_typer(models_app, name="models")
 out = Console()
 errors = Console(stderr=True)
 
@@ -139,6 +142,7 @@ app.command()(outbox)
 app.command()(budget)
 app.command()(posture)
 app.command()(compare)
+app.command()(serve)
 app.command("rotate-key")(rotate_key)
 app.command("approve-code")(approve_code)
 

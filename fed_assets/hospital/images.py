@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from fed_assets.errors import NoImages, RosterError, SourceCorrupt
 from fed_assets.hospital.budget import require_budget
@@ -31,6 +29,7 @@ from fed_assets.hospital.store import (
     write_json,
     writing,
 )
+from fed_assets.pictures.tensor import to_tensor
 from fed_assets.sandboxes.protection import Protection
 
 FRACTIONS = {"train": 0.85, "validation": 0.05, "test": 0.10}
@@ -156,25 +155,6 @@ def write_tensor(
             "The source gives fewer images than it lists", seen=f"{row + 1} of {count}"
         )
     return measured
-
-
-def to_tensor(pixels: NDArray[np.uint8], *, channels: int, size: int) -> NDArray[np.uint8]:
-    """Returns an image as uint8 [channels, size, size], C order.
-
-    Bilinear with antialiasing, in Pillow's whole-number arithmetic, which gives the same bytes on
-    every machine; an image that has the size already is left bit for bit as it is. The aspect is
-    not kept. Colour becomes gray by ITU-R 601, gray becomes three equal channels.
-    """
-    wanted = 2 if channels == 1 else 3
-    if pixels.ndim > wanted:
-        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
-    if pixels.shape[:2] != (size, size):
-        image = Image.fromarray(np.ascontiguousarray(pixels))
-        pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    if pixels.ndim < wanted:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-    return np.ascontiguousarray(planes)
 
 
 def _open(arguments: Mapping[str, Any], store: Store) -> Source:

@@ -17,9 +17,12 @@ WHAT = {
     "contact_sheet": "preview",
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
+    "compare_models": "comparison of models",
     "choose_threshold": "threshold",
     "train_reference": "reference model",
     "membership": "attack by membership inference",
+    "package_model": "model package",
+    "open_test_images": "open test images",
     "show_budget": "privacy budget",
     "check_budget": "reach of the privacy budget",
     "clear_away": "clearing away",
@@ -64,6 +67,11 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.evaluation import evaluate
 
             return evaluate
+        case "compare_models":
+            _one_torch_thread()
+            from fed_assets.hospital.comparing import compare_models
+
+            return compare_models
         case "train_reference":
             _one_torch_thread()
             from fed_assets.hospital.reference import train_reference
@@ -79,6 +87,16 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.threshold import choose_threshold
 
             return choose_threshold
+        case "package_model":
+            _one_torch_thread()
+            from fed_assets.hospital.packaging import package_model
+
+            return package_model
+        case "open_test_images":
+            _one_torch_thread()
+            from fed_assets.hospital.open_images import open_test_images
+
+            return open_test_images
         case "show_budget":
             from fed_assets.hospital.budget import show_budget
 

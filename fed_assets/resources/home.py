@@ -50,6 +50,15 @@ class Home:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"
 
+    def models(self, sandbox: str) -> Path:
+        """Returns the folder of a sandbox's registered versions, and of the log of which served."""
+        return self.root / "models" / sandbox
+
+    @property
+    def lineage(self) -> Path:
+        """Returns the folder of what each run's model was made of."""
+        return self.root / "lineage"
+
     @property
     def hospitals(self) -> Path:
         """Returns the folder that holds each hospital's own."""
@@ -138,6 +147,11 @@ class Home:
     def reference(self) -> Path:
         """Returns the folder of the reference models' weights."""
         return self.artifacts / "reference_models"
+
+    @property
+    def models_key(self) -> Path:
+        """Returns the file of the key that packages of models are signed with; `.pub` beside it."""
+        return self.root / "keys" / "models.key"
 
     def prepare(self) -> Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.

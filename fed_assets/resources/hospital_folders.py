@@ -17,7 +17,7 @@ from fed_assets.resources.users import Users
 # The orchestrator's own: what it writes in lies here, for the home itself stays root's.
 _HUBS = (
     *("artifacts", "cache", "dagster", "federations", "logs", "mlflow", "shared", "tmp", "turns"),
-    "warm",
+    *("warm", "models", "lineage", "keys"),
 )
 _LOCKS = (".instance.lock", ".dead_runs.lock")
 

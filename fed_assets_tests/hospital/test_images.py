@@ -10,7 +10,7 @@ import pytest
 from fed_assets.errors import FedAssetsError, NoImages, SourceCorrupt
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.images import prepare_images, to_tensor
+from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.manifest import read_manifest
 from fed_assets.hospital.store import MANIFEST, current_digest, dataset_folder
 from fed_assets_tests.hospital.samples import noise, write_folder, write_npz, write_picture
@@ -151,20 +151,6 @@ def test_synthetic_images_say_so_in_the_result_and_in_the_store(tmp_path: Path) 
         prepare_images({"source": source, "image_size": 28}, Store(tmp_path))["synthetic"] is True
     )
     assert open_dataset(Store(tmp_path), validated=False).synthetic is True
-
-
-def test_a_tensor_of_the_right_size_is_left_as_it_is() -> None:
-    gray, colour = noise((9, 9)), noise((9, 9, 3))
-    assert np.array_equal(to_tensor(gray, channels=1, size=9)[0], gray)
-    assert np.array_equal(to_tensor(colour, channels=3, size=9), colour.transpose(2, 0, 1))
-    assert to_tensor(colour, channels=1, size=9).shape == (1, 9, 9)
-    assert np.array_equal(to_tensor(gray, channels=3, size=9)[2], gray)
-
-
-def test_shrinking_averages_what_lies_under_a_pixel() -> None:
-    checkered = np.indices((64, 64)).sum(axis=0).astype(np.uint8) % 2 * 255
-    small = to_tensor(checkered, channels=1, size=8)
-    assert np.abs(small.astype(int) - 127).max() <= 8
 
 
 def _content(store: Path) -> str:

@@ -1,0 +1,76 @@
+"""One JPEG or PNG file, decoded without trusting it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+MAX_SIDE = 10_000
+MAX_PIXELS = 64_000_000
+MAX_FILE_BYTES = 160 * 2**20
+"""What 64 million 16-bit pixels need uncompressed, and a little for the header."""
+
+_PNG_DEPTH_AT = 24  # in the IHDR chunk, which the format puts first
+_GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture as it was read.
+
+    Attributes:
+        pixels: uint8 [height, width] or [height, width, 3]; None where it is unreadable.
+        width: Of the picture as it is stored, in pixels; 0 where even that could not be read.
+        height: The same.
+        bit_depth: Bits per sample as it is stored; 0 where it could not be read.
+        oversized: Whether it was not decoded because it has too many pixels.
+    """
+
+    pixels: NDArray[np.uint8] | None = field(repr=False)
+    width: int = 0
+    height: int = 0
+    bit_depth: int = 0
+    oversized: bool = False
+
+
+def within_limits(width: int, height: int) -> bool:
+    """Whether an image of this many pixels may be decoded at all."""
+    return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
+
+
+def read_picture(raw: bytes) -> Picture:
+    """Decodes a JPEG or an 8- or 16-bit PNG; 16 bits are scaled to 8 over their full range.
+
+    A truncated, empty or oversized file, or one that is no picture, gives an unreadable one;
+    an oversized one is refused by its header, before a pixel is decoded.
+    """
+    width = height = bit_depth = 0
+    pixels: NDArray[np.uint8] | None = None
+    oversized = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's texts may quote what the file holds
+            with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
+                width, height = image.size
+                bit_depth = raw[_PNG_DEPTH_AT] if image.format == "PNG" else 8
+                oversized = not within_limits(width, height)
+                if not oversized:
+                    pixels = _to_uint8(image)
+    except Image.DecompressionBombError:
+        oversized = True
+    # Whatever a damaged file makes Pillow raise, it is one unreadable image, not the end.
+    except Exception:
+        pixels = None
+    return Picture(pixels, width, height, bit_depth, oversized)
+
+
+def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.uint32).clip(0, 65535)
+        return ((wide + 128) // 257).astype(np.uint8)
+    return np.asarray(image.convert("L" if image.mode in _GRAY_MODES else "RGB"))

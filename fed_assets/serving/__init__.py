@@ -1,0 +1,1 @@
+"""Registered models, signed, and the service that answers with the champion of a sandbox."""

@@ -1,0 +1,8 @@
+"""How much the service takes at once."""
+
+from __future__ import annotations
+
+MEBIBYTE = 2**20
+MOST_FILES = 64
+MOST_FILE_BYTES = 16 * MEBIBYTE
+MOST_BODY_BYTES = 64 * MEBIBYTE

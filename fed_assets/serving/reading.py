@@ -1,0 +1,57 @@
+"""One file as the picture that training would have made of it, or the reason why it is none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fed_assets.pictures.picture import MAX_PIXELS, Picture, read_picture
+from fed_assets.pictures.tensor import to_tensor
+from fed_assets.serving.limits import MEBIBYTE, MOST_FILE_BYTES
+
+PNG, JPEG, DICOM = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"DICM"
+_DICOM_AT = slice(128, 132)
+
+
+class Refusal(Exception):
+    """Why something is not answered for.
+
+    Args:
+        status: of HTTP, from 400 on.
+        reason: for who sent it, without a file's name.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+def as_tensor(raw: bytes, *, channels: int, size: int) -> NDArray[np.uint8]:
+    """Returns a file's picture as training would have made it, uint8 [channels, size, size].
+
+    Raises:
+        Refusal: it is too large, no PNG, JPEG or DICOM, damaged, or has other channels.
+    """
+    if len(raw) > MOST_FILE_BYTES:
+        raise Refusal(413, f"A file may have {MOST_FILE_BYTES // MEBIBYTE} MiB at the most.")
+    picture = _decoded(raw)
+    if picture.oversized:
+        raise Refusal(413, f"A picture may have {MAX_PIXELS // 10**6} million pixels at the most.")
+    if (pixels := picture.pixels) is None:
+        raise Refusal(422, "The picture cannot be decoded: it is damaged, or of a kind unknown.")
+    coloured = pixels.ndim == 3
+    if channels == 1 and coloured and np.ptp(pixels, axis=2).any():
+        raise Refusal(422, "The model takes gray pictures, and this one has colours.")
+    if channels == 3 and not coloured:
+        raise Refusal(422, "The model takes pictures of 3 channels, and this one has 1.")
+    return to_tensor(pixels, channels=channels, size=size)
+
+
+def _decoded(raw: bytes) -> Picture:
+    if raw.startswith((PNG, JPEG)):
+        return read_picture(raw)
+    if raw[_DICOM_AT] == DICOM:
+        from fed_assets.pictures.dicom import read_dicom
+
+        return read_dicom(raw)
+    raise Refusal(415, "The file is neither PNG nor JPEG nor DICOM.")

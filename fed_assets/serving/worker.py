@@ -1,0 +1,64 @@
+"""One process that answers: forked by the keeper, on a socket that all of them share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from fed_assets.serving.app import build_app
+from fed_assets.serving.following import News, Served
+
+END_SECONDS = 3
+
+
+def work(
+    listener: socket.socket, channel: socket.socket, versions: Path, key: Path, sandbox: str
+) -> None:
+    """Answers until the keeper is gone or asks for an end; what is being answered is finished.
+
+    Args:
+        listener: where requests come in.
+        channel: on which the keeper tells the news, a line each, and is told what is served.
+        versions: the folder of all versions of the sandbox.
+        key: the file of the public key whose signature counts.
+        sandbox: its name.
+    """
+    served = Served(versions, key, sandbox=sandbox)
+    # uvicorn's log would hold the traceback of whatever fails, and that may quote a picture.
+    logging.disable(logging.CRITICAL)
+    config = uvicorn.Config(
+        build_app(served),
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=END_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    lines = channel.makefile("rb")
+    if first := lines.readline():  # at first, so that what answers has a model
+        served.hear(News.from_line(first))
+
+    def follow() -> None:
+        tell(channel, served)
+        for line in lines:
+            before = served.version, served.refusal
+            served.hear(News.from_line(line))
+            if (served.version, served.refusal) != before:
+                tell(channel, served)
+        server.should_exit = True
+
+    threading.Thread(target=follow, name="follows", daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def tell(channel: socket.socket, served: Served) -> None:
+    """Tells the keeper what this process serves, and why not the champion."""
+    version = served.version or 0
+    channel.sendall(f"{os.getpid()} {version} {served.refusal}\n".encode())

@@ -1,0 +1,90 @@
+"""What the service makes of a file is what training made of it, to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fed_assets.hospital.dataset import open_dataset
+from fed_assets.hospital.files import Store
+from fed_assets.hospital.images import prepare_images
+from fed_assets.serving import reading
+from fed_assets.serving.reading import Refusal, as_tensor
+from fed_assets_tests.hospital.samples import (
+    noise,
+    png_of_declared_size,
+    write_dicom,
+    write_picture,
+)
+from fed_assets_tests.serving.packages import encoded
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "dcm"])
+def test_a_file_becomes_the_very_tensor_that_training_has(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "images" / "normal"
+    for number in range(6):
+        pixels = noise((40, 33), number)
+        path = folder / f"{number}.{kind}"
+        if kind == "dcm":
+            write_dicom(
+                path, pixels.astype(np.uint16) * 17, WindowCenter="2000", WindowWidth="3000"
+            )
+        else:
+            write_picture(path, pixels)
+    source = {"kind": "dicom" if kind == "dcm" else "folder", "path": str(tmp_path / "images")}
+    store = Store(tmp_path / "store")
+    prepare_images({"source": source, "image_size": 28}, store)
+    trained = open_dataset(store, validated=False).images
+
+    served = [
+        as_tensor(path.read_bytes(), channels=1, size=28) for path in sorted(folder.iterdir())
+    ]
+
+    assert np.array_equal(np.asarray(trained[:]), np.stack(served))
+
+
+def test_gray_that_is_stored_as_colour_is_gray() -> None:
+    gray = noise((28, 28))
+    stored = encoded(np.repeat(gray[:, :, None], 3, axis=2))
+    assert np.array_equal(as_tensor(stored, channels=1, size=28)[0], gray)
+
+
+def test_colour_is_taken_by_a_model_of_colour() -> None:
+    colour = noise((28, 28, 3))
+    tensor = as_tensor(encoded(colour), channels=3, size=28)
+    assert np.array_equal(tensor, colour.transpose(2, 0, 1))
+
+
+def refusal(raw: bytes, *, channels: int = 1) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        as_tensor(raw, channels=channels, size=28)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("raw", "channels", "status", "said"),
+    [
+        (b"", 1, 415, "neither PNG nor JPEG nor DICOM"),
+        (b"GIF89a" + bytes(50), 1, 415, "neither PNG nor JPEG nor DICOM"),
+        (encoded(noise((28, 28)))[:60], 1, 422, "cannot be decoded"),
+        (b"\xff\xd8\xff" + bytes(40), 1, 422, "cannot be decoded"),
+        (bytes(128) + b"DICM" + bytes(40), 1, 422, "cannot be decoded"),
+        (png_of_declared_size(9_000, 9_000), 1, 413, "64 million pixels"),
+        (png_of_declared_size(100_000, 100_000), 1, 413, "64 million pixels"),
+        (encoded(noise((28, 28, 3))), 1, 422, "takes gray pictures"),
+        (encoded(noise((28, 28))), 3, 422, "3 channels, and this one has 1"),
+    ],
+)
+def test_a_bad_file_is_refused_with_a_status_and_a_reason(
+    raw: bytes, channels: int, status: int, said: str
+) -> None:
+    refused = refusal(raw, channels=channels)
+    assert refused.status == status
+    assert said in refused.reason
+
+
+def test_a_file_of_too_many_bytes_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_FILE_BYTES", 1 << 20)
+    assert refusal(encoded(noise((28, 28))) + bytes(1 << 20)).status == 413

@@ -1,0 +1,269 @@
+"""The service itself, asked over HTTP: what it answers, what it refuses, and what it never says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from fed_assets.serving.limits import MOST_BODY_BYTES, MOST_FILE_BYTES, MOST_FILES
+from fed_assets.serving.server import ModelServer
+from fed_assets_tests.hospital.samples import png_of_declared_size, write_dicom
+from fed_assets_tests.serving.packages import CLASSES, SANDBOX, Exported, Models, encoded
+
+Image = NDArray[np.uint8]
+NAME = "lovelace_ada_1815.png"
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "service.log"
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, exported: tuple[Exported, Exported], log: Path
+) -> Iterator[ModelServer]:
+    """Yields a service that answers with version 3."""
+    models = Models(tmp_path_factory.mktemp("home"))
+    models.package(3, exported[0], threshold=0.6, synthetic=True)
+    with (
+        log.open("wb") as told,
+        ModelServer(
+            models.versions,
+            models.public,
+            sandbox=SANDBOX,
+            champion=lambda: 3,
+            workers=1,
+            told=told,
+        ) as server,
+    ):
+        server.wait_ready(3)
+        yield server
+
+
+@pytest.fixture
+def client(server: ModelServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=60) as client:
+        yield client
+
+
+def ask(client: httpx.Client, *files: bytes) -> httpx.Response:
+    return client.post("/predict", files=[("images", (NAME, each)) for each in files])
+
+
+def test_it_listens_on_this_machine_alone(server: ModelServer) -> None:
+    family = psutil.Process(server.pid).children()
+    listening = {
+        link.laddr
+        for each in family
+        for link in each.net_connections()
+        if link.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", server.port)}
+
+
+def test_health_and_version_say_what_is_served(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"live": True}
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"ready": True, "version": 3, "trouble": ""},
+    )
+    told = client.get("/version").json()
+    assert (told["sandbox"], told["champion"], told["trouble"]) == (SANDBOX, 3, "")
+    assert told["model"]["name"] == "fed_assets_minimal"
+    assert set(client.get("/openapi.json").json()["paths"]) == {
+        *("/health/live", "/health/ready", "/version", "/predict")
+    }
+
+
+def test_an_answer_says_what_torch_says_and_of_which_model(
+    client: httpx.Client, exported: tuple[Exported, Exported], real_images: Image
+) -> None:
+    expected = exported[0].probabilities(real_images[:, None])
+
+    answer = ask(client, *(encoded(each) for each in real_images))
+
+    assert answer.status_code == 200
+    body = answer.json()
+    seen = [[each["probabilities"][name] for name in CLASSES] for each in body["images"]]
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    assert np.ptp(expected[:, 1]) > 0.01
+    assert [each["index"] for each in body["images"]] == list(range(40))
+    assert [each["class"] for each in body["images"]] == [
+        CLASSES[int(each)] for each in expected[:, 1] >= 0.6
+    ]
+    assert (
+        len(body["model"].pop("weights_digest")) == len(body["model"].pop("package_digest")) == 64
+    )
+    assert body["model"] == {
+        "name": "fed_assets_minimal",
+        "version": 3,
+        "threshold": 0.6,
+        "calibration": {"expected_calibration_error": {"value": 0.04, "low": 0.03, "high": 0.06}},
+        "synthetic": True,
+    }
+
+
+def test_png_jpeg_and_dicom_are_answered_together(
+    client: httpx.Client, tmp_path: Path, real_images: Image
+) -> None:
+    image = real_images[0]
+    dicom = write_dicom(tmp_path / "a.dcm", image, WindowCenter="128", WindowWidth="256")
+    files = encoded(image), encoded(image, "JPEG", quality=100), dicom.read_bytes()
+    answer = ask(client, *files)
+    assert answer.status_code == 200
+    png, jpeg, read = (each["probabilities"]["pneumonia"] for each in answer.json()["images"])
+    assert png == read
+    assert abs(png - jpeg) < 0.05
+
+
+def test_one_bad_picture_does_not_spoil_the_others(
+    client: httpx.Client, real_images: Image
+) -> None:
+    good = encoded(real_images[0])
+    alone = ask(client, good).json()["images"][0]
+
+    answer = ask(client, good, b"no picture", good[:100], good)
+
+    assert answer.status_code == 207
+    images = answer.json()["images"]
+    assert [each["status"] for each in images] == [200, 415, 422, 200]
+    assert images[0] == alone
+    assert images[3] == alone | {"index": 3}
+    assert "class" not in images[1]
+    assert "cannot be decoded" in images[2]["reason"]
+
+
+def colours() -> bytes:
+    return encoded(np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"", 415),
+        (b"%PDF-1.7", 415),
+        (b"\x89PNG\r\n\x1a\n", 422),
+        (bytes(128) + b"DICM", 422),
+        (png_of_declared_size(20_000, 20_000), 413),
+        (bytes(MOST_FILE_BYTES + 1), 413),
+        (colours(), 422),
+    ],
+    ids=["empty", "pdf", "header-alone", "dicom-header", "bomb", "too-many-bytes", "colour"],
+)
+def test_a_bad_picture_alone_gets_its_own_status_and_a_reason(
+    client: httpx.Client, raw: bytes, status: int
+) -> None:
+    answer = ask(client, raw)
+    assert answer.status_code == status
+    (image,) = answer.json()["images"]
+    assert image["status"] == status
+    assert image["reason"].endswith(".")
+
+
+def test_more_files_than_a_request_may_hold_are_refused(
+    client: httpx.Client, real_images: Image
+) -> None:
+    good = encoded(real_images[0])
+    assert ask(client, *[good] * MOST_FILES).status_code == 200
+    answer = ask(client, *[good] * (MOST_FILES + 1))
+    assert answer.status_code == 413
+    assert answer.json() == {"reason": "A request may hold 64 pictures at the most."}
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(server: ModelServer) -> None:
+    import socket
+
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {MOST_BODY_BYTES + 1}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:
+        plain.sendall(head.encode())
+        assert plain.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_does_not_say_how_large_it_is_is_read_to_the_limit(
+    client: httpx.Client,
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\n'
+        for _ in range(MOST_BODY_BYTES // 2**20 + 2):
+            yield bytes(2**20)
+
+    try:
+        answer = client.post(
+            "/predict",
+            content=chunks(),
+            headers={"Content-Type": "multipart/form-data; boundary=b"},
+        )
+    except httpx.HTTPError:  # it hangs up while more is being sent
+        assert client.get("/health/live").status_code == 200
+        return
+    assert answer.status_code == 413
+
+
+FIELD = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'
+CUT_OFF = b'--b\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\nabc'
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "said"),
+    [
+        (b"abc", {"Content-Type": "image/png"}, 415, "multipart/form-data"),
+        (b"abc", {}, 415, "multipart/form-data"),
+        (b"--b--\r\n", FORM, 400, "no picture"),
+        (FIELD, FORM, 400, "no form of files alone"),
+        (CUT_OFF, FORM, 400, "ends before its last file"),
+        (b"abc", {"Content-Type": "multipart/form-data"}, 400, "no form of files"),
+        (b"abc", FORM, 400, "no form of files"),
+    ],
+)
+def test_what_is_no_form_of_files_is_refused(
+    client: httpx.Client, content: bytes, headers: dict[str, str], status: int, said: str
+) -> None:
+    answer = client.post("/predict", content=content, headers=headers)
+    assert answer.status_code == status
+    assert said in answer.json()["reason"]
+
+
+def test_health_is_told_while_a_large_picture_is_decoded(client: httpx.Client) -> None:
+    import threading
+    import time
+
+    large = encoded(np.zeros((7000, 7000), np.uint8))
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(ask(client, *[large] * 8)))
+    asking.start()
+    time.sleep(0.2)
+    slowest = 0.0
+    while asking.is_alive():
+        began = time.monotonic()
+        httpx.get(f"{client.base_url}/health/live", trust_env=False)
+        slowest = max(slowest, time.monotonic() - began)
+    asking.join()
+    assert answers[0].status_code == 200
+    assert 0 < slowest < 1
+
+
+def test_nothing_of_a_picture_is_logged_or_written(
+    client: httpx.Client, server: ModelServer, log: Path, real_images: Image
+) -> None:
+    large = encoded(np.random.default_rng(0).integers(0, 256, (2000, 2000), dtype=np.uint8))
+    assert len(large) > 2**20  # from where on a form's parser writes to a temporary file
+    (answering,) = psutil.Process(server.pid).children()
+    before = answering.io_counters().write_chars
+
+    ask(client, encoded(real_images[0]), b"no picture", large)
+    client.get(f"/{NAME}")
+
+    assert answering.io_counters().write_chars - before < 100_000  # the answers
+    assert log.read_text() == "serving version 3\n"
