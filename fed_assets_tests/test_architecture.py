@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 340}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 400}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -24,14 +24,16 @@ ALLOWED = {
     "comparison": {"sandboxes", "errors"},
     # Its page calls things by the names that its sentences do, and lays its rows out as it does.
     "reporting": {"comparison", "errors"},
+    "registry": {"sandboxes", "privacy", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
     "hospital": {"privacy", "sandboxes", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
-    "resources": {"posture", "federation", "sandboxes", "errors"},
+    "resources": {"registry", "posture", "federation", "sandboxes", "errors"},
     "assets": {
         "comparison",
         "resources",
         "reporting",
+        "registry",
         "posture",
         "federation",
         "sandboxes",
@@ -40,7 +42,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("privacy", "errors"),
+        *("registry", "privacy", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -55,6 +57,7 @@ THIRD_PARTY = {
     "privacy": {"numpy", "cryptography"},
     "reporting": {"numpy", "matplotlib", "jinja2"},
     "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
+    "registry": {"numpy"},
     "federation": {"nvflare", "numpy", "safetensors"},
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "posture": set(),

@@ -87,6 +87,20 @@ class Home:
         """Returns the list of the hospitals whose certificates count no longer."""
         return self.root / "revoked.json"
 
+    @property
+    def withdrawals(self) -> Path:
+        """Returns the list of the hospitals that withdrew."""
+        return self.root / "withdrawn.json"
+
+    @property
+    def lineage(self) -> Path:
+        """Returns the folder of what each run's model was made of, which is kept for ever."""
+        return self.root / "lineage"
+
+    def models(self, sandbox: str) -> Path:
+        """Returns the folder of a sandbox's registered versions, and of what became of them."""
+        return self.root / "models" / sandbox
+
     def turn(self, sandbox: str) -> Path:
         """Returns the file that the one run of a sandbox holds that is under way."""
         return self.root / "turns" / sandbox
