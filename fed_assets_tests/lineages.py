@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fed_assets.federation.admission import admit
+from fed_assets.federation.admission import Admission, admit
 from fed_assets.registry.lineage_record import lineage_record
 from fed_assets.reporting.report import METRICS, ReportInputs, build_report
 from fed_assets.resources.artifact_store import write_whole
@@ -54,6 +54,61 @@ def round_of(
     }
 
 
+def small_report(
+    admission: Admission | None = None,
+    rounds: Sequence[Mapping[str, Any]] | None = None,
+    **inputs: Any,
+) -> dict[str, Any]:
+    """Returns the report of a run of three hospitals, by the real function; changed as asked."""
+    admission = admission or let_in()
+    took_part = rounds or [round_of(number, admission.participants) for number in (1, 2)]
+    roster = [{"id": name, "name": f"The {name} hospital", "region": name} for name in THREE]
+    given = {
+        "sandbox": "minimal",
+        "data": {
+            "name": "phantoms",
+            "digest": admission.digest,
+            "synthetic": admission.synthetic,
+            "classes": CLASSES,
+            "test_digest": "7e" * 32,
+        },
+        "roster": roster,
+        "excluded": admission.excluded,
+        "left_out": admission.left_out,
+        "rounds": took_part,
+        "test": tested(0.9, 40),
+        "hospitals": {name: tested(0.85, 9) for name in admission.participants},
+        "seconds": 3.0,
+        "seed": 7,
+        "versions": {"torch": "2.13.0"},
+        "machine": {},
+        "created": "2026-03-05T14:22:31+00:00",
+        "controls": {"update_protection": "none", "aggregation": "fedavg"},
+        "threshold": {"value": 0.5, "hospitals": 0},
+    }
+    return build_report(ReportInputs(**given | inputs))
+
+
+def let_in(
+    hospitals: Sequence[str] = THREE,
+    *,
+    withdrawn: Mapping[str, str] | None = None,
+    synthetic: bool = True,
+) -> Admission:
+    """Returns who is let in: these of three hospitals, the others left out or withdrawn."""
+    images = {
+        "admitted": True,
+        "reason": "",
+        "classes": CLASSES,
+        "channels": 1,
+        "image_size": 28,
+        "synthetic": synthetic,
+    }
+    validated = {name: images | {"digest": data_digest(name)} for name in THREE}
+    others = [name for name in THREE if name not in (*hospitals, *(withdrawn or {}))]
+    return admit(THREE, validated, quorum=1, leave_out=others, withdrawn=withdrawn)
+
+
 def lineage(
     run_id: str = RUN,
     sandbox: str = "minimal",
@@ -69,47 +124,10 @@ def lineage(
     **inputs: Any,
 ) -> dict[str, Any]:
     """Returns what a run of three hospitals recorded, by the real functions; changed as asked."""
-    images = {
-        "admitted": True,
-        "reason": "",
-        "classes": CLASSES,
-        "channels": 1,
-        "image_size": 28,
-        "synthetic": synthetic,
-    }
-    validated = {name: images | {"digest": data_digest(name)} for name in THREE}
-    others = [name for name in THREE if name not in (*hospitals, *(withdrawn or {}))]
-    admission = admit(THREE, validated, quorum=1, leave_out=others, withdrawn=withdrawn)
-    roster = [{"id": name, "name": f"The {name} hospital", "region": name} for name in THREE]
-    took_part = rounds or [round_of(number, hospitals) for number in (1, 2)]
-    report = build_report(
-        ReportInputs(
-            **{
-                "sandbox": sandbox,
-                "data": {
-                    "name": "phantoms",
-                    "digest": admission.digest,
-                    "synthetic": synthetic,
-                    "classes": CLASSES,
-                    "test_digest": "7e" * 32,
-                },
-                "roster": roster,
-                "excluded": admission.excluded,
-                "left_out": admission.left_out,
-                "rounds": took_part,
-                "test": tested(0.9, 40),
-                "hospitals": {name: tested(0.85, 9) for name in admission.participants},
-                "seconds": 3.0,
-                "seed": 7,
-                "versions": {"torch": "2.13.0"},
-                "machine": {},
-                "created": "2026-03-05T14:22:31+00:00",
-                "controls": {"update_protection": "none", "aggregation": "fedavg"}
-                | dict(controls or {}),
-                "threshold": {"value": 0.5, "hospitals": 0},
-                **inputs,
-            }
-        )
+    admission = let_in(hospitals, withdrawn=withdrawn, synthetic=synthetic)
+    known = {"update_protection": "none", "aggregation": "fedavg"}
+    report = small_report(
+        admission, rounds, sandbox=sandbox, controls=known | dict(controls or {}), **inputs
     )
     record = lineage_record(
         run_id=run_id,
@@ -120,7 +138,7 @@ def lineage(
             "network": {"_target_": "monai.networks.nets.ResNet"},
             "parameters": 2922,
             "commands": list(commands),
-            "final_digest": took_part[-1]["global_digest"],
+            "final_digest": report["round_records"][-1]["global_digest"],
         },
         admission=admission.as_record(),
         hides_updates=hides_updates,
