@@ -36,6 +36,7 @@ FedAssetsError
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
+├── PromotionRefused        a version of a model may not serve
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
 """
@@ -336,6 +337,12 @@ class QuorumNotMet(FedAssetsError):
     """Too few hospitals may take part, or answered."""
 
     cure = "Mend the hospitals named above, or lower the roster's `quorum`."
+
+
+class PromotionRefused(FedAssetsError):
+    """A version of a model may not serve, or not now."""
+
+    cure = "Look at `fed-assets models show`; it says which gate the version did not pass, and why."
 
 
 class MeasurementError(FedAssetsError):

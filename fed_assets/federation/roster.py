@@ -19,6 +19,7 @@ from fed_assets.federation.learning import (
     Recipe,
     learning_under,
 )
+from fed_assets.federation.promotion import Promotion
 from fed_assets.federation.roster_complaints import explained
 from fed_assets.sandboxes.protection import Protection
 from fed_assets.sandboxes.yaml_file import read_entries
@@ -184,6 +185,7 @@ class Roster(_Entry):
     quorum: int | None = Field(default=None, ge=1)
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    promotion: Promotion = Promotion()
     federation: Limits = Limits()
 
     @model_validator(mode="after")
@@ -252,6 +254,6 @@ def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
 
 
 def _known_keys() -> list[str]:
-    elsewhere = (Averaging, Recipe, PrivateLearning, PrivateRecipe)
+    elsewhere = (Averaging, Recipe, PrivateLearning, PrivateRecipe, Promotion)
     entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), *elsewhere]
     return sorted({key for entry in entries for key in entry.model_fields})

@@ -1,1 +1,1 @@
-"""Versions of models: what each was made of, which of them serves, and why."""
+"""What a registered version is, when it may serve, and what became of each."""

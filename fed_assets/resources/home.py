@@ -50,6 +50,15 @@ class Home:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"
 
+    def models(self, sandbox: str) -> Path:
+        """Returns the folder of a sandbox's registered versions, and of the log of which served."""
+        return self.root / "models" / sandbox
+
+    @property
+    def lineage(self) -> Path:
+        """Returns the folder of what each run's model was made of."""
+        return self.root / "lineage"
+
     @property
     def hospitals(self) -> Path:
         """Returns the folder that holds each hospital's own."""
@@ -91,15 +100,6 @@ class Home:
     def withdrawals(self) -> Path:
         """Returns the list of the hospitals that withdrew."""
         return self.root / "withdrawn.json"
-
-    @property
-    def lineage(self) -> Path:
-        """Returns the folder of what each run's model was made of, which is kept for ever."""
-        return self.root / "lineage"
-
-    def models(self, sandbox: str) -> Path:
-        """Returns the folder of a sandbox's registered versions, and of what became of them."""
-        return self.root / "models" / sandbox
 
     def turn(self, sandbox: str) -> Path:
         """Returns the file that the one run of a sandbox holds that is under way."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
 import tempfile
 import threading
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import ConfigurableResource, InitResourceContext
 
 from fed_assets.errors import StorageError
+from fed_assets.resources.quiet_mlflow import mlflow_uri, quiet_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +66,7 @@ class Tracking(ConfigurableResource[Any]):
     @property
     def uri(self) -> str:
         """Returns the tracking URI, for `mlflow ui --backend-store-uri`."""
-        return f"sqlite:///{self.folder}/mlflow.db"
+        return mlflow_uri(Path(self.folder))
 
     def log_federation(self, federation: TrackedFederation) -> str:
         """Returns the parent run's id, after writing the runs, their metrics and the model.
@@ -76,7 +74,7 @@ class Tracking(ConfigurableResource[Any]):
         Raises:
             StorageError: MLflow could not write.
         """
-        with _quiet_mlflow() as mlflow:
+        with quiet_mlflow() as mlflow:
             try:
                 mlflow.set_tracking_uri(self.uri)
                 client = mlflow.MlflowClient(tracking_uri=self.uri)
@@ -206,8 +204,13 @@ def _log_model(mlflow: Any, federation: TrackedFederation) -> None:
 
 
 def _forget(client: MlflowClient, experiment: str, run_id: str) -> None:
-    """Deletes what an earlier report of the same federation logged."""
+    """Deletes what an earlier report of the same federation logged.
+
+    But what a version was registered from: that is its model, and the run that it came of.
+    """
     for run in client.search_runs([experiment], f"tags.dagster_run_id = '{run_id}'"):
+        if client.search_model_versions(f"run_id = '{run.info.run_id}'", max_results=1):
+            continue
         for model in client.search_logged_models(
             [experiment], f"source_run_id = '{run.info.run_id}'"
         ):
@@ -225,25 +228,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _load_mlflow() -> None:
-    with contextlib.suppress(ImportError), _quiet_mlflow():  # the step that needs it says so
+    with contextlib.suppress(ImportError), quiet_mlflow():  # the step that needs it says so
         import mlflow.pyfunc  # noqa: F401
-
-
-@contextlib.contextmanager
-def _quiet_mlflow() -> Iterator[Any]:
-    """Yields MLflow, with its telemetry off and its progress bars and hints out of the log."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow
-
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield mlflow
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

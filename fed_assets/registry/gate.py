@@ -1,0 +1,61 @@
+"""What one gate came to, and the terms that gates judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+OVERALL, EVERY_HOSPITAL, POSTURE = "overall", "every_hospital", "posture"
+EPSILON, QUORUM, SAME_DATA = "epsilon", "quorum", "same_data"
+GATES = (SAME_DATA, OVERALL, EVERY_HOSPITAL, POSTURE, EPSILON, QUORUM)
+ROUNDING = 1e-9  # what is exactly at the limit passes
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What one gate came to.
+
+    Attributes:
+        name: One of `GATES`.
+        passed: Whether it is open.
+        seen: What was found, a number or a word; None where nothing was.
+        limit: What it is held against.
+        said: A sentence without its full stop: why, and by how much.
+        waivable: Whether a named person may open it all the same.
+    """
+
+    name: str
+    passed: bool
+    seen: float | str | None
+    limit: float | str | None
+    said: str
+    waivable: bool = False
+
+    def as_record(self) -> dict[str, Any]:
+        """Returns it as a JSON-ready object."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Gate:
+        """Returns the gate that `as_record` described."""
+        return cls(**{name: record[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How much worse than the champion a version may be, and what else it has to show.
+
+    Attributes:
+        metric: What is compared.
+        margin: How much lower it may be on the common test set.
+        hospital_margin: How much lower at any hospital.
+        confidence: Of the intervals.
+        require_posture: Whether the sandbox has to have been attacked, and have kept its word.
+    """
+
+    metric: str = "auroc"
+    margin: float = 0.01
+    hospital_margin: float = 0.05
+    confidence: float = 0.95
+    require_posture: bool = True

@@ -1,0 +1,132 @@
+"""The gates between a registered version and the champion's place, each judged on its own.
+
+A new version passes where it is *not worse*, which is the question of a non-inferiority trial
+(Piaggio et al. 2012, JAMA 308:2594; Walker and Nowacki 2011, J Gen Intern Med 26:192): the most
+that may be lost, the margin, is agreed on before anything is measured. Both models look at the very
+same images, so the difference and its interval are of pairs.
+
+A trial would ask for the whole interval to lie above the margin. Here that would refuse almost
+everything: with a hospital's few dozen test images the interval of a difference of AUROC is several
+times as wide as any margin that a physician would accept, so that not even a model compared with
+itself, trained from another seed, would pass. So the point decides, and the interval is said beside
+it, with whether non-inferiority is shown by it or not: a person who reads it knows how sure the
+decision is. What is let through by chance is seen in the next comparison, and undone by a rollback.
+
+Overall, on the common test set, the margin is small. At each hospital it is wider, as the images
+are fewer, and still no hospital may lose more than it, however much the others gain. Who tells
+nothing was not shown to be no worse: the gate is closed, and a named person may open it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fed_assets.registry.comparison import Difference, Differences, mean_difference, said_of
+from fed_assets.registry.conditions import epsilon, posture_kept, quorum, same_data
+from fed_assets.registry.gate import EVERY_HOSPITAL, OVERALL, ROUNDING, Terms
+from fed_assets.registry.gate import GATES as GATES
+from fed_assets.registry.gate import Gate as Gate
+from fed_assets.registry.version import ModelVersion
+
+
+def judge(
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    differences: Differences | None,
+    posture: Mapping[str, Any] | None,
+    terms: Terms,
+) -> list[Gate]:
+    """Returns every gate, in the order of `GATES`.
+
+    Args:
+        version: Which is judged.
+        champion: The version that serves; None where none does.
+        differences: What it is worth beside the champion; None where they were not compared.
+        posture: What the last attempts on the sandbox showed, of `Posture.as_record`; None where
+            none were made.
+        terms: The margins.
+    """
+    alike = same_data(version, champion)
+    return [
+        alike,
+        *_compared(version, champion, differences if alike.passed else None, terms),
+        posture_kept(version, posture, terms),
+        epsilon(version),
+        quorum(version),
+    ]
+
+
+def _compared(
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    differences: Differences | None,
+    terms: Terms,
+) -> tuple[Gate, Gate]:
+    limits = {OVERALL: -terms.margin, EVERY_HOSPITAL: -terms.hospital_margin}
+    if champion is None or champion.version == version.version:
+        said = (
+            "there is no champion to compare with"
+            if champion is None
+            else "this version is the champion itself"
+        )
+        first, second = (Gate(name, True, None, limit, said) for name, limit in limits.items())
+    elif differences is None:
+        said = f"it was not compared with version {champion.version}, the champion"
+        first, second = (Gate(name, False, None, limit, said) for name, limit in limits.items())
+    else:
+        first = overall(differences, champion.version, terms)
+        second = every_hospital(differences, champion.version, terms)
+    return first, second
+
+
+def overall(differences: Differences, champion: int, terms: Terms) -> Gate:
+    """Judges the common test set; without one, the mean over the hospitals that tell."""
+    found, where = differences.common, "on the common test set"
+    if not differences.has_common:
+        found = mean_difference(differences.told, confidence=terms.confidence)
+        where = f"in the mean of {len(differences.told)} hospitals (there is no common test set)"
+    if not isinstance(found, Difference):
+        said = f"nothing was told {where}: {found or 'no hospital tells a figure'}"
+        return Gate(OVERALL, False, None, -terms.margin, said, waivable=True)
+    passed = found.value >= -terms.margin - ROUNDING
+    said = f"{said_of(found, terms.metric, champion)} {where}; {_allowed(found, terms.margin)}"
+    return Gate(OVERALL, passed, found.value, -terms.margin, said)
+
+
+def every_hospital(differences: Differences, champion: int, terms: Terms) -> Gate:
+    """Judges each hospital's own test images, and names the one that loses most."""
+    told, untold = differences.told, differences.untold
+    limit = -terms.hospital_margin
+    silent = "; ".join(f"{name} tells nothing: {why}" for name, why in untold.items())
+    if not told:
+        said = silent or "no hospital was asked"
+        return Gate(EVERY_HOSPITAL, False, None, limit, said, waivable=True)
+    worst = min(told, key=lambda name: told[name].value)
+    found = told[worst]
+    worse = [name for name in told if told[name].value < limit - ROUNDING]
+    said = (
+        f"lowest of {len(told)} hospitals is {worst}: "
+        f"{said_of(found, terms.metric, champion)}; {_allowed(found, terms.hospital_margin)}"
+    )
+    if others := [name for name in worse if name != worst]:
+        said += f"; too low too: {', '.join(others)}"
+    said = f"{said}; {silent}" if silent else said
+    return Gate(
+        EVERY_HOSPITAL,
+        passed=not worse and not untold,
+        seen=found.value,
+        limit=limit,
+        said=said,
+        waivable=bool(untold) and not worse,
+    )
+
+
+def _allowed(found: Difference, margin: float) -> str:
+    """Returns what was allowed, by how much it was missed, and how sure that is."""
+    if found.value < -margin - ROUNDING:
+        return f"{margin:g} is allowed, which it misses by {-margin - found.value:.4f}"
+    if found.low is None:
+        return f"{margin:g} is allowed"
+    shown = "shows" if found.low >= -margin else "does not show"
+    return f"{margin:g} is allowed, and the interval {shown} that no more is lost"

@@ -1,0 +1,108 @@
+"""Why a version may not be promoted as things stand: the first reason, with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fed_assets.errors import PromotionRefused, RunConfigError
+from fed_assets.registry.gate import Gate
+from fed_assets.registry.promotions import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What is known of a version that is to be promoted.
+
+    Attributes:
+        version: Its number.
+        champion: The version that serves; None where none does.
+        retired: Why it was retired; None where it was not.
+        packaged: Whether it has what serves it.
+        judgement: Its last judgement; None where it has none.
+    """
+
+    version: int
+    champion: int | None
+    retired: str | None
+    packaged: bool
+    judgement: Event | None
+
+    @property
+    def gates(self) -> list[Gate]:
+        """Returns the gates as they were judged last."""
+        return [Gate.from_record(each) for each in self.judgement.gates] if self.judgement else []
+
+    @property
+    def failed(self) -> list[Gate]:
+        """Returns those that are closed."""
+        return [gate for gate in self.gates if not gate.passed]
+
+
+def refusal_of(
+    sandbox: str, standing: Standing, waived: Collection[str] = ()
+) -> PromotionRefused | None:
+    """Returns the error that says why a version may not serve; None where it may.
+
+    Args:
+        sandbox: The sandbox.
+        standing: What is known of the version.
+        waived: The gates that a person opens.
+    """
+    what = f"Version {standing.version} of {sandbox} is not promoted"
+    judge = f"Materialize registered_model of {sandbox} with the run config `version`"
+    if standing.retired is not None:
+        return PromotionRefused(
+            f"{what}: it was retired",
+            seen=standing.retired,
+            cure="Promote another version; a retired one serves never again",
+        )
+    if not standing.packaged:
+        return PromotionRefused(
+            f"{what}: it has no package to be served from", cure="Materialize deployed_model"
+        )
+    if standing.judgement is None:
+        return PromotionRefused(f"{what}: no gate was judged", cure=judge)
+    if standing.judgement.champion != standing.champion:
+        return PromotionRefused(
+            f"{what}: it was compared with another champion",
+            seen=f"then {_named(standing.judgement.champion)}, now {_named(standing.champion)}",
+            cure=judge,
+        )
+    closed = [gate for gate in standing.failed if gate.name not in waived]
+    fast = [gate for gate in standing.failed if gate.name in waived and not gate.waivable]
+    if not closed and not fast:
+        return None
+    openable = [gate.name for gate in closed if gate.waivable]
+    only = len(openable) == len(closed) and not fast
+    options = " ".join(f"--waive {name}" for name in openable)
+    return PromotionRefused(
+        f"{what}: it did not pass {_listed([*closed, *fast])}",
+        seen="; ".join(f"{gate.name}: {gate.said}" for gate in [*closed, *fast]),
+        cure=f"Train a better one, or open it by `{options} --by NAME --because TEXT`"
+        if only
+        else "Train a better one, or mend what the gate names; no person can open this one",
+    )
+
+
+def require_reasons(by: str, why: str) -> None:
+    """Refuses a decision that nobody stands for.
+
+    Raises:
+        RunConfigError: Nobody is named, or no reason given.
+    """
+    if not by.strip() or not why.strip():
+        raise RunConfigError(
+            "Which version serves is decided by a person or a run, for a reason",
+            seen="nobody is named" if not by.strip() else "no reason is given",
+            cure="Say `--by NAME --because TEXT`",
+        )
+
+
+def _named(version: int | None) -> str:
+    return "none" if version is None else f"version {version}"
+
+
+def _listed(gates: Collection[Gate]) -> str:
+    names = [gate.name for gate in gates]
+    return f"the gate {names[0]}" if len(names) == 1 else f"the gates {', '.join(names)}"

@@ -1,0 +1,229 @@
+"""The registry of models: versions come into it, and one of them is chosen to serve.
+
+MLflow's alias `champion` is the one truth of which version serves; the log beside the versions
+tells how it came to that. Whatever changes either does so under one lock, and where one of the two
+cannot be written the other stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fed_assets.errors import PromotionRefused
+from fed_assets.registry.gate import Gate
+from fed_assets.registry.promotions import Event, append, hold, make_folder
+from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
+from fed_assets.registry.version import ModelVersion
+from fed_assets.resources.known_models import RETIRED, KnownModels
+from fed_assets.resources.model_folders import folder_of, remove_folder, write_folder
+from fed_assets.resources.registered_models import (
+    CHALLENGER,
+    CHAMPION,
+    create_version,
+    model_name,
+    point,
+    tags_of,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+
+RUN, DIGEST = "dagster_run_id", "weights_digest"
+WAIT_SECONDS = 30.0  # for a run that registers: it is not given up for a moment's sake
+
+
+@dataclass(frozen=True)
+class ModelRegistry(KnownModels):
+    """The registered versions of a home's sandboxes, and who decides which one serves."""
+
+    def register(self, record: ModelVersion, run: str, *, weights: Path, by: str = "") -> int:
+        """Registers a run's model as the challenger; returns its version.
+
+        The same run and weights give the same version, however often they are registered.
+
+        Args:
+            record: What made it; its `version` is not looked at.
+            run: The MLflow run that logged its model.
+            weights: Its safetensors file, which is copied.
+            by: Who does it; the run, if nobody is named.
+
+        Raises:
+            PromotionRefused: Somebody else holds the registry for long.
+            StorageError: It cannot be reached or written; then nothing is registered.
+        """
+        sandbox, models = record.sandbox, self.home.models(record.sandbox)
+        by = by or f"run {record.run_id[:8]}"
+        tags = {RUN: record.run_id, DIGEST: record.weights_digest}
+        make_folder(models)
+        with (
+            self._held(sandbox, by, "registers a version", WAIT_SECONDS),
+            writing(self.home.tracking) as client,
+            ExitStack() as undo,
+        ):
+            known = tags_of(self.home.tracking, sandbox)
+            found = [each for each in known if tags.items() <= known[each].items()]
+            if found:
+                version = found[0]
+            else:
+                version = create_version(client, sandbox, run, tags, self.home.tracking)
+                undo.callback(client.delete_model_version, model_name(sandbox), str(version))
+            if not folder_of(models, version).exists():
+                undo.callback(remove_folder, models, version)
+            write_folder(models, record.numbered(version), weights)
+            if version != self.champion(sandbox) and version not in self.retired(sandbox):
+                self._point(client, undo, sandbox, CHALLENGER, version)
+            if not any(each.event == "registered" for each in self.history(sandbox).of(version)):
+                champion = self.champion(sandbox)
+                append(models, [Event("registered", version, by, "", champion, champion)])
+            undo.pop_all()
+        return version
+
+    def keep_judgement(
+        self, sandbox: str, version: int, gates: Sequence[Gate], *, against: int | None, by: str
+    ) -> None:
+        """Keeps what the gates came to, beside the champion that the version was compared with.
+
+        Raises:
+            PromotionRefused: Somebody else holds the registry for long.
+            StorageError: The log cannot be written.
+        """
+        failed = [f"{gate.name}: {gate.said}" for gate in gates if not gate.passed]
+        why = "; ".join(failed) or "every gate was passed"
+        records = tuple(gate.as_record() for gate in gates)
+        with self._held(sandbox, by, f"judges version {version}", WAIT_SECONDS):
+            event = Event("judged", version, by, why, against, against, records)
+            append(self.home.models(sandbox), [event])
+
+    def promote(
+        self, sandbox: str, version: int, by: str, why: str, *, waived: Collection[str] = ()
+    ) -> None:
+        """Has a version serve; the champion stays as it is.
+
+        Args:
+            sandbox: The sandbox.
+            version: Which version.
+            by: Who decides so.
+            why: What for.
+            waived: Gates that this person opens, of those that may be.
+
+        Raises:
+            PromotionRefused: The version is not there, was retired, is not packaged, was not judged
+                beside the present champion, or did not pass a gate; or somebody else is at it.
+            RunConfigError: Nobody is named, or no reason given.
+            StorageError: The registry cannot be reached or written; what served serves on.
+        """
+        require_reasons(by, why)
+        with self._held(sandbox, by, f"promotes version {version}"):
+            self.weights(sandbox, version)
+            champion = self.champion(sandbox)
+            if champion == version:
+                return
+            standing = Standing(
+                version=version,
+                champion=champion,
+                retired=self.retired(sandbox).get(version),
+                packaged=self.is_packaged(sandbox, version),
+                judgement=self.history(sandbox).judgement(version),
+            )
+            if refusal := refusal_of(sandbox, standing, waived):
+                said = f"{refusal.what}. {refusal.seen}".strip()
+                event = Event("refused", version, by, said, champion, champion)
+                append(self.home.models(sandbox), [event])
+                raise refusal
+            opened = [
+                Event("waived", version, by, why, champion, champion, (gate.as_record(),))
+                for gate in standing.failed
+            ]
+            self._switch(sandbox, [*opened, Event("promoted", version, by, why, champion, version)])
+
+    def rollback(self, sandbox: str, by: str, why: str) -> tuple[int, int]:
+        """Has the former champion serve again; returns which served, and which serves now.
+
+        A former champion that was retired, or has no package, is passed over.
+
+        Raises:
+            PromotionRefused: None serves, there is no former one, or somebody else is at it.
+            RunConfigError: Nobody is named, or no reason given.
+            StorageError: The registry cannot be reached or written; what served serves on.
+        """
+        require_reasons(by, why)
+        with self._held(sandbox, by, "rolls back"):
+            champion, former = self.champion(sandbox), self._former(sandbox)
+            if champion is None or former is None:
+                serves = "no version" if champion is None else f"version {champion}"
+                raise PromotionRefused(
+                    f"There is nothing to roll back to in {sandbox}",
+                    seen=f"{serves} serves, and none did before that still may",
+                    cure="Promote another version: `fed-assets models promote`",
+                )
+            self._switch(sandbox, [Event("rolled_back", former, by, why, champion, former)])
+        return champion, former
+
+    def retire(self, sandbox: str, version: int, why: str, *, by: str = "fed_assets") -> None:
+        """Has a version serve never again; where it serves now, the former champion does, or none.
+
+        Raises:
+            PromotionRefused: There is no such version, or somebody else is at it.
+            RunConfigError: No reason is given.
+            StorageError: The registry cannot be reached or written; what served serves on.
+        """
+        require_reasons(by, why)
+        with self._held(sandbox, by, f"retires version {version}", WAIT_SECONDS):
+            if version in self.history(sandbox).retired:
+                return
+            self.version(sandbox, version)
+            champion = self.champion(sandbox)
+            after = self._former(sandbox) if champion == version else champion
+            self._switch(sandbox, [Event("retired", version, by, why, champion, after)])
+
+    def _switch(self, sandbox: str, events: Sequence[Event]) -> None:
+        """Has the version serve that the last event names, and logs them all; or does nothing."""
+        last, folder = events[-1], self.home.models(sandbox)
+        missed = self._missed(sandbox, last)
+        with writing(self.home.tracking) as client, ExitStack() as undo:
+            if last.event == "retired":
+                tag = model_name(sandbox), str(last.version), RETIRED
+                client.set_model_version_tag(*tag, last.why[:4000])
+                undo.callback(client.delete_model_version_tag, *tag)
+            if last.champion != last.before:
+                self._point(client, undo, sandbox, CHAMPION, last.champion)
+            if self.challenger(sandbox) == last.version:
+                self._point(client, undo, sandbox, CHALLENGER, None)
+            append(folder, [*missed, *events])
+            undo.pop_all()
+
+    def _missed(self, sandbox: str, coming: Event) -> list[Event]:
+        """Returns what the log does not know of: a champion that MLflow was told of by another."""
+        row = self.history(sandbox).champions()
+        known, found = row[-1] if row else None, coming.before
+        if found is None or found == known:
+            return []
+        why = "MLflow names it as champion, and the log does not say who decided so"
+        return [Event("promoted", found, "MLflow", why, known, found)]
+
+    def _former(self, sandbox: str) -> int | None:
+        """Returns the last champion before this one that may serve again."""
+        champion, retired = self.champion(sandbox), self.retired(sandbox)
+        row = self.history(sandbox).champions()
+        if row and row[-1] == champion:
+            row.pop()
+        may = [each for each in row if each not in retired and each != champion]
+        return next((each for each in reversed(may) if self.is_packaged(sandbox, each)), None)
+
+    def _point(
+        self, client: MlflowClient, undo: ExitStack, sandbox: str, alias: str, version: int | None
+    ) -> None:
+        before = self._aliases(sandbox).get(alias)
+        point(client, sandbox, alias, version)
+        undo.callback(point, client, sandbox, alias, before)
+
+    def _held(
+        self, sandbox: str, by: str, doing: str, wait_seconds: float = 0
+    ) -> AbstractContextManager[None]:
+        return hold(self.home.models(sandbox), by=by, doing=doing, wait_seconds=wait_seconds)

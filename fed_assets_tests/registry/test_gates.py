@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fed_assets.registry.comparison import Difference, Differences, difference_of, mean_difference
+from fed_assets.registry.gate import GATES, Gate, Terms
+from fed_assets.registry.gates import judge
+from fed_assets.registry.version import ModelVersion
+from fed_assets_tests.registry.versions import (
+    CONTROLS,
+    POSTURE,
+    a_difference,
+    a_version,
+    differences,
+)
+
+TERMS = Terms()
+
+
+def judged(
+    version: ModelVersion | None = None,
+    champion: ModelVersion | None = None,
+    found: Differences | None = None,
+    posture: dict[str, Any] | None = POSTURE,
+    terms: Terms = TERMS,
+) -> dict[str, Gate]:
+    gates = judge(version or a_version(2), champion, found, posture, terms)
+    assert [gate.name for gate in gates] == list(GATES)
+    return {gate.name: gate for gate in gates}
+
+
+def compared(found: Differences, terms: Terms = TERMS) -> dict[str, Gate]:
+    return judged(champion=a_version(1), found=found, terms=terms)
+
+
+def test_a_first_version_has_nothing_to_be_compared_with_and_passes() -> None:
+    gates = judged()
+    assert all(gate.passed for gate in gates.values())
+    for name in ("overall", "every_hospital", "same_data"):
+        assert gates[name].said == "there is no champion to compare with"
+
+
+def test_the_champion_itself_is_not_held_against_itself() -> None:
+    gates = judged(a_version(1), champion=a_version(1))
+    assert gates["overall"].passed
+    assert gates["overall"].said == "this version is the champion itself"
+
+
+def test_a_version_that_was_not_compared_with_the_champion_is_kept_out() -> None:
+    gates = judged(champion=a_version(1))
+    assert not gates["overall"].passed
+    assert not gates["every_hospital"].passed
+    assert not gates["overall"].waivable
+    assert "not compared with version 1" in gates["overall"].said
+
+
+@pytest.mark.parametrize(
+    ("value", "passed"), [(0.02, True), (0.0, True), (-0.01, True), (-0.0101, False)]
+)
+def test_overall_may_lose_the_margin_and_no_more(value: float, passed: bool) -> None:
+    gate = compared(differences(value))["overall"]
+    assert gate.passed is passed
+    assert gate.seen == value
+    assert gate.limit == -0.01
+    assert not gate.waivable
+
+
+def test_a_refusal_says_by_how_much_and_the_interval_of_the_images() -> None:
+    said = compared(differences(-0.03))["overall"].said
+    assert "AUROC is 0.0300 lower than that of version 1" in said
+    assert "interval -0.0500 to -0.0100, 624 images" in said
+    assert "0.01 is allowed, which it misses by 0.0200" in said
+
+
+def test_what_passes_says_whether_the_interval_shows_it() -> None:
+    unsure = compared(differences(0.0))["overall"].said
+    assert "the interval does not show that no more is lost" in unsure
+    sure = compared(differences(0.011))["overall"].said
+    assert "the interval shows that no more is lost" in sure
+
+
+def test_one_hospital_that_loses_too_much_closes_the_gate_however_much_the_others_gain() -> None:
+    gate = compared(differences(0.05, north=0.3, east=-0.0712, south=0.2))["every_hospital"]
+    assert not gate.passed
+    assert not gate.waivable
+    assert (gate.seen, gate.limit) == (-0.0712, -0.05)
+    assert "lowest of 3 hospitals is east: AUROC is 0.0712 lower" in gate.said
+    assert "misses by 0.0212" in gate.said
+
+
+def test_every_hospital_that_loses_too_much_is_named() -> None:
+    said = compared(differences(north=-0.2, east=-0.1))["every_hospital"].said
+    assert "is north" in said
+    assert "too low too: east" in said
+
+
+@pytest.mark.parametrize(("value", "passed"), [(-0.05, True), (-0.0501, False)])
+def test_a_hospital_may_lose_its_own_margin_and_no_more(value: float, passed: bool) -> None:
+    assert compared(differences(east=value))["every_hospital"].passed is passed
+
+
+def test_a_hospital_that_tells_nothing_was_not_shown_to_be_no_worse() -> None:
+    gate = compared(differences(south="its counts are too small to be told"))["every_hospital"]
+    assert not gate.passed
+    assert gate.waivable
+    assert "south tells nothing: its counts are too small to be told" in gate.said
+
+
+def test_silence_of_one_does_not_open_the_gate_for_a_loss_at_another() -> None:
+    gate = compared(differences(north=-0.2, south="it does not answer"))["every_hospital"]
+    assert not gate.passed
+    assert not gate.waivable
+
+
+def test_no_hospital_at_all_is_no_proof() -> None:
+    nobody = Differences({}, a_difference(0.0), has_common=True)
+    assert not compared(nobody)["every_hospital"].passed
+
+
+def test_a_common_test_set_that_tells_nothing_closes_the_gate() -> None:
+    silent = replace(differences(), common="the process ended")
+    gate = compared(silent)["overall"]
+    assert not gate.passed
+    assert gate.waivable
+    assert "the process ended" in gate.said
+
+
+def test_without_a_common_test_set_the_mean_over_hospitals_counts() -> None:
+    found = replace(differences(north=-0.04, east=0.0, south=-0.02), common=None, has_common=False)
+    gate = compared(found)["overall"]
+    assert gate.seen == pytest.approx(-0.02)
+    assert not gate.passed
+    assert "in the mean of 3 hospitals (there is no common test set)" in gate.said
+
+
+def test_without_any_figure_overall_is_closed() -> None:
+    silent = Differences(dict.fromkeys(("north", "east"), "no"), None, has_common=False)
+    assert not compared(silent)["overall"].passed
+
+
+def test_margins_are_the_terms() -> None:
+    wide = Terms(margin=0.2, hospital_margin=0.3)
+    gates = compared(differences(-0.15, east=-0.25), terms=wide)
+    assert gates["overall"].passed
+    assert gates["every_hospital"].passed
+
+
+@pytest.mark.parametrize(
+    ("posture", "said"),
+    [
+        (None, "never attacked; run `fed-assets posture minimal`"),
+        ({**POSTURE, "controls": {**CONTROLS, "transport": "clear"}}, "transport was clear and is"),
+        (
+            {**POSTURE, "keeps_its_word": False, "shortfalls": ["at_rest: level 1"]},
+            "did not keep its word: at_rest: level 1",
+        ),
+    ],
+)
+def test_a_sandbox_that_did_not_keep_its_word_is_a_closed_gate(
+    posture: dict[str, Any] | None, said: str
+) -> None:
+    gate = judged(posture=posture)["posture"]
+    assert not gate.passed
+    assert not gate.waivable
+    assert said in gate.said
+    assert judged(posture=posture, terms=Terms(require_posture=False))["posture"].passed
+
+
+def test_the_rule_that_a_roster_refines_is_not_held_against_the_attempts() -> None:
+    refined = a_version(2, controls={**CONTROLS, "aggregation": "fedprox"})
+    assert judged(refined)["posture"].passed
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"),
+    [
+        ({"north": 8.5, "east": 1.0, "south": 2.0}, "north spent 8.50 of 8, 0.50 too much"),
+        ({"north": 1.0, "east": None, "south": 1.0}, "east does not tell what it spent"),
+        ({"north": 1.0, "east": 1.0}, "south does not tell what it spent"),
+    ],
+)
+def test_a_budget_that_is_overspent_or_not_told_is_a_closed_gate(
+    spent: dict[str, float | None], said: str
+) -> None:
+    gate = judged(a_version(2, epsilon=spent, epsilon_budget=8.0))["epsilon"]
+    assert not gate.passed
+    assert said in gate.said
+
+
+def test_a_budget_that_is_kept_says_who_spent_most() -> None:
+    spent = {"north": 8.0, "east": 1.0, "south": 2.0}
+    gate = judged(a_version(2, epsilon=spent, epsilon_budget=8.0))["epsilon"]
+    assert gate.passed
+    assert gate.said == "north spent most: 8.00 of 8"
+    assert "not differential" in judged()["epsilon"].said
+
+
+def test_a_hospital_that_was_not_there_closes_the_quorum_until_a_person_opens_it() -> None:
+    absent = {"west": "west was left out by the run's config"}
+    gate = judged(a_version(2, absent=absent))["quorum"]
+    assert not gate.passed
+    assert gate.waivable
+    assert (gate.seen, gate.limit) == (3, 4)
+    assert "1 of 4 hospitals: west was left out" in gate.said
+
+
+def test_a_hospital_that_missed_a_round_closes_the_quorum_too() -> None:
+    gate = judged(a_version(2, absent={"east": "east was missing in round 2: it died"}))["quorum"]
+    assert (gate.passed, gate.seen, gate.limit) == (False, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": ("pneumonia", "normal")},
+        {"channels": 3},
+        {"image_size": 64},
+        {"network": {"_target_": "x", "n_input_channels": 3}},
+    ],
+)
+def test_other_data_than_the_champions_are_not_compared(change: dict[str, Any]) -> None:
+    gates = judged(a_version(2, **change), champion=a_version(1), found=differences(0.5))
+    assert not gates["same_data"].passed
+    assert not gates["overall"].passed
+    assert not gates["every_hospital"].passed
+    assert "in version 1" in gates["same_data"].said
+
+
+def test_a_network_of_another_kind_may_be_compared() -> None:
+    other = a_version(2, network={"_target_": "monai.networks.nets.DenseNet121"})
+    assert judged(other, champion=a_version(1), found=differences())["same_data"].passed
+
+
+def test_gates_come_back_from_their_records() -> None:
+    for gate in judged().values():
+        assert Gate.from_record(gate.as_record()) == gate
+
+
+def test_a_mean_has_the_interval_that_the_hospitals_add_up_to() -> None:
+    told = {"north": a_difference(0.1, half=0.03), "east": a_difference(-0.1, half=0.04)}
+    mean = mean_difference(told, confidence=0.95)
+    assert mean is not None
+    assert mean.value == pytest.approx(0.0)
+    assert mean.high == pytest.approx(0.05 / 2)
+    assert mean.images == 52
+    bare = mean_difference(told | {"south": Difference(0.0, None, None, None)}, confidence=0.95)
+    assert bare == Difference(pytest.approx(0.0), None, None, None)
+    assert mean_difference({}, confidence=0.95) is None
+
+
+def test_what_a_hospital_answered_is_a_difference_or_why_there_is_none() -> None:
+    def answer(images: Any = 26, **found: Any) -> dict[str, Any]:
+        bounds = {"value": None, "low": None, "high": None}
+        return {"images": images, "differences": {"auroc": bounds | found}}
+
+    told = difference_of(answer(value=0.1, low=0.0, high=0.2), "auroc")
+    assert told == Difference(0.1, 0.0, 0.2, 26)
+    assert difference_of(answer("suppressed", value=0.1), "auroc") == Difference(
+        0.1, None, None, None
+    )
+    assert difference_of(answer(suppressed=True), "auroc") == "its counts are too small to be told"
+    assert "not defined" in str(difference_of(answer(), "auroc"))

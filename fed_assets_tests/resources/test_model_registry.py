@@ -1,0 +1,483 @@
+"""The registry of models on a real MLflow: what comes in, what serves, and what bars the way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from fed_assets.errors import PromotionRefused, RunConfigError, StorageError
+from fed_assets.registry.gate import Gate
+from fed_assets.registry.promotions import LOG
+from fed_assets.registry.version import ModelVersion
+from fed_assets.resources.home import Home
+from fed_assets.resources.model_folders import PACKAGE, RECORD, WEIGHTS
+from fed_assets.resources.model_registry import ModelRegistry
+from fed_assets.resources.quiet_mlflow import DATABASE
+from fed_assets.resources.registered_models import aliases_of, model_name, tags_of, writing
+from fed_assets.resources.tracking import TrackedFederation, Tracking
+from fed_assets_tests.registry.versions import a_version, figures
+
+pytestmark = pytest.mark.slow  # MLflow takes ten seconds to make its tables
+OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
+ABSENT = Gate("quorum", False, 9, 10, "west was left out", waivable=True)
+PROMOTE = """
+import sys
+from pathlib import Path
+from fed_assets.errors import PromotionRefused
+from fed_assets.resources.home import Home
+from fed_assets.resources.model_registry import ModelRegistry
+home, version = sys.argv[1:]
+registry = ModelRegistry(Home(Path(home)))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    registry.promote("minimal", int(version), f"process {version}", "both at once")
+except PromotionRefused as refusal:
+    print(refusal, flush=True)
+    sys.exit(1)
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A home with MLflow's tables, in which versions can be registered of made-up weights."""
+
+    home: Home
+
+    @property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.home)
+
+    def logged(self, run: str, seed: int) -> tuple[str, Path]:
+        """Returns the MLflow run of a federation, after logging it, and its weights."""
+        weights = self.home.root / "weights" / f"{run}.safetensors"
+        weights.parent.mkdir(exist_ok=True)
+        drawn = np.random.default_rng(seed).normal(size=(4, 4)).astype(np.float32)
+        save_file({"layer.weight": drawn}, weights)
+        federation = TrackedFederation(
+            run_id=run,
+            sandbox="minimal",
+            parameters={"seed": seed},
+            rounds=[{"round_number": 1, "participants": {}}],
+            test=figures(0.9),
+            hospitals={},
+            weights=weights,
+            network={"network": {"_target_": "torch.nn.Linear"}, "channels": 1, "classes": 2},
+            image_size=28,
+        )
+        return Tracking(folder=str(self.home.tracking)).log_federation(federation), weights
+
+    def register(self, seed: int) -> int:
+        run = f"{seed:08d}-2222-3333-4444-555555555555"
+        tracked, weights = self.logged(run, seed)
+        return self.registry.register(self.record(run, tracked, weights), tracked, weights=weights)
+
+    def record(self, run: str, tracked: str, weights: Path, **changes: Any) -> ModelVersion:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        known = {"run_id": run, "mlflow_run": tracked, "weights_digest": digest}
+        return a_version(0, **known | changes)
+
+    def ready(self, seed: int, *gates: Gate) -> int:
+        """Registers a version that is packaged, and judged beside the present champion."""
+        version = self.register(seed)
+        self.package(version)
+        self.judge(version, *gates)
+        return version
+
+    def package(self, version: int) -> None:
+        manifest = self.registry.folder("minimal", version) / PACKAGE
+        manifest.parent.mkdir()
+        manifest.write_text("{}")
+
+    def judge(self, version: int, *gates: Gate) -> None:
+        against = self.registry.champion("minimal")
+        self.registry.keep_judgement(
+            "minimal", version, gates or (OPEN,), against=against, by="run 1"
+        )
+
+    def promoted(self, seed: int) -> int:
+        version = self.ready(seed)
+        self.registry.promote("minimal", version, "ann", "it is better")
+        return version
+
+    def told(self) -> list[tuple[str, int, int | None, int | None]]:
+        return [
+            (event.event, event.version, event.before, event.champion)
+            for event in self.registry.history("minimal").events
+        ]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yields a folder of MLflow's in which nothing was logged yet."""
+    before = dict(os.environ)
+    folder = tmp_path_factory.mktemp("tables")
+    Bench(Home(folder).prepare()).logged("first", 0)
+    yield folder / "mlflow"
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
+@pytest.fixture
+def bench(tables: Path, tmp_path: Path) -> Bench:
+    home = Home(tmp_path / "home").prepare()
+    shutil.copy(tables / DATABASE, home.tracking / DATABASE)
+    with sqlite3.connect(home.tracking / DATABASE) as database:
+        artifacts = (home.tracking / "artifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ?", (artifacts,))
+    database.close()
+    return Bench(home)
+
+
+def files_of(home: Home) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(home.root)): path.read_bytes()
+        for path in home.models("minimal").rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_a_run_becomes_a_version_with_its_record_and_weights(bench: Bench) -> None:
+    assert bench.registry.versions("minimal") == []
+    assert bench.registry.champion("minimal") is None
+    version = bench.register(1)
+    assert version == 1
+    assert bench.registry.versions("minimal") == [1]
+    assert bench.registry.challenger("minimal") == 1
+    assert bench.registry.champion("minimal") is None
+    assert bench.registry.version("minimal", 1).version == 1
+    folder = bench.registry.folder("minimal", 1)
+    assert {path.name for path in folder.iterdir()} == {RECORD, WEIGHTS}
+    assert bench.registry.weights("minimal", 1).read_bytes()[:8]
+    assert bench.told() == [("registered", 1, None, None)]
+
+
+def test_what_is_read_at_once_is_what_mlflows_client_says(bench: Bench) -> None:
+    first, second = bench.promoted(1), bench.register(2)
+    bench.registry.retire("minimal", second, "north withdrew")
+    third = bench.register(3)
+    with writing(bench.home.tracking) as client:
+        client.delete_model_version(model_name("minimal"), str(second))
+        model = client.get_registered_model(model_name("minimal"))
+        versions = client.search_model_versions(f"name = '{model_name('minimal')}'")
+    said = {alias: int(version) for alias, version in model.aliases.items()}
+    assert aliases_of(bench.home.tracking, "minimal") == said
+    assert said == {"champion": first, "challenger": third}
+    told = {int(each.version): dict(each.tags) for each in versions}
+    assert tags_of(bench.home.tracking, "minimal") == told
+    assert set(told) == {first, third}
+    for each in versions:
+        assert each.source.startswith("models:/m-")
+        assert each.run_id
+
+
+def test_the_same_run_registered_twice_is_the_same_version(bench: Bench) -> None:
+    assert bench.register(1) == 1
+    assert bench.register(1) == 1
+    assert bench.register(2) == 2
+    assert bench.told() == [("registered", 1, None, None), ("registered", 2, None, None)]
+
+
+def test_a_report_that_is_made_again_leaves_the_version_its_model(bench: Bench) -> None:
+    run = f"{1:08d}-2222-3333-4444-555555555555"
+    first = bench.register(1)
+    kept = bench.registry.version("minimal", first).mlflow_run
+    second, weights = bench.logged(run, 1)
+    third, _ = bench.logged(run, 1)
+    assert len({kept, second, third}) == 3
+    with writing(bench.home.tracking) as client:
+        version = client.get_model_version(model_name("minimal"), str(first))
+        model = client.get_logged_model(version.source.removeprefix("models:/"))
+        assert model.source_run_id == kept
+        assert client.get_run(kept).info.lifecycle_stage == "active"
+        assert client.get_run(second).info.lifecycle_stage == "deleted"
+        assert Path(model.artifact_location.removeprefix("file://"), "MLmodel").is_file()
+    record = bench.record(run, third, weights)
+    assert bench.registry.register(record, third, weights=weights) == first
+
+
+def test_a_version_serves_after_every_gate(bench: Bench) -> None:
+    first = bench.ready(1)
+    bench.registry.promote("minimal", first, "ann", "it is the first")
+    assert bench.registry.champion("minimal") == first
+    assert bench.registry.challenger("minimal") is None
+    second = bench.ready(2)
+    assert bench.registry.challenger("minimal") == second
+    bench.registry.promote("minimal", second, "ann", "it is better")
+    bench.registry.promote("minimal", second, "ann", "once more, which changes nothing")
+    assert bench.told()[-3:] == [
+        ("registered", second, 1, 1),
+        ("judged", second, 1, 1),
+        ("promoted", second, 1, 2),
+    ]
+
+
+def test_a_closed_gate_keeps_the_champion_and_the_refusal_is_logged(bench: Bench) -> None:
+    bench.promoted(1)
+    second = bench.ready(2, OPEN, ABSENT)
+    with pytest.raises(PromotionRefused, match="did not pass the gate quorum"):
+        bench.registry.promote("minimal", second, "ann", "because")
+    assert bench.registry.champion("minimal") == 1
+    (refused,) = [
+        event for event in bench.registry.history("minimal").events if event.event == "refused"
+    ]
+    assert "quorum: west was left out" in refused.why
+    bench.registry.promote("minimal", second, "ann", "west sends no more", waived=["quorum"])
+    assert bench.registry.champion("minimal") == second
+    waived = [each for each in bench.registry.history("minimal").events if each.event == "waived"]
+    assert [(each.by, each.why, each.gates[0]["name"]) for each in waived] == [
+        ("ann", "west sends no more", "quorum")
+    ]
+
+
+def test_a_version_without_a_package_or_a_judgement_does_not_serve(bench: Bench) -> None:
+    version = bench.register(1)
+    with pytest.raises(PromotionRefused, match="Materialize deployed_model"):
+        bench.registry.promote("minimal", version, "ann", "because")
+    bench.package(version)
+    with pytest.raises(PromotionRefused, match="no gate was judged"):
+        bench.registry.promote("minimal", version, "ann", "because")
+    with pytest.raises(PromotionRefused, match=r"no version 7 of minimal\. Seen: versions: 1"):
+        bench.registry.promote("minimal", 7, "ann", "because")
+    with pytest.raises(RunConfigError, match="nobody is named"):
+        bench.registry.promote("minimal", version, "", "because")
+    assert bench.registry.champion("minimal") is None
+
+
+def test_a_version_that_was_judged_beside_a_former_champion_is_judged_again(bench: Bench) -> None:
+    bench.promoted(1)
+    second, third = bench.ready(2), bench.ready(3)
+    bench.registry.promote("minimal", second, "ann", "because")
+    with pytest.raises(PromotionRefused, match="then version 1, now version 2"):
+        bench.registry.promote("minimal", third, "ann", "because")
+    bench.judge(third)
+    bench.registry.promote("minimal", third, "ann", "because")
+    assert bench.registry.champion("minimal") == third
+
+
+def test_weights_that_were_changed_do_not_serve(bench: Bench) -> None:
+    version = bench.ready(1)
+    (bench.registry.folder("minimal", version) / WEIGHTS).write_bytes(b"other")
+    with pytest.raises(StorageError, match="not the ones that were registered"):
+        bench.registry.promote("minimal", version, "ann", "because")
+
+
+def test_a_rollback_has_the_former_champion_serve_and_another_the_one_before(bench: Bench) -> None:
+    for seed in (1, 2, 3):
+        bench.promoted(seed)
+    assert bench.registry.rollback("minimal", "ann", "it errs at night") == (3, 2)
+    assert bench.registry.rollback("minimal", "ann", "so does this") == (2, 1)
+    with pytest.raises(PromotionRefused, match="version 1 serves, and none did before"):
+        bench.registry.rollback("minimal", "ann", "and this")
+    assert bench.registry.champion("minimal") == 1
+    bench.judge(3)
+    bench.registry.promote("minimal", 3, "ann", "the nights were not its fault")
+    assert bench.registry.rollback("minimal", "ann", "they were") == (3, 1)
+
+
+def test_a_retired_version_serves_never_again(bench: Bench) -> None:
+    for seed in (1, 2, 3):
+        bench.promoted(seed)
+    bench.registry.retire("minimal", 2, "north withdrew", by="ann")
+    assert bench.registry.champion("minimal") == 3
+    assert bench.registry.retired("minimal") == {2: "north withdrew"}
+    assert bench.registry.rollback("minimal", "ann", "because") == (3, 1)
+    bench.judge(2)
+    with pytest.raises(PromotionRefused, match=r"it was retired\. Seen: north withdrew"):
+        bench.registry.promote("minimal", 2, "ann", "because")
+    before = bench.told()
+    bench.registry.retire("minimal", 2, "twice")
+    assert bench.told() == before[:]
+
+
+def test_a_champion_that_is_retired_leaves_its_place_to_the_former_one_or_none(
+    bench: Bench,
+) -> None:
+    bench.promoted(1)
+    bench.promoted(2)
+    bench.registry.retire("minimal", 2, "north withdrew")
+    assert bench.registry.champion("minimal") == 1
+    bench.registry.retire("minimal", 1, "north withdrew")
+    assert bench.registry.champion("minimal") is None
+    with pytest.raises(PromotionRefused, match="no version serves"):
+        bench.registry.rollback("minimal", "ann", "because")
+    third = bench.ready(3)
+    bench.registry.promote("minimal", third, "ann", "it is without north")
+    assert bench.registry.champion("minimal") == third
+
+
+def test_the_tag_alone_bars_a_retired_version_where_the_log_was_lost(bench: Bench) -> None:
+    version = bench.ready(1)
+    bench.registry.retire("minimal", version, "north withdrew")
+    (bench.home.models("minimal") / LOG).unlink()
+    bench.judge(version)
+    with pytest.raises(PromotionRefused, match="it was retired"):
+        bench.registry.promote("minimal", version, "ann", "because")
+
+
+def test_a_champion_that_somebody_named_in_mlflow_is_the_truth_and_is_noted(bench: Bench) -> None:
+    bench.promoted(1)
+    second = bench.ready(2)
+    with writing(bench.home.tracking) as client:
+        client.set_registered_model_alias(model_name("minimal"), "champion", str(second))
+    assert bench.registry.champion("minimal") == second
+    assert bench.registry.rollback("minimal", "ann", "who did that?") == (2, 1)
+    assert bench.told()[-2:] == [("promoted", 2, 1, 2), ("rolled_back", 1, 2, 1)]
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_by_whom(bench: Bench) -> None:
+    bench.promoted(1)
+    versions = bench.ready(2), bench.ready(3)
+    command = [sys.executable, "-c", PROMOTE, str(bench.home.root)]
+    both = [
+        subprocess.Popen(
+            [*command, str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for version in versions
+    ]
+    for each in both:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in both:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    told = [each.communicate(timeout=120)[0] for each in both]
+    codes = [each.returncode for each in both]
+    assert sorted(codes) == [0, 1]
+    won, lost = versions[codes.index(0)], told[codes.index(1)]
+    assert bench.registry.champion("minimal") == won
+    assert [each for each in bench.told() if each[0] == "promoted"][1:] == [
+        ("promoted", won, 1, won)
+    ]
+    assert f"process {won} promotes version {won} since" in lost
+    assert "Wait until that is done" in lost
+
+
+def locked(path: Path) -> Iterator[None]:
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    yield
+    database.close()
+
+
+def gone(path: Path) -> Iterator[None]:
+    path.unlink()
+    yield
+
+
+def no_folder(path: Path) -> Iterator[None]:
+    shutil.rmtree(path.parent)
+    yield
+
+
+def torn(path: Path) -> Iterator[None]:
+    path.write_bytes(b"not a database, whatever its name" * 200)
+    yield
+
+
+def a_folder(path: Path) -> Iterator[None]:
+    path.unlink()
+    path.mkdir()
+    yield
+
+
+@pytest.mark.parametrize("spoil", [locked, gone, no_folder, torn, a_folder])
+def test_a_registry_that_cannot_be_reached_is_one_clear_error_and_changes_nothing(
+    bench: Bench, spoil: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fed_assets.resources.registered_models.BUSY_SECONDS", 0.2)
+    bench.promoted(1)
+    second = bench.ready(2)
+    record = bench.registry.version("minimal", second)
+    weights = bench.registry.weights("minimal", second)
+    before = files_of(bench.home)
+    spoiling = spoil(bench.home.tracking / DATABASE)
+    next(spoiling)
+    for change in (
+        lambda: bench.registry.champion("minimal"),
+        lambda: bench.registry.promote("minimal", second, "ann", "because"),
+        lambda: bench.registry.rollback("minimal", "ann", "because"),
+        lambda: bench.registry.retire("minimal", 1, "because"),
+        lambda: bench.registry.register(record, record.mlflow_run, weights=weights),
+    ):
+        with pytest.raises(StorageError, match=r"MLflow's registry of models cannot be used\. Wh"):
+            change()
+    assert files_of(bench.home) == before
+    next(spoiling, None)
+
+
+def test_a_log_that_cannot_be_written_leaves_the_champion_and_the_version(bench: Bench) -> None:
+    bench.promoted(1)
+    second = bench.ready(2)
+    log = bench.home.models("minimal") / LOG
+    content = log.read_bytes()
+
+    def spoiled(change: Any) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("fed_assets.registry.promotions.os.pwrite", no_space)
+            with pytest.raises(StorageError, match="cannot be written"):
+                change()
+
+    spoiled(lambda: bench.registry.promote("minimal", second, "ann", "because"))
+    spoiled(lambda: bench.registry.retire("minimal", 1, "because"))
+    assert bench.registry.champion("minimal") == 1
+    assert bench.registry.challenger("minimal") == second
+    assert bench.registry.retired("minimal") == {}
+    assert log.read_bytes() == content
+    tracked, weights = bench.logged("third", 3)
+    record = bench.record("third", tracked, weights)
+    spoiled(lambda: bench.registry.register(record, tracked, weights=weights))
+    assert bench.registry.versions("minimal") == [1, second]
+    assert not bench.registry.folder("minimal", 3).exists()
+    assert bench.registry.challenger("minimal") == second
+
+
+def no_space(file: int, content: bytes, at: int) -> int:
+    if content.startswith(b"{"):
+        raise OSError(28, "No space left on device")
+    return os.write(file, content)  # the lock says who holds it
+
+
+def test_weights_that_changed_meanwhile_register_nothing(bench: Bench) -> None:
+    tracked, weights = bench.logged("one", 1)
+    record = bench.record("one", tracked, weights)
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    with pytest.raises(StorageError, match="changed while the version was registered"):
+        bench.registry.register(record, tracked, weights=weights)
+    assert bench.registry.versions("minimal") == []
+    assert files_of(bench.home) == {}
+    assert not list(bench.home.models("minimal").glob("*v*"))
+
+
+def test_a_run_that_logged_no_model_registers_nothing(bench: Bench) -> None:
+    tracked, weights = bench.logged("one", 1)
+    with writing(bench.home.tracking) as client:
+        experiment = client.get_run(tracked).info.experiment_id
+        bare = client.create_run(experiment).info.run_id
+    with pytest.raises(StorageError, match="no model of the run"):
+        bench.registry.register(bench.record("one", bare, weights), bare, weights=weights)
+    assert bench.registry.versions("minimal") == []
+
+
+def test_a_folder_of_another_registry_is_not_taken_for_a_version(
+    bench: Bench, tables: Path
+) -> None:
+    bench.register(1)
+    shutil.copy(tables / DATABASE, bench.home.tracking / DATABASE)
+    with pytest.raises(StorageError, match="folder of another model stands"):
+        bench.register(2)
+    assert bench.registry.versions("minimal") == []
+    assert (bench.registry.folder("minimal", 1) / RECORD).is_file()
