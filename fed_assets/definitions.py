@@ -13,6 +13,7 @@ from fed_assets.assets.hospital import build_hospital_lane
 from fed_assets.assets.membership import build_membership_asset
 from fed_assets.assets.posture import build_posture_asset
 from fed_assets.assets.reference import build_reference_asset
+from fed_assets.assets.registry import build_registry_asset
 from fed_assets.assets.roster import build_roster_asset
 from fed_assets.assets.sandbox import build_sandbox_asset
 from fed_assets.assets.training import build_training_assets
@@ -38,6 +39,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_roster_asset(roster, settings),
             build_training_assets(roster, home),
             build_evaluation_asset(roster, settings),
+            build_registry_asset(roster, settings),
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
             build_membership_asset(settings),

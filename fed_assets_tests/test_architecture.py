@@ -73,6 +73,7 @@ THIRD_PARTY_OF = {
     "assets/roster.py": {"pydantic"},  # fields of the run config
     "assets/comparison.py": {"pydantic"},
     "assets/reference.py": {"pydantic"},
+    "assets/registry.py": {"pydantic"},
     "assets/training.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},

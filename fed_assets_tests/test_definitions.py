@@ -24,6 +24,7 @@ GROUPS = {
     "federation_roster": "federation",
     "global_model": "federation",
     "evaluation_report": "federation",
+    "registered_model": "federation",
     "security_posture": "sandbox",
     "reference_models": "comparison",
     "membership_inference": "comparison",
@@ -70,7 +71,7 @@ def test_every_config_field_says_what_it_is(definitions: Definitions) -> None:
 
     assert {
         *("rounds", "local_epochs", "learning_rate", "seed", "leave_out"),
-        *("seeds", "profiles", "allow_unaudited", "language"),
+        *("seeds", "profiles", "allow_unaudited", "language", "version"),
     } == {name.rpartition(".")[2] for name in fields}
     assert _without_words(fields) == []
 
@@ -91,7 +92,9 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     audited = {"security_posture"}
     compared = {"reference_models", "membership_inference", "sandbox_comparison"}
     assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
-    assert _selected(definitions, "retrain") == trained | {"evaluation_report"}
+    assert _selected(definitions, "retrain") == trained | {
+        *("evaluation_report", "registered_model")
+    }
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
     assert _selected(definitions, "references") == {"reference_models"}
     assert _selected(definitions, "comparison") == compared - {"reference_models"}
@@ -128,6 +131,7 @@ def test_every_asset_has_kinds(definitions: Definitions) -> None:
         "local_rounds": {"nvflare", "pytorch"},
         "global_model": {"nvflare", "safetensors"},
         "evaluation_report": {"html", "mlflow"},
+        "registered_model": {"mlflow", "safetensors"},
         "reference_models": {"pytorch"},
         "membership_inference": {"pytorch"},
         "sandbox_comparison": {"html"},
@@ -163,6 +167,7 @@ def test_every_expectation_is_a_check_of_each_hospital_and_quorum_and_posture_bl
         ),
         ("federation_roster", "quorum_met"),
         ("evaluation_report", "every_hospital_took_part"),
+        ("registered_model", "gates_passed"),
         ("security_posture", "sandbox_keeps_its_word"),
     }
     assert sorted(blocking) == ["quorum_met", "sandbox_keeps_its_word"]
@@ -204,6 +209,7 @@ def _designed(roster: Roster) -> Iterator[tuple[str, set[str]]]:
     yield "federation_roster", {f"{name}/validated_images" for name in hospitals}
     yield "global_model", {f"{name}/local_rounds" for name in hospitals}
     yield "evaluation_report", {"federation_roster", "global_model"}
+    yield "registered_model", {"federation_roster", "global_model", "evaluation_report"}
     yield "reference_models", set()
     yield "membership_inference", {"evaluation_report", "reference_models"}
     yield (

@@ -117,7 +117,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
             context.instance.add_run_tags(context.run.run_id, tags)
         return MaterializeResult(
-            value=report,
+            value=report | {"tracked": _known_as(context, global_model, tracked)},
             data_version=DataVersion(global_model["final_digest"]),
             metadata={
                 **synthetic_notice(report["data"]["synthetic"]),
@@ -132,6 +132,14 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         )
 
     return evaluation_report
+
+
+def _known_as(
+    context: AssetExecutionContext, global_model: Mapping[str, Any], tracked: str
+) -> dict[str, str]:
+    """Returns by what the report and its model are found again: runs, and the weights' digest."""
+    weights = global_model["final_digest"]
+    return {"run_id": context.run.run_id, "mlflow_run": tracked, "weights": weights}
 
 
 def evaluate_everywhere(

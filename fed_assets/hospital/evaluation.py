@@ -107,17 +107,8 @@ def evaluate(
         RunConfigError: network, weights or threshold cannot be used.
     """
     started = time.perf_counter()
-    threshold = float(arguments.get("threshold", 0.5))
-    if not 0 <= threshold <= 1:
-        raise RunConfigError("The threshold is no probability", seen=str(threshold))
-    split = str(arguments.get("split", "test"))
-    if split not in HELD_OUT:
-        raise DisclosureRefused(
-            "Of training images no figure leaves but by an update",
-            where="task evaluate",
-            seen=f"split {split[:40]}",
-            cure=f"Name one of {', '.join(HELD_OUT)}",
-        )
+    threshold = threshold_of(arguments)
+    split = held_out(arguments)
     dataset = open_dataset(store, validated=validated)
     rows = dataset.split(split)
     if len(rows) == 0:
@@ -137,6 +128,35 @@ def evaluate(
         ),
         "seconds": time.perf_counter() - started,
     }
+
+
+def threshold_of(arguments: Mapping[str, Any], name: str = "threshold") -> float:
+    """Returns the threshold that a task was told, 0.5 if none.
+
+    Raises:
+        RunConfigError: It is no probability.
+    """
+    threshold = float(arguments.get(name, 0.5))
+    if not 0 <= threshold <= 1:
+        raise RunConfigError("The threshold is no probability", seen=str(threshold))
+    return threshold
+
+
+def held_out(arguments: Mapping[str, Any]) -> str:
+    """Returns the split that a task was told, the test split if none.
+
+    Raises:
+        DisclosureRefused: It is the one that is learned from, or none.
+    """
+    split = str(arguments.get("split", "test"))
+    if split not in HELD_OUT:
+        raise DisclosureRefused(
+            "Of training images no figure leaves but by an update",
+            where="the task's split",
+            seen=f"split {split[:40]}",
+            cure=f"Name one of {', '.join(HELD_OUT)}",
+        )
+    return split
 
 
 def record(

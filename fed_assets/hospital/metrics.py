@@ -9,7 +9,7 @@ the classes that have images, each against the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -193,24 +193,35 @@ def with_intervals(
     there are fewer than two images, and where `resamples` is zero.
     """
     values = point_values(predictions)
-    n = len(predictions.labels)
     drawn: dict[str, list[Floats]] = {name: [] for name in METRICS}
+    for weights in resampled(len(predictions.labels), resamples=resamples, seed=seed):
+        for name, metric in METRICS.items():
+            drawn[name].append(metric(predictions, weights))
+    return {name: interval(value, drawn[name], INTERVAL) for name, value in values.items()}
+
+
+def resampled(n: int, *, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yields how often each of n images was drawn, [some, n], for some resamples at a time.
+
+    None where there are fewer than two images.
+    """
     generator = np.random.default_rng(seed)
     todo = resamples if n > 1 else 0
     while todo > 0:
         some = min(todo, max(1, VALUES_AT_ONCE // n))
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=some).astype(float)
-        for name, metric in METRICS.items():
-            drawn[name].append(metric(predictions, weights))
+        yield generator.multinomial(n, np.full(n, 1 / n), size=some).astype(float)
         todo -= some
-    result = {}
-    for name, value in values.items():
-        sample = np.concatenate([*drawn[name], np.empty(0)])
-        sample = sample[np.isfinite(sample)]
-        known = value is not None and len(sample) > 0
-        low, high = np.quantile(sample, INTERVAL) if known else (np.nan, np.nan)
-        result[name] = {"value": value, "low": number_or_none(low), "high": number_or_none(high)}
-    return result
+
+
+def interval(
+    value: float | None, drawn: Sequence[Floats], bounds: tuple[float, float]
+) -> dict[str, float | None]:
+    """Returns a value with the interval of what resamples came to, of those where it is defined."""
+    sample = np.concatenate([*drawn, np.empty(0)])
+    sample = sample[np.isfinite(sample)]
+    known = value is not None and len(sample) > 0
+    low, high = np.quantile(sample, bounds) if known else (np.nan, np.nan)
+    return {"value": value, "low": number_or_none(low), "high": number_or_none(high)}
 
 
 def number_or_none(value: Any) -> float | None:

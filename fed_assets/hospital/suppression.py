@@ -16,7 +16,7 @@ is small, the hospital takes no part all the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fed_assets.errors import (
@@ -185,16 +185,29 @@ def _evaluation(answer: dict[str, Any], below: int) -> dict[str, Any]:
     cells = FROM_CONFUSION.isdisjoint(withheld)
     bins = is_told(_of_bins(answer["calibration"]), below)
     withheld |= set() if bins else FROM_BINS
-    hidden = {"value": None, "low": None, "high": None, SUPPRESSED: True}
     return answer | {
         "images": answer["images"] if is_told([answer["images"]], below) else SUPPRESSED,
-        "metrics": {
-            name: hidden if name in withheld else metric
-            for name, metric in answer["metrics"].items()
-        },
+        "metrics": _without(withheld, answer["metrics"]),
         "roc": SUPPRESSED,  # each of its steps is one image
         "confusion": answer["confusion"] if cells else SUPPRESSED,
         "calibration": answer["calibration"] if bins else SUPPRESSED,
+    }
+
+
+def _without(withheld: Collection[str], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = {"value": None, "low": None, "high": None, SUPPRESSED: True}
+    return {name: hidden if name in withheld else metric for name, metric in metrics.items()}
+
+
+def _comparison(answer: dict[str, Any], below: int) -> dict[str, Any]:
+    """Returns differences whose interval gives no count away: on how many images models differ."""
+    withheld = {name for each in answer["confusion"].values() for name in _withheld(each, below)}
+    withheld |= set() if is_told(answer["agreement"], below) else FROM_CONFUSION
+    return answer | {
+        "images": answer["images"] if is_told([answer["images"]], below) else SUPPRESSED,
+        "differences": _without(withheld, answer["differences"]),
+        "confusion": SUPPRESSED,
+        "agreement": SUPPRESSED,
     }
 
 
@@ -218,6 +231,7 @@ def _as_it_is(answer: dict[str, Any], below: int) -> dict[str, Any]:
     return answer
 
 
+_COMPARISON = frozenset({"images", "differences", "confusion", "agreement", "seconds"})
 _BUDGET = frozenset({"epsilon", "enough", "noise_multiplier", "untouched_noise_multiplier"})
 _Rule = Callable[[dict[str, Any], int], dict[str, Any]]
 # A task that is not named here is not answered: such as the one that shows pictures, and the attack
@@ -226,6 +240,7 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "prepare_images": (_IMAGES, _images),
     "validate_images": (_VALIDATION, _validation),
     "evaluate": (_EVALUATION, _evaluation),
+    "compare_models": (_COMPARISON, _comparison),
     "choose_threshold": (frozenset({"threshold", "images"}), _threshold),
     # Which part of the training images came into a batch: their number leaves with each update.
     "show_budget": (frozenset({"epsilon", "delta", "rounds"}), _as_it_is),

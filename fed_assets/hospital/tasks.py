@@ -17,6 +17,7 @@ WHAT = {
     "contact_sheet": "preview",
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
+    "compare_models": "comparison of models",
     "choose_threshold": "threshold",
     "train_reference": "reference model",
     "membership": "attack by membership inference",
@@ -64,6 +65,11 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.evaluation import evaluate
 
             return evaluate
+        case "compare_models":
+            _one_torch_thread()
+            from fed_assets.hospital.comparing import compare_models
+
+            return compare_models
         case "train_reference":
             _one_torch_thread()
             from fed_assets.hospital.reference import train_reference

@@ -29,7 +29,7 @@ from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.kept import kept, kept_by_all
 from fed_assets.resources.run_meter import RunMeter
 from fed_assets.resources.run_watch import RunWatch
-from fed_assets.resources.shared_weights import clear_shared, shared_copy
+from fed_assets.resources.shared_weights import clear_shared, with_shared_copies
 from fed_assets.resources.templates import Templates
 from fed_assets.resources.turns import take_turn_of
 from fed_assets.resources.wanted import is_over
@@ -204,9 +204,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def _ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
-        if sandbox.process is Process.CONFINED and "weights" in arguments:
-            copy = shared_copy(Path(arguments["weights"]), self._home.shared(sandbox.name))
-            arguments = {**arguments, "weights": str(copy)}
+        if sandbox.process is Process.CONFINED:
+            arguments = with_shared_copies(arguments, self._home.shared(sandbox.name))
         with contextlib.closing(self.worker(sandbox, hospital, task)) as worker:
             answer = worker.ask(
                 task,

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fed_assets.errors import StorageError
+
+ARGUMENTS = ("weights", "other_weights")  # of tasks; each is the path of a file
+
+
+def with_shared_copies(arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns a task's arguments with copies of the weights in them that hospitals may read.
+
+    Raises:
+        StorageError: They cannot be made.
+    """
+    copies = {
+        name: str(shared_copy(Path(arguments[name]), folder))
+        for name in ARGUMENTS
+        if name in arguments
+    }
+    return {**arguments, **copies}
 
 
 def shared_copy(weights: Path, folder: Path) -> Path:
