@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -11,12 +10,12 @@ from typing import Any
 
 from dagster import AssetExecutionContext
 
-from fed_assets.errors import StorageError, system_reason
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.code_version import package_digest
 from fed_assets.registry.lineage_record import lineage_record
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
+from fed_assets.resources.model_folders import file_digest
 from fed_assets.sandboxes.protection import SUM_ALONE
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -52,7 +51,7 @@ def keep_lineage(
         admission=admission.as_record(),
         hides_updates=sandbox.update_protection in SUM_ALONE,
         code={"version": version("fed_assets"), "digest": package_digest()},
-        weights_file_digest=_digest_of(weights),
+        weights_file_digest=file_digest(weights),
     )
     path = home.lineage / f"{run}.json"
     write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
@@ -65,16 +64,3 @@ def trained_by(home: Home, sandbox: str, run: str, weights: Path) -> str:
     if home.federation(sandbox, run) in weights.parents or not folders:
         return run
     return folders[0]
-
-
-def _digest_of(weights: Path) -> str:
-    try:
-        with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StorageError(
-            "The global model's weights cannot be read",
-            where=str(weights),
-            seen=system_reason(error),
-            cure="Materialize global_model again.",
-        ) from None

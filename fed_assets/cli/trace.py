@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fed_assets.cli.said_of_models import of_model, of_part
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.registry.lineage import (
@@ -54,7 +53,7 @@ def trace(
         if card is not None:
             _write_card(model, card)
         elif as_json:
-            print(json.dumps(of_model(model), indent=1))
+            print(json.dumps(model.as_record(), indent=1))
         else:
             _show_model(model)
         return
@@ -66,7 +65,7 @@ def trace(
     parts = models_with(models, hospital, digest)
     gone = withdrawn(chosen.home.withdrawals).get(hospital)
     if as_json:
-        print(json.dumps([of_part(part) for part in parts], indent=1))
+        print(json.dumps([part.as_record() for part in parts], indent=1))
     else:
         _show_hospital(hospital, digest, parts, len(hospital_versions(models)[hospital]), gone)
 
@@ -90,7 +89,7 @@ def _write_card(model: Model, folder: Path) -> None:
     from fed_assets.reporting.model_card import card_files
     from fed_assets.resources.artifact_store import write_whole
 
-    for name, content in card_files(of_model(model)).items():
+    for name, content in card_files(model.as_record()).items():
         write_whole(folder / name, content)
         _say(f"Card: {folder / name}")
 

@@ -10,6 +10,10 @@ from fed_assets.privacy.code_digest import files_digest
 
 
 @cache
-def package_digest() -> str:
-    """Returns it, of the files as they lay on the disk when this process first asked."""
-    return files_digest(Path(fed_assets.__file__).parent)
+def package_digest(folder: Path | None = None) -> str:
+    """Returns it, of the files as they lay on the disk when this process first asked.
+
+    Args:
+        folder: The package's; that of this process if None.
+    """
+    return files_digest(folder or Path(fed_assets.__file__).parent)

@@ -46,7 +46,9 @@ def read_entries(file: Path, names: Set[str], unusable: Unusable) -> tuple[Mappi
 
 
 def write_entries(file: Path, entries: Iterable[Mapping[str, str]], what: str) -> None:
-    """Writes the list, readable by its owner alone, whole or not at all; root leaves it its owner.
+    """Writes the list, readable by its owner alone, whole or not at all.
+
+    Root leaves it to whose it is, or else to whose its folder is: those who may read it now.
 
     Raises:
         StorageError: It could not be written; `what` says what it is.
@@ -57,8 +59,9 @@ def write_entries(file: Path, entries: Iterable[Mapping[str, str]], what: str) -
             json.dump([*entries], target, indent=1)
             target.flush()
             os.fsync(target.fileno())
-            if os.geteuid() == 0 and file.exists():  # who may read it now may read it after
-                os.fchown(target.fileno(), file.stat().st_uid, file.stat().st_gid)
+            if os.geteuid() == 0:
+                found = (file if file.exists() else file.parent).stat()
+                os.fchown(target.fileno(), found.st_uid, found.st_gid)
         partial.replace(file)
 
 
@@ -70,6 +73,7 @@ def alone(file: Path, what: str) -> Iterator[None]:
         StorageError: Its folder cannot be written; `what` says what it is.
     """
     with written(what, file):
+        file.parent.mkdir(exist_ok=True, mode=0o700)
         lock = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

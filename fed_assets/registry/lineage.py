@@ -55,6 +55,18 @@ class Model:
         """Returns when its report was made; nothing where no lineage says it."""
         return self.lineage["created"] if self.lineage else ""
 
+    def as_record(self) -> dict[str, Any]:
+        """Returns what it is now, and all that its run recorded, as JSON-ready values."""
+        return {
+            "model": self.name,
+            "sandbox": self.sandbox,
+            "version": self.version,
+            "run_id": self.run_id,
+            "states": list(self.states),
+            "participants": [*self.hospitals],
+            "lineage": self.lineage,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -71,6 +83,20 @@ class Part:
     hospital: str
     data_digests: tuple[str, ...]
     how: str
+
+    def as_record(self) -> dict[str, Any]:
+        """Returns it, and what the model is now, as JSON-ready values."""
+        return {
+            "hospital": self.hospital,
+            "data_digests": list(self.data_digests),
+            "how": self.how,
+            "model": self.model.name,
+            "sandbox": self.model.sandbox,
+            "version": self.model.version,
+            "run_id": self.model.run_id,
+            "created": self.model.created,
+            "states": list(self.model.states),
+        }
 
 
 def data_of(model: Model) -> tuple[Part, ...]:

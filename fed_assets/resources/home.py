@@ -98,8 +98,12 @@ class Home:
 
     @property
     def withdrawals(self) -> Path:
-        """Returns the list of the hospitals that withdrew."""
-        return self.root / "withdrawn.json"
+        """Returns the list of the hospitals that withdrew.
+
+        It has a folder of its own: confined runs are let into folders, and see a file that takes
+        the place of another there.
+        """
+        return self.root / "withdrawn" / "withdrawn.json"
 
     def turn(self, sandbox: str) -> Path:
         """Returns the file that the one run of a sandbox holds that is under way."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from fed_assets.federation.withdrawals import (
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
-    return tmp_path / "withdrawn.json"
+    return tmp_path / "withdrawn" / "withdrawn.json"
 
 
 def test_nobody_withdrew_where_there_is_no_list(listed: Path) -> None:
@@ -64,6 +63,7 @@ def test_what_contains_data_of_who_withdrew_is_refused(listed: Path) -> None:
     ["", "{", "{}", '["north"]', '[{"hospital": "north"}]', '[{"hospital": 1}]'],
 )
 def test_a_list_that_is_none_lets_nobody_in(listed: Path, content: str) -> None:
+    listed.parent.mkdir()
     listed.write_text(content)
     listed.chmod(0o600)
     with pytest.raises(StorageError, match="so that nobody may take part"):
@@ -82,9 +82,11 @@ def test_a_list_that_others_may_change_lets_nobody_in(listed: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what another user owns")
 def test_root_leaves_the_list_to_the_user_who_reads_it(listed: Path) -> None:
-    listed.write_text(json.dumps([]))
-    listed.chmod(0o600)
-    os.chown(listed, 12345, 12345)
+    listed.parent.mkdir()
+    os.chown(listed.parent, 12345, 12345)
     withdraw(listed, "north", by="Ada", because="")
     assert (listed.stat().st_uid, listed.stat().st_gid) == (12345, 12345)
-    assert withdrawn(listed).keys() == {"north"}
+    os.chown(listed, 12346, 12346)
+    withdraw(listed, "east", by="Ada", because="")
+    assert (listed.stat().st_uid, listed.stat().st_gid) == (12346, 12346)
+    assert withdrawn(listed).keys() == {"north", "east"}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fed_assets.cli.said_of_models import of_model
 from fed_assets.registry.lineage import Model
 from fed_assets.reporting.model_card import card_files, card_markdown, card_of, render_card
 from fed_assets_tests.browser import (
@@ -31,15 +30,13 @@ HEADINGS = (
 
 def model(**changes: Any) -> dict[str, Any]:
     record = lineage(**changes)
-    return of_model(
-        Model(
-            sandbox=record["sandbox"],
-            run_id=record["run_id"],
-            version=3,
-            lineage=record,
-            states=("champion",),
-        )
-    )
+    return Model(
+        sandbox=record["sandbox"],
+        run_id=record["run_id"],
+        version=3,
+        lineage=record,
+        states=("champion",),
+    ).as_record()
 
 
 def test_every_heading_of_the_field_stands_on_the_page_in_its_order() -> None:
