@@ -32,6 +32,7 @@ FedAssetsError
 │   ├── FederationDidNotStart   server or clients were not ready in time
 │   ├── KitCopied               somebody else logged in with a hospital's certificate
 │   ├── HospitalRevoked         a hospital is to take part whose certificates count no longer
+│   ├── HospitalWithdrawn       a model contains data of a hospital that withdrew
 │   ├── JobFailed               the job was refused, aborted or ended without a result
 │   └── TimeLimitPassed         a hard time limit ended it
 ├── QuorumNotMet            too few hospitals may take part, or answered
@@ -314,6 +315,15 @@ class HospitalRevoked(FederationError):
     cure = (
         "Run the whole lifecycle, which goes on without it, or let it take part again with "
         "`fed-assets federation reinstate`."
+    )
+
+
+class HospitalWithdrawn(FederationError):
+    """A model contains, or would contain, data of a hospital that withdrew."""
+
+    cure = (
+        "Run the whole lifecycle, which goes on without it: `fed-assets run SANDBOX`. "
+        "`fed-assets forget HOSPITAL --undo` lets it join again."
     )
 
 

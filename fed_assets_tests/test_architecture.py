@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 375}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 430}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.

@@ -20,6 +20,7 @@ from fed_assets.federation.history import Command, History
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.sandboxes.presets import EYES_ON, SANDBOX_NAMES
+from fed_assets_tests.lineages import small_report
 from fed_assets_tests.networks import SMALL_RESNET
 
 ROSTER = {
@@ -172,8 +173,8 @@ def test_retrain_cannot_leave_out_a_hospital(cli: Cli) -> None:
 
 
 def test_a_report_before_any_run_says_how_to_make_one(cli: Cli) -> None:
-    for arguments in (("report", "minimal"), ("report", "minimal", "--json")):
-        ran = cli(*arguments)
+    for options in ((), ("--json",), ("--markdown",)):
+        ran = cli("report", "minimal", *options)
         assert ran.returncode == 1
         (line,) = lines(ran.stderr)
         assert "no report of the sandbox minimal yet" in line
@@ -186,6 +187,15 @@ def test_the_report_as_json_is_json_and_nothing_else(cli: Cli, tmp_path: Path) -
     assert ran.returncode == 0
     assert json.loads(ran.stdout) == REPORT
     assert ran.stderr == ""
+
+
+def test_the_report_as_markdown_is_its_tables_and_nothing_else(cli: Cli, tmp_path: Path) -> None:
+    put_report(tmp_path, small_report())
+    ran = cli("report", "minimal", "--markdown")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("**SYNTHETIC DATA: made up, not from patients**\n")
+    assert "| AUROC | 0.900 (0.850–0.950) |" in ran.stdout  # noqa: RUF001
+    assert "| The north hospital | 9 |" in ran.stdout
 
 
 def test_the_report_is_shown_with_its_page(cli: Cli, tmp_path: Path) -> None:

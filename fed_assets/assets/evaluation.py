@@ -21,6 +21,7 @@ from dagster import (
 from fed_assets.assets.effort import effort_of
 from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.kept_lineage import keep_lineage
 from fed_assets.assets.kept_measurements import keep_measurement
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
@@ -107,6 +108,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 walls_seconds=hospitals.walls_seconds,
                 timings=global_model["timings"],
             )
+            keep_lineage(context, settings.home, sandbox, admission, report, global_model)
             measured = hospitals.measured()
             keep_measurement(
                 context, settings.home, report, global_model, measured=measured, effort=effort

@@ -24,6 +24,7 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.judging import judge_version
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.assets.registering import keep_card, register
 from fed_assets.assets.version_record import version_record
 from fed_assets.federation.admission import admission_from_record
 from fed_assets.federation.roster import Roster
@@ -84,8 +85,9 @@ def build_registry_asset(roster: Roster, settings: Settings) -> AssetsDefinition
             if number is None:
                 record = version_record(admission, global_model, evaluation_report)
                 weights = Path(global_model["final_weights"])
-                number = registry.register(record, record.mlflow_run, weights=weights)
+                number = register(settings.home, registry, record, weights)
             version = registry.version(sandbox.name, number)
+            card = keep_card(settings.home, version)
             gates, champion = judge_version(
                 version,
                 sandbox,
@@ -125,6 +127,7 @@ def build_registry_asset(roster: Roster, settings: Settings) -> AssetsDefinition
                 "passed": passed,
                 "folder": MetadataValue.path(str(registry.folder(sandbox.name, number))),
                 "mlflow_run": version.mlflow_run,
+                **card,
                 "weights_digest": version.weights_digest,
             },
             check_results=[_gates_check(gates)],

@@ -27,6 +27,7 @@ from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle
 from fed_assets.federation.admission import Admission, admit
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
+from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
@@ -73,6 +74,7 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 quorum=roster.quorum,
                 leave_out=config.leave_out,
                 revoked=revoked_in(settings.home.revocations, sandbox.name),
+                withdrawn=withdrawn(settings.home.withdrawals),
             )
             common = prepare_common_test(roster, settings, sandbox, hospitals, admission)
         for hospital, reason in admission.excluded.items():

@@ -33,7 +33,8 @@ from fed_assets.assets.rounds import (
     observe_failure,
     observe_round,
 )
-from fed_assets.errors import FedAssetsError, JobFailed, QuorumNotMet
+from fed_assets.assets.trained_on import require_allowed_images
+from fed_assets.errors import FedAssetsError, QuorumNotMet
 from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.history import HISTORY_FILE, read_history
@@ -42,6 +43,7 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.results import FederationResult
 from fed_assets.federation.resume import finished_before
 from fed_assets.federation.roster import Roster
+from fed_assets.federation.withdrawals import require_none_withdrawn
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
@@ -130,6 +132,7 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             admission = admission_from_record(federation_roster)
             folder = home.federation(sandbox.name, context.run.run_id)
             plan = plan_training(roster, sandbox, admission, config, folder, hospitals)
+            require_none_withdrawn(home.withdrawals, plan.hospitals, what="Nothing is trained")
             asked = {"channels": plan.channels, "classes": plan.classes, "seed": plan.seed}
             first = hospitals.ask(
                 sandbox,
@@ -151,8 +154,8 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             else:
                 for name, reason in require_budgets(sandbox, plan, hospitals).items():
                     context.log.warning(f"{name} will not learn: {reason}")
-                result = _run(context, federation, plan, hospitals.origin())
-            _require_validated_images(result, admission)
+                result = _run(context, home, federation, plan, hospitals.origin())
+            require_allowed_images(result.rounds, admission, home.withdrawals)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)
         for name in admission.participants:
             yield from local_rounds(name, result, synthetic=admission.synthetic)
@@ -220,15 +223,21 @@ def plan_training(
 
 def _run(
     context: AssetExecutionContext,
+    home: Home,
     federation: LocalFederation,
     plan: FederationPlan,
     origin: Origin,
 ) -> FederationResult:
     """Runs the plan; logs and observes each round when it is done, and why it failed."""
+    contained: list[str] = []
 
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "round":
             observe_round(context, event["round"], plan.rounds)
+            contained.extend(event["round"]["participants"])
+            require_none_withdrawn(
+                home.withdrawals, contained, what="The training ends: it went on"
+            )
         elif event["event"] == "lost":
             context.log.warning(f"{event['hospital']} is lost to the run: {event['reason']}.")
         else:
@@ -241,20 +250,3 @@ def _run(
         failure = str(error) or "The run was interrupted."
         observe_failure(context, failure, read_history(Path(plan.folder) / HISTORY_FILE))
         raise
-
-
-def _require_validated_images(result: FederationResult, admission: Admission) -> None:
-    """Refuses a model that learned from other images than the ones that were let through.
-
-    Raises:
-        JobFailed: a hospital trained on other images.
-    """
-    for record in result.rounds:
-        for hospital, sent in record["participants"].items():
-            if sent["dataset_digest"] != admission.digests[hospital]:
-                raise JobFailed(
-                    f"{hospital} trained on other images than were validated",
-                    where=f"round {record['round_number']}",
-                    seen=f"digest {str(sent['dataset_digest'])[:16]}",
-                    cure=f"Materialize {hospital}/validated_images, then train again.",
-                )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def version_record(
         recipe=global_model["recipe"],
         threshold=report["threshold"]["value"],
         participants=tuple(report["participants"]),
-        absent=_absent(report),
+        absent=_absent(report, admission.withdrawn),
         evaluation={"test": report["test"], "hospitals": report["hospitals"]},
         controls=report["controls"],
         epsilon=spent if private else None,
@@ -85,14 +85,17 @@ def _of_one_run(
     return tracked
 
 
-def _absent(report: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what is said of each hospital that was not there all the time, be it on purpose."""
+def _absent(report: Mapping[str, Any], withdrawn: Collection[str]) -> dict[str, str]:
+    """Returns what is said of each hospital that was not there all the time, be it on purpose.
+
+    One that withdrew is not in the federation any more, and not absent.
+    """
     said: dict[str, list[str]] = {}
     for each in report["shortfalls"]:
         said.setdefault(each["hospital"] or "the federation", []).append(each["said"])
     on_purpose = {
         name: [f"{name} did not take part: {reason.rstrip('.')}"]
         for name, reason in report["excluded"].items()
-        if name not in said
+        if name not in said and name not in withdrawn
     }
     return {name: "; ".join(lines) for name, lines in (said | on_purpose).items()}

@@ -29,6 +29,7 @@ from fed_assets.cli.budget import budget
 from fed_assets.cli.compare import compare
 from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
+from fed_assets.cli.forget import forget
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
 from fed_assets.cli.models import models_app
@@ -37,6 +38,7 @@ from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, show_report
 from fed_assets.cli.serve import serve
+from fed_assets.cli.trace import trace
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.roster import read_roster
@@ -143,6 +145,8 @@ app.command()(budget)
 app.command()(posture)
 app.command()(compare)
 app.command()(serve)
+app.command()(trace)
+app.command()(forget)
 app.command("rotate-key")(rotate_key)
 app.command("approve-code")(approve_code)
 

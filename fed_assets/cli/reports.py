@@ -23,6 +23,9 @@ def report(
     context: typer.Context,
     sandbox: SandboxName,
     as_json: Annotated[bool, typer.Option("--json", help="Print it instead.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print its tables as Markdown instead.")
+    ] = False,
 ) -> None:
     """Open the last report of a sandbox."""
     chosen: Settings = context.obj
@@ -30,6 +33,11 @@ def report(
     content = read_report(chosen, sandbox)
     if as_json:
         print(json.dumps(content, indent=1))
+        return
+    if as_markdown:
+        from fed_assets.reporting.markdown import report_markdown
+
+        print(report_markdown(content))
         return
     page = chosen.home.report(sandbox) / "report.html"
     show_report(content, read_roster(chosen.roster))

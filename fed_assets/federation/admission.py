@@ -10,7 +10,7 @@ from typing import Any
 
 from fed_assets.errors import RunConfigError
 
-LISTS = ("participants", "left_out", "classes")
+LISTS = ("participants", "left_out", "withdrawn", "classes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Admission:
         participants: Ids of the hospitals that may take part, in the roster's order.
         excluded: Why each other hospital of the roster may not.
         left_out: Those of them that the run goes without on purpose; they are not missed.
+        withdrawn: Those of these that withdrew.
         quorum: How many have to take part at least.
         classes: Names of the classes, the same at every participant.
         channels: Number of image channels, likewise.
@@ -40,6 +41,7 @@ class Admission:
     digests: Mapping[str, str]
     digest: str
     synthetic: bool
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def quorum_met(self) -> bool:
@@ -54,6 +56,7 @@ class Admission:
 
 def admission_from_record(record: Mapping[str, Any]) -> Admission:
     """Returns the admission that `Admission.as_record` described."""
+    record = {"withdrawn": [], **record}  # what an earlier version wrote does not have it
     lists = {name: tuple(record[name]) for name in LISTS}
     known = {field.name: record[field.name] for field in fields(Admission)}
     return Admission(**{**known, **lists})
@@ -66,6 +69,7 @@ def admit(
     quorum: int | None,
     leave_out: Sequence[str] = (),
     revoked: Mapping[str, str] | None = None,
+    withdrawn: Mapping[str, str] | None = None,
 ) -> Admission:
     """Returns who takes part: the hospitals whose images were let through and look alike.
 
@@ -77,9 +81,10 @@ def admit(
         validated: What each hospital's validation reported: `admitted`, `reason`, `digest`,
             `classes`, `channels`, `image_size`, `synthetic`.
         quorum: How many have to take part at least; None asks for all that are neither left out
-            nor revoked.
+            nor revoked, and did not withdraw.
         leave_out: Ids that this run goes without.
         revoked: Why hospitals are kept out whose certificates count no longer; they are missed.
+        withdrawn: Why hospitals take no part that withdrew; they are left out, and not missed.
 
     Raises:
         RunConfigError: `leave_out` names a hospital that the roster does not have.
@@ -92,7 +97,8 @@ def admit(
             seen=", ".join(unknown),
             cure=f"Choose among {', '.join(hospitals)}",
         )
-    kept_out = {name: why for name, why in (revoked or {}).items() if name in hospitals}
+    gone = {name: why for name, why in (withdrawn or {}).items() if name in hospitals}
+    kept_out = {name: why for name, why in (revoked or {}).items() if name in hospitals} | gone
     excluded = {hospital: "left out by the run's config" for hospital in leave_out} | kept_out
     for hospital in hospitals:
         if hospital not in excluded and not validated[hospital]["admitted"]:
@@ -113,7 +119,8 @@ def admit(
     return Admission(
         participants=participants,
         excluded={hospital: excluded[hospital] for hospital in hospitals if hospital in excluded},
-        left_out=tuple(hospital for hospital in hospitals if hospital in leave_out),
+        left_out=tuple(hospital for hospital in hospitals if hospital in {*leave_out, *gone}),
+        withdrawn=tuple(gone),
         quorum=quorum or max(1, len(hospitals) - len({*leave_out, *kept_out})),
         classes=usual[0],
         channels=usual[1],

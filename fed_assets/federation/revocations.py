@@ -6,20 +6,16 @@ log-in and refuses the next one, though its certificate is still valid, see `tur
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fed_assets.errors import HospitalRevoked, RunConfigError, StorageError
-from fed_assets.federation.outbox import written
+from fed_assets.federation.kept_list import alone, read_entries, write_entries
 from fed_assets.federation.plan import FederationPlan
 
 EVERYWHERE = "*"
+LIST = "The list of revoked hospitals"
 
 
 @dataclass(frozen=True)
@@ -44,22 +40,7 @@ def read_revocations(file: Path) -> tuple[Revocation, ...]:
         StorageError: It cannot be read, is none, or others may have changed it. Nothing runs then.
     """
     names = {each.name for each in fields(Revocation)}
-    try:
-        if file.stat().st_mode & 0o077:
-            raise _unusable(file, "others than this user may read or change it")
-        entries = json.loads(file.read_text())
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError) as error:
-        raise _unusable(file, type(error).__name__) from None
-    sound = isinstance(entries, list) and all(
-        isinstance(entry, dict)
-        and entry.keys() == names
-        and all(isinstance(value, str) for value in entry.values())
-        for entry in entries
-    )
-    if not sound:
-        raise _unusable(file, "no list of revocations")
+    entries = read_entries(file, names, _unusable)
     return tuple(Revocation(**entry) for entry in entries)
 
 
@@ -83,7 +64,7 @@ def revoke(file: Path, hospital: str, sandbox: str = EVERYWHERE) -> None:
     Raises:
         StorageError: The list cannot be used or written.
     """
-    with _alone(file):
+    with alone(file, LIST):
         entries = read_revocations(file)
         if any((each.hospital, each.sandbox) == (hospital, sandbox) for each in entries):
             return
@@ -98,7 +79,7 @@ def reinstate(file: Path, hospital: str, sandbox: str = EVERYWHERE) -> bool:
         RunConfigError: It is revoked in all sandboxes, and cannot be reinstated in one alone.
         StorageError: The list cannot be used or written.
     """
-    with _alone(file):
+    with alone(file, LIST):
         entries = read_revocations(file)
         own = [each for each in entries if each.hospital == hospital]
         gone = [each for each in own if sandbox in (EVERYWHERE, each.sandbox)]
@@ -143,7 +124,7 @@ def turned_away(plan: FederationPlan) -> dict[str, str]:
 
 def _unusable(file: Path, seen: str) -> StorageError:
     return StorageError(
-        "The list of revoked hospitals cannot be used, so that nobody may take part",
+        f"{LIST} cannot be used, so that nobody may take part",
         where=str(file),
         seen=seen,
         cure="Put it back from a backup with mode 0600; or remove it, and revoke those anew "
@@ -152,22 +133,4 @@ def _unusable(file: Path, seen: str) -> StorageError:
 
 
 def _write(file: Path, entries: tuple[Revocation, ...]) -> None:
-    with written("The list of revoked hospitals", file):
-        partial = file.with_name(f".{file.name}.partial")
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
-            json.dump([asdict(entry) for entry in entries], target, indent=1)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(file)
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Lets one process at a time change the list."""
-    with written("The list of revoked hospitals", file):
-        lock = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+    write_entries(file, [asdict(entry) for entry in entries], LIST)

@@ -39,6 +39,31 @@ def metrics_table_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """Returns the report's tables, as for a pull request: what was reached, and where."""
+    lines = [
+        metrics_table_markdown(report),
+        "",
+        "| Hospital | Test images | AUROC (95 % interval) | Accuracy (95 % interval) | Rounds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, entry in report["hospitals"].items():
+        took_part = report["sent"].get(name, {}).get("rounds", 0)
+        cells = (
+            _plain(entry["name"]),
+            formats.count(entry["images"]),
+            formats.interval(entry["auroc"]),
+            formats.interval(entry["accuracy"]),
+            f"{took_part} of {report['rounds']}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    digest, seed = formats.short_digest(report["data"]["digest"]), report["seed"]
+    took = formats.duration(report["seconds"])
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    told = f"Data `{digest}`, seed {seed}, {report['rounds']} rounds in {took}; {_plain(versions)}."
+    return "\n".join([*lines, "", told])
+
+
 def gains_markdown(report: Mapping[str, Any]) -> str:
     """Returns what the federation gains over its references and what it loses, a line each."""
     return "\n".join(f"- {_plain(each)}" for each in gain_lines(report))

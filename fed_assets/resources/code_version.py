@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-import fed_assets
+from fed_assets.federation.code_version import package_digest
 
 DIGITS = 12
 
@@ -17,10 +16,4 @@ def code_version(folder: Path | None = None) -> str:
     Args:
         folder: The package's; that of this process if None.
     """
-    folder = folder or Path(fed_assets.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            name, content = path.relative_to(folder).as_posix(), path.read_bytes()
-            digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
-    return f"{version('fed_assets')}+{digest.hexdigest()[:DIGITS]}"
+    return f"{version('fed_assets')}+{package_digest(folder)[:DIGITS]}"

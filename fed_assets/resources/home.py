@@ -96,6 +96,15 @@ class Home:
         """Returns the list of the hospitals whose certificates count no longer."""
         return self.root / "revoked.json"
 
+    @property
+    def withdrawals(self) -> Path:
+        """Returns the list of the hospitals that withdrew.
+
+        It has a folder of its own: confined runs are let into folders, and see a file that takes
+        the place of another there.
+        """
+        return self.root / "withdrawn" / "withdrawn.json"
+
     def turn(self, sandbox: str) -> Path:
         """Returns the file that the one run of a sandbox holds that is under way."""
         return self.root / "turns" / sandbox

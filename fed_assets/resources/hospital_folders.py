@@ -17,7 +17,7 @@ from fed_assets.resources.users import Users
 # The orchestrator's own: what it writes in lies here, for the home itself stays root's.
 _HUBS = (
     *("artifacts", "cache", "dagster", "federations", "logs", "mlflow", "shared", "tmp", "turns"),
-    *("warm", "models", "lineage", "keys"),
+    *("warm", "models", "lineage", "withdrawn", "keys"),
 )
 _LOCKS = (".instance.lock", ".dead_runs.lock")
 
@@ -30,6 +30,10 @@ def make_folders(home: Home, sandbox: str, hospitals: Iterable[str]) -> None:
         home.hospital(name).mkdir(exist_ok=True, mode=0o700)
     for name in _LOCKS:
         (home.root / name).touch(mode=0o600)
+    with suppress(FileExistsError):  # or else the hub could not read one that is made while it runs
+        found = os.open(home.revocations, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(found, "w") as file:
+            file.write("[]")
 
 
 def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str]) -> None:
@@ -44,6 +48,7 @@ def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str
         give(home.root / name, 0, users.hub, users.sites)
     for name in _LOCKS:
         _give_file(home.root / name, users.hub, users.sites)
+    _give_file(home.revocations, users.hub, users.sites)
     for folder in (home.root / "shared", home.shared(sandbox)):
         with own_folder(folder, users.hub) as shared:
             if shared is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fed_assets.errors import PromotionRefused, StorageError
+from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.registry.promotions import History, read_history
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.home import Home
@@ -119,14 +120,27 @@ class KnownModels:
         return read_history(self.home.models(sandbox))
 
     def retired(self, sandbox: str) -> dict[int, str]:
-        """Returns why versions may not serve any more: by the log, or by their tag.
+        """Returns why versions may not serve any more: by log, by tag, or by who withdrew.
 
         Raises:
             StorageError: The registry cannot be reached, or the log not be read.
         """
         tags = tags_of(self.home.tracking, sandbox)
         tagged = {version: each[RETIRED] for version, each in tags.items() if RETIRED in each}
-        return tagged | self.history(sandbox).retired
+        return self._with_withdrawn(sandbox) | tagged | self.history(sandbox).retired
+
+    def _with_withdrawn(self, sandbox: str) -> dict[int, str]:
+        """Returns which versions contain data of a hospital that withdrew, and of which."""
+        gone = withdrawn(self.home.withdrawals)
+        models = self.home.models(sandbox)
+        found = [read_version(models, number) for number in kept_versions(models) if gone]
+        return {
+            each.version: f"{name} is in it: {gone[name]}"
+            for each in found
+            if each is not None
+            for name in each.participants
+            if name in gone
+        }
 
     def is_packaged(self, sandbox: str, version: int) -> bool:
         """Returns whether a version has what serves it."""

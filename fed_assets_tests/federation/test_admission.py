@@ -112,3 +112,23 @@ def test_one_synthetic_hospital_makes_it_synthetic() -> None:
 def test_an_admission_survives_json() -> None:
     admission = admit(THREE, of_all(east={"admitted": False, "reason": "x"}), quorum=1)
     assert admission_from_record(json.loads(json.dumps(admission.as_record()))) == admission
+
+
+def test_a_hospital_that_withdrew_is_left_out_and_not_missed() -> None:
+    why = {"east": "it withdrew", "elsewhere": "it withdrew"}
+    admission = admit(
+        THREE, of_all(), quorum=None, withdrawn=why, revoked={"east": "it is revoked"}
+    )
+    assert admission.participants == ("north", "south")
+    assert admission.excluded == {"east": "it withdrew"}
+    assert (admission.left_out, admission.withdrawn) == (("east",), ("east",))
+    assert (admission.quorum, admission.quorum_met) == (2, True)
+    assert not admit(THREE, of_all(), quorum=3, withdrawn=why).quorum_met
+    assert admission_from_record(json.loads(json.dumps(admission.as_record()))) == admission
+
+
+def test_an_admission_of_an_earlier_version_is_read_as_without_withdrawals() -> None:
+    admission = admit(THREE, of_all(), quorum=None)
+    record = admission.as_record()
+    del record["withdrawn"]
+    assert admission_from_record(record) == admission

@@ -3,7 +3,11 @@ from __future__ import annotations
 import base64
 
 from fed_assets.reporting.figures import draw_pictures
-from fed_assets.reporting.markdown import metrics_table_markdown, picture_markdown
+from fed_assets.reporting.markdown import (
+    metrics_table_markdown,
+    picture_markdown,
+    report_markdown,
+)
 from fed_assets.reporting.report import build_report
 
 
@@ -64,3 +68,18 @@ def test_what_was_missing_stands_above_the_table(federation):
         "- hospital\\_02 was missing in round 2: it answered &lt;b&gt;nothing&lt;/b&gt;"
     )
     assert lines[4].startswith("| Metric")
+
+
+def test_a_whole_report_has_a_row_per_hospital_and_says_what_it_was_made_of(federation):
+    told = report_markdown(build_report(federation(hospitals=2))).splitlines()
+
+    (row,) = [line for line in told if line.startswith("| Hospital General 1 |")]
+    assert row.endswith("| 4 of 4 |")
+    assert "Data `3f3f3f3f3f3f`, seed 7, 4 rounds in 1 min 35 s" in told[-1]
+
+
+def test_a_report_without_hospitals_is_told_all_the_same(federation):
+    told = report_markdown(build_report(federation(hospitals=0, rounds=0, test=None)))
+
+    assert "No round was finished" in told
+    assert "| Hospital | Test images |" in told

@@ -20,8 +20,9 @@ import jwt
 from fed_assets.errors import CodeRefused, KeyRefused
 from fed_assets.hospital.attestation.approval import attester_file, how_to_approve
 from fed_assets.hospital.attestation.evidence import ALGORITHM, simulated_claims
-from fed_assets.hospital.attestation.measurement import files_digest, measure, package_folder
+from fed_assets.hospital.attestation.measurement import measure, package_folder
 from fed_assets.hospital.attestation.own_file import read_own
+from fed_assets.privacy.code_digest import files_digest
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 import fed_assets
+from fed_assets.privacy.code_digest import files_digest, package_files
 
 PACKAGES = (
     *("cryptography", "great-expectations", "monai", "numpy", "nvflare", "pandas", "pillow"),
     *("pyarrow", "pydicom", "PyJWT", "safetensors", "scikit-learn", "tenseal", "torch"),
 )
-_CACHES = "__pycache__"
 SETTLED_NS = 1_000_000_000
 _CACHE_HEADER = struct.Struct("<4sIII")  # PEP 552: magic, flags, the source's time and size
 
@@ -56,23 +56,6 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def files_digest(folder: Path) -> str:
-    """Returns a digest of every file of the package, by name and content."""
-    digest = hashlib.sha256()
-    for path in _files(folder):
-        if _CACHES not in path.parts:
-            name = path.relative_to(folder).as_posix()
-            digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()} {name}\n".encode())
-    return digest.hexdigest()
-
-
-def _files(folder: Path) -> list[Path]:
-    # Python imports through links to folders, and so they are measured.
-    found = os.walk(folder, followlinks=True)
-    paths = (Path(place, name) for place, _, names in found for name in names)
-    return sorted(path for path in paths if path.is_file())
-
-
 def _strange_caches(folder: Path) -> dict[str, str]:
     """Returns the compiled files that Python would run in place of a source which says otherwise.
 
@@ -80,7 +63,7 @@ def _strange_caches(folder: Path) -> dict[str, str]:
     that this user may not read, Python does not run for him either.
     """
     found = {}
-    for source in [path for path in _files(folder) if path.suffix == ".py"]:
+    for source in [path for path in package_files(folder) if path.suffix == ".py"]:
         compiled = Path(cache_from_source(str(source)))
         if os.access(compiled, os.R_OK) and not _agree(
             compiled, source, *_state(compiled), *_state(source)

@@ -1,0 +1,129 @@
+"""What whole runs record of what made their models, and that it outlives Dagster's database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fed_assets.federation.withdrawals import withdraw
+from fed_assets.resources.ledger import read_ledger
+from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
+
+pytestmark = pytest.mark.long
+NAMES = ("north", "east", "south")
+
+
+def lineages(place: Place) -> dict[str, dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in place.home.lineage.glob("*.json")]
+    return {record["run_id"]: record for record in found}
+
+
+def trace(place: Place, *arguments: str) -> str:
+    code, told = place.tell("trace", *arguments)
+    assert code == 0, told
+    return told
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Returns a place with a run that was killed after its first round, and one that went on."""
+    place = make_place(tmp_path_factory.mktemp("lineage") / "place", rounds=4)
+    place.kill_after_round(1, *LIFECYCLE)
+    place.run(*RETRAIN)
+    return place
+
+
+def test_a_run_that_went_on_names_the_rounds_of_the_run_before(finished: Place) -> None:
+    (record,) = lineages(finished).values()
+    taken_over = record["resumed_from"]["round"]
+    assert taken_over >= 1
+    runs = [each["run"] for each in record["rounds"]]
+    assert runs[:taken_over] == [record["resumed_from"]["run"]] * taken_over
+    assert set(runs[taken_over:]) <= {record["run_id"]}
+    assert len(record["rounds"]) == 4
+    for name in NAMES:
+        assert record["hospitals"][name]["rounds"] == [1, 2, 3, 4]
+
+
+def test_what_it_says_is_what_the_federation_wrote(finished: Place) -> None:
+    (record,) = lineages(finished).values()
+    roster, model = finished.artifact("federation_roster"), finished.artifact("global_model")
+    for name in NAMES:
+        assert record["hospitals"][name]["data_digests"] == [roster["digests"][name]]
+    last = model["rounds"][-1]
+    assert record["weights_digest"] == last["global_digest"]
+    sent = record["rounds"][-1]["participants"]
+    assert {name: each["update_digest"] for name, each in sent.items()} == {
+        name: each["update_digest"] for name, each in last["participants"].items()
+    }
+    assert sum(each["weight"] for each in sent.values()) == pytest.approx(1, abs=1e-3)
+    weights = Path(model["final_weights"]).read_bytes()
+    assert record["weights_file_digest"] == hashlib.sha256(weights).hexdigest()
+    submitted = [each["answer"] for each in model["commands"] if each["command"] == "submit_job"]
+    assert record["job"] == (submitted[-1] if submitted else None)
+
+
+def test_the_version_has_its_card_and_the_same_run(finished: Place) -> None:
+    (model,) = read_ledger(finished.home)
+    assert (model.name, model.lineage is not None) == ("minimal@1", True)
+    folder = finished.home.models("minimal") / "v1"
+    assert json.loads((folder / "card.json").read_text())["model_details"]["run_id"] == model.run_id
+    assert "SYNTHETIC DATA" in (folder / "card.html").read_text()
+
+
+def test_trace_answers_the_same_when_dagsters_database_is_lost(finished: Place) -> None:
+    asked = [("minimal@1",), ("minimal@1", "--json"), ("north",), ("north", "--json")]
+    before = [trace(finished, *arguments) for arguments in asked]
+    kept = finished.home.root / "kept"
+    shutil.move(finished.home.instance, kept)
+    try:
+        assert [trace(finished, *arguments) for arguments in asked] == before
+    finally:
+        shutil.rmtree(finished.home.instance, ignore_errors=True)
+        shutil.move(kept, finished.home.instance)
+
+
+def test_a_hospital_that_withdraws_while_a_run_trains_is_in_no_model(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = make_place(tmp_path_factory.mktemp("withdrawn") / "place", rounds=30, quorum=2)
+    process, folder = place.start_until_round(1, *LIFECYCLE)
+    withdraw(place.home.withdrawals, "south", by="Ada", because="its board decided so")
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "data of a hospital that withdrew. Where: south." in " ".join(told.split())
+    rounds = list((folder / "outbox" / "rounds").glob("0*"))
+    assert len(rounds) < 30  # it ended with the round, and not with the training
+    assert lineages(place) == {}
+    assert read_ledger(place.home) == ()
+
+    code, said = place.tell("run", "minimal", "--job", "retrain")
+    assert code == 1
+    assert "Nothing is trained with data of a hospital that withdrew" in " ".join(said.split())
+
+    place.run("fed_assets.cli", "run", "minimal", "--rounds", "1")
+    (record,) = lineages(place).values()
+    assert [*record["hospitals"]] == ["north", "east"]
+    assert record["withdrawn"] == ["south"]
+    assert not record["degraded"]
+    assert "it withdrew on" in place.artifact("evaluation_report")["excluded"]["south"]
+
+
+def test_forget_retires_what_contains_it_and_trains_without_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = make_place(tmp_path_factory.mktemp("forget") / "place", rounds=1, quorum=2)
+    place.run(*LIFECYCLE)
+    code, told = place.tell("forget", "south", "--yes", "--by", "Ada")
+    assert code == 0, told
+    assert "minimal is trained without south." in told
+    first, second = read_ledger(place.home)
+    assert (first.name, "retired" in first.states) == ("minimal@1", True)
+    assert [*second.hospitals] == ["north", "east"]
+    assert "challenger" in second.states
+    assert second.lineage is not None and second.lineage["withdrawn"] == ["south"]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fed_assets.errors import HospitalWithdrawn, StorageError
+from fed_assets.federation.withdrawals import (
+    read_withdrawals,
+    rejoin,
+    require_none_withdrawn,
+    withdraw,
+    withdrawn,
+)
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    return tmp_path / "withdrawn" / "withdrawn.json"
+
+
+def test_nobody_withdrew_where_there_is_no_list(listed: Path) -> None:
+    assert withdrawn(listed) == {}
+    require_none_withdrawn(listed, ["north"], what="Nothing is trained")
+
+
+def test_who_withdrew_is_listed_with_the_reason_and_the_way_back(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="The board decided so.")
+    said = withdrawn(listed)["north"]
+    assert "(The board decided so)" in said
+    assert said.endswith("`fed-assets forget north --undo` lets it join again")
+    assert read_withdrawals(listed)["north"].by == "Ada"
+    assert listed.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_first_entry_holds(listed: Path) -> None:
+    first = withdraw(listed, "north", by="Ada", because="once")
+    assert withdraw(listed, "north", by="Bob", because="twice") == first
+    assert read_withdrawals(listed) == {"north": first}
+
+
+def test_who_joins_again_is_listed_no_more(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="")
+    withdraw(listed, "east", by="Ada", because="")
+    assert rejoin(listed, "north")
+    assert not rejoin(listed, "north")
+    assert withdrawn(listed).keys() == {"east"}
+
+
+def test_what_contains_data_of_who_withdrew_is_refused(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="")
+    require_none_withdrawn(listed, ["east", "south"], what="No model is made")
+    with pytest.raises(HospitalWithdrawn) as refused:
+        require_none_withdrawn(listed, ["east", "north", "north"], what="No model is made")
+    assert str(refused.value).startswith(
+        "No model is made with data of a hospital that withdrew. Where: north. Seen: it withdrew on"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "{}", '["north"]', '[{"hospital": "north"}]', '[{"hospital": 1}]'],
+)
+def test_a_list_that_is_none_lets_nobody_in(listed: Path, content: str) -> None:
+    listed.parent.mkdir()
+    listed.write_text(content)
+    listed.chmod(0o600)
+    with pytest.raises(StorageError, match="so that nobody may take part"):
+        require_none_withdrawn(listed, ["east"], what="Nothing is trained")
+    with pytest.raises(StorageError):
+        withdraw(listed, "east", by="Ada", because="")
+    assert listed.read_text() == content
+
+
+def test_a_list_that_others_may_change_lets_nobody_in(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="")
+    listed.chmod(0o660)
+    with pytest.raises(StorageError, match="others than this user"):
+        withdrawn(listed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what another user owns")
+def test_root_leaves_the_list_to_the_user_who_reads_it(listed: Path) -> None:
+    listed.parent.mkdir()
+    os.chown(listed.parent, 12345, 12345)
+    withdraw(listed, "north", by="Ada", because="")
+    assert (listed.stat().st_uid, listed.stat().st_gid) == (12345, 12345)
+    os.chown(listed, 12346, 12346)
+    withdraw(listed, "east", by="Ada", because="")
+    assert (listed.stat().st_uid, listed.stat().st_gid) == (12346, 12346)
+    assert withdrawn(listed).keys() == {"north", "east"}

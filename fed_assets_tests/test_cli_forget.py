@@ -1,0 +1,168 @@
+"""`fed-assets forget`: a hospital withdraws, on a real registry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fed_assets.errors import PromotionRefused
+from fed_assets.federation.revocations import revoked_in
+from fed_assets.federation.withdrawals import read_withdrawals, withdrawn
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.home import Home
+from fed_assets.resources.ledger import read_ledger
+from fed_assets.resources.model_registry import ModelRegistry
+from fed_assets_tests.lineages import THREE, lineage, put_lineage, round_of
+from fed_assets_tests.networks import SMALL_RESNET
+from fed_assets_tests.resources.test_model_registry import Bench
+
+ROSTER = {
+    "title": "Three small hospitals",
+    "data": {"source": {"kind": "phantom", "images": 120, "test_images": 30, "size": 28}},
+    "hospitals": [{"id": name, "name": name} for name in THREE],
+    "network": SMALL_RESNET,
+}
+Forget = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "roster.yaml").write_text(yaml.safe_dump(ROSTER))
+    return Home(tmp_path / "home").prepare()
+
+
+@pytest.fixture
+def forget(home: Home, tmp_path: Path) -> Forget:
+    known = {name: value for name, value in os.environ.items() if "FED_ASSETS" not in name}
+    ours = {
+        "FED_ASSETS_HOME": str(home.root),
+        "FED_ASSETS_ROSTER": str(tmp_path / "roster.yaml"),
+        "COLUMNS": "200",
+    }
+
+    def forget(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "fed_assets.cli", "forget", *arguments],
+            input=said,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=known | ours,
+        )
+
+    return forget
+
+
+def run_id(seed: int) -> str:
+    return f"{seed:08d}-2222-3333-4444-555555555555"
+
+
+def promoted_without_south(bench: Bench) -> int:
+    tracked, weights = bench.logged(run_id(1), 1)
+    record = bench.record(run_id(1), tracked, weights, participants=THREE[:2])
+    version = bench.registry.register(record, tracked, weights=weights)
+    bench.package(version)
+    bench.judge(version)
+    bench.registry.promote("minimal", version, "ann", "it is the first")
+    return version
+
+
+def states(home: Home) -> dict[str, tuple[str, ...]]:
+    return {model.name: model.states for model in read_ledger(home)}
+
+
+def test_a_hospital_in_no_model_is_left_out_all_the_same(forget: Forget, home: Home) -> None:
+    ran = forget("south", "--yes", "--by", "Ada", "--because", "Its board decided so.")
+    assert ran.returncode == 0, ran.stderr
+    assert "No model contains data of south." in ran.stdout
+    assert "(Its board decided so)" in withdrawn(home.withdrawals)["south"]
+    assert read_withdrawals(home.withdrawals)["south"].by == "Ada"
+    assert revoked_in(home.revocations, "minimal").keys() == {"south"}
+
+
+def test_it_says_what_it_cannot_do(forget: Forget) -> None:
+    told = " ".join(forget("south", "--yes").stdout.split())
+    assert "The hospital's own store is the hospital's" in told
+    assert "Nothing was unlearned" in told
+    assert "stay, as a record of what was done" in told
+
+
+def test_it_asks_first_and_changes_nothing_without_a_yes(forget: Forget, home: Home) -> None:
+    put_lineage(home, lineage(run_id(1)))
+    for said in ("n\n", ""):
+        ran = forget("south", said=said)
+        assert ran.returncode == 1
+        assert "Models that contain data of south" in ran.stdout
+        assert withdrawn(home.withdrawals) == {}
+        assert revoked_in(home.revocations, "minimal") == {}
+    assert forget("south", "--no-retrain", said="y\n").returncode == 0
+    assert withdrawn(home.withdrawals).keys() == {"south"}
+
+
+def test_a_hospital_that_is_none_is_refused(forget: Forget, home: Home) -> None:
+    for options in ((), ("--undo",)):
+        ran = forget("nord", "--yes", *options)
+        assert ran.returncode == 1
+        assert "There is no hospital nord" in ran.stderr
+    assert withdrawn(home.withdrawals) == {}
+
+
+def test_it_joins_again_by_undo(forget: Forget, home: Home) -> None:
+    assert "south did not withdraw" in forget("south", "--undo").stdout
+    assert forget("south", "--yes", "--no-retrain").returncode == 0
+    ran = forget("south", "--undo")
+    assert ran.returncode == 0
+    assert "Retired models stay retired" in ran.stdout
+    assert withdrawn(home.withdrawals) == {}
+    assert revoked_in(home.revocations, "minimal") == {}
+    assert forget("south", "--undo").returncode == 1
+
+
+def test_a_damaged_record_does_not_keep_a_hospital_in(forget: Forget, home: Home) -> None:
+    write_whole(home.lineage / "damaged.json", b"{")
+    ran = forget("south", "--yes")
+    assert ran.returncode == 1
+    assert "Its models cannot be told. The lineage of a run is damaged" in ran.stderr
+    assert withdrawn(home.withdrawals).keys() == {"south"}
+
+
+def test_a_run_that_was_not_registered_is_named(forget: Forget, home: Home) -> None:
+    put_lineage(home, lineage(run_id(1), "eyes_on"))
+    told = forget("south", "--yes", "--no-retrain").stdout
+    assert "eyes_on, run 00000001 was never registered, and will not be." in told
+    assert "To train without it: fed-assets run eyes_on" in told
+
+
+@pytest.mark.slow
+def test_every_model_with_its_data_is_retired_and_none_serves_again(
+    forget: Forget, home: Home
+) -> None:
+    bench = Bench(home)
+    without = promoted_without_south(bench)
+    champion = bench.promoted(2)
+    candidate = bench.ready(3)
+    put_lineage(home, lineage(run_id(1), hospitals=THREE[:2], rounds=[round_of(1, THREE[:2])]))
+    for seed in (2, 3):
+        put_lineage(home, lineage(run_id(seed)))
+    ran = forget("south", "--yes", "--no-retrain", "--by", "Ada")
+    assert ran.returncode == 0, ran.stderr
+    assert f"minimal@{champion} is retired; in minimal minimal@{without} serves now." in ran.stdout
+    assert states(home)[f"minimal@{champion}"] == ("former champion", "retired")
+    assert states(home)[f"minimal@{candidate}"] == ("retired",)
+    assert "champion" in states(home)[f"minimal@{without}"]
+    registry = ModelRegistry(home)
+    assert registry.champion("minimal") == without
+    for version in (champion, candidate):
+        with pytest.raises(PromotionRefused, match="south withdrew on"):
+            registry.promote("minimal", version, "bob", "it is better")
+    assert forget("south", "--undo").returncode == 0
+    with pytest.raises(PromotionRefused):
+        registry.promote("minimal", champion, "bob", "it joined again")
+    again = forget("south", "--yes", "--no-retrain")
+    assert f"minimal@{champion} was retired before." in again.stdout
