@@ -71,6 +71,7 @@ THIRD_PARTY_OF = {
     "assets/comparison.py": {"pydantic"},
     "assets/reference.py": {"pydantic"},
     "assets/training.py": {"pydantic"},
+    "federation/automation.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},
     "federation/cost.py": {"psutil"},
@@ -85,6 +86,7 @@ THIRD_PARTY_OF = {
     "hospital/attestation/evidence.py": {"jwt"},
     "hospital/canary_hospital.py": {"nvflare"},  # an executor too
     "hospital/contact_sheet.py": {"PIL"},
+    "hospital/drift.py": {"scipy"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
     "hospital/expectations.py": {"pandas"},
     "hospital/images.py": {"PIL"},
@@ -92,6 +94,7 @@ THIRD_PARTY_OF = {
     "hospital/manifest.py": {"pyarrow"},
     "hospital/private_fit.py": {"opacus"},
     "hospital/private_training.py": {"opacus"},
+    "hospital/references.py": {"pandas"},
     "hospital/sources/dicom.py": {"pydicom"},
     "hospital/sources/picture.py": {"PIL"},
     "hospital/validation.py": {"pandas"},
