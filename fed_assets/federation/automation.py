@@ -19,7 +19,7 @@ def _known_sandbox(name: str) -> str:
 def _known_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ValueError(
             f"{name} is no time zone; write one such as UTC or Europe/Berlin"
         ) from None
