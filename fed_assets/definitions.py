@@ -18,7 +18,10 @@ from fed_assets.assets.registry import build_registry_asset
 from fed_assets.assets.roster import build_roster_asset
 from fed_assets.assets.sandbox import build_sandbox_asset
 from fed_assets.assets.training import build_training_assets
+from fed_assets.automation.conditions import automated, build_condition_sensor
 from fed_assets.automation.jobs import JOBS
+from fed_assets.automation.schedules import build_schedules
+from fed_assets.automation.sensors import build_sensors
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import JsonArtifacts
 from fed_assets.resources.federation import LocalFederation
@@ -33,7 +36,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
     """Returns the whole platform for one home and one roster."""
     lanes = [build_hospital_lane(hospital, roster, settings) for hospital in roster.hospitals]
     home = settings.home
-    return Definitions(
+    platform = Definitions(
         assets=[
             build_sandbox_asset(roster),
             *(asset for lane in lanes for asset in lane),
@@ -48,22 +51,32 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_comparison_asset(settings),
         ],
         jobs=list(JOBS),
+        sensors=[
+            *build_sensors(roster, settings, lambda: _runner(roster, settings)),
+            build_condition_sensor(),
+        ],
+        schedules=build_schedules(roster),
         resources={
             "io_manager": JsonArtifacts(folder=str(home.artifacts)),
             "sandboxes": Sandboxes(configurable=str(settings.configurable)),
-            "hospitals": LocalHospitalRunner(
-                home_folder=str(home.root),
-                hospitals=list(roster.hospital_ids),
-                network=str(roster.network["_target_"]),
-                configurable=str(settings.configurable),
-                sources=_sources(roster, settings),
-                task_timeout_seconds=roster.federation.task_timeout_seconds,
-            ),
+            "hospitals": _runner(roster, settings),
             "federation": LocalFederation(home_folder=str(home.root)),
             "tracking": Tracking(folder=str(home.tracking)),
         },
         # A process per step would import everything once per step: 24 CPU-seconds instead of 3.
         executor=in_process_executor,
+    )
+    return automated(platform, roster)
+
+
+def _runner(roster: Roster, settings: Settings) -> LocalHospitalRunner:
+    return LocalHospitalRunner(
+        home_folder=str(settings.home.root),
+        hospitals=list(roster.hospital_ids),
+        network=str(roster.network["_target_"]),
+        configurable=str(settings.configurable),
+        sources=_sources(roster, settings),
+        task_timeout_seconds=roster.federation.task_timeout_seconds,
     )
 
 

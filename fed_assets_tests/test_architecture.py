@@ -80,6 +80,7 @@ THIRD_PARTY_OF = {
     "assets/reference.py": {"pydantic"},
     "assets/registry.py": {"pydantic"},
     "assets/training.py": {"pydantic"},
+    "federation/automation.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},
     "federation/promotion.py": {"pydantic"},
@@ -95,6 +96,7 @@ THIRD_PARTY_OF = {
     "hospital/attestation/evidence.py": {"jwt"},
     "hospital/canary_hospital.py": {"nvflare"},  # an executor too
     "hospital/contact_sheet.py": {"PIL"},
+    "hospital/drift.py": {"scipy"},
     "hospital/executor.py": {"nvflare"},  # the one door through which NVFlare reaches images
     "hospital/expectations.py": {"pandas"},
     "hospital/key_vault.py": {"azure"},
@@ -103,6 +105,7 @@ THIRD_PARTY_OF = {
     "hospital/packaging.py": {"onnxruntime"},
     "hospital/private_fit.py": {"opacus"},
     "hospital/private_training.py": {"opacus"},
+    "hospital/references.py": {"pandas"},
     "hospital/validation.py": {"pandas"},
     "hospital/weights.py": {"safetensors"},
     "posture/canaries.py": {"numpy"},

@@ -10,6 +10,8 @@ import pytest
 from dagster import AssetKey, Definitions
 
 from fed_assets.assets.expectation_checks import EXPECTATIONS
+from fed_assets.assets.resemblance import RESEMBLES
+from fed_assets.automation.jobs import JOBS
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.home import Home
@@ -61,7 +63,7 @@ def test_every_asset_check_and_job_says_what_it_is(definitions: Definitions) -> 
     for key in graph.asset_check_keys:
         check = graph.get_check_spec(key)
         parts[f"{key.asset_key.to_user_string()}:{key.name}"] = check.description
-    for job in ("federated_lifecycle", "retrain", "security_audit", "references", "comparison"):
+    for job in (job.name for job in JOBS):
         parts[job] = definitions.resolve_job_def(job).description
 
     assert _without_words(parts) == []
@@ -93,6 +95,9 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     audited = {"security_posture"}
     compared = {"reference_models", "membership_inference", "sandbox_comparison"}
     assert _selected(definitions, "federated_lifecycle") == everything - audited - compared
+    assert _selected(definitions, "take_up_new_images") == (
+        everything - audited - compared - {"sandbox_controls"}
+    )
     assert _selected(definitions, "retrain") == trained | {
         *("evaluation_report", "registered_model", "deployed_model")
     }
@@ -165,7 +170,7 @@ def test_every_expectation_is_a_check_of_each_hospital_and_quorum_and_posture_bl
         *(
             (f"{name}/validated_images", each)
             for name in roster.hospital_ids
-            for each in EXPECTATIONS
+            for each in (*EXPECTATIONS, RESEMBLES)
         ),
         ("federation_roster", "quorum_met"),
         ("evaluation_report", "every_hospital_took_part"),

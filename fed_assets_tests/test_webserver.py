@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fed_assets.assets.expectation_checks import EXPECTATIONS
+from fed_assets.assets.resemblance import RESEMBLES
 from fed_assets_tests.browser import broken_pictures, pictures, text_of, wait_for
 from fed_assets_tests.webserver import ask, serving
 
@@ -70,8 +71,9 @@ def test_the_lineage_shows_every_hospitals_lane(
 def test_every_expectation_of_a_hospital_is_a_check(address: str, browser: Chrome) -> None:
     browser.get(f"{address}/assets/north/validated_images?view=checks")
 
-    wait_for(browser, lambda: f"Checks ({len(EXPECTATIONS)})" in text_of(browser), "the checks")
-    for name in EXPECTATIONS:
+    checks = (*EXPECTATIONS, RESEMBLES)
+    wait_for(browser, lambda: f"Checks ({len(checks)})" in text_of(browser), "the checks")
+    for name in checks:
         assert name in text_of(browser)
     wait_for(browser, lambda: "left out of the federation" in text_of(browser), "what follows")
 

@@ -29,6 +29,7 @@ from fed_assets.assets.image_task import image_arguments
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_head
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.assets.resemblance import check_resemblance, not_compared, resemblance_spec
 from fed_assets.errors import DataError, HospitalError
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
@@ -71,8 +72,10 @@ def build_hospital_lane(
         The images and the list of them never leave the hospital. What you see here does: how many
         there are of each class in each split, and a digest, a fingerprint that changes with any
         image. `contact_sheet` shows a few of them ([Show Markdown]) where the sandbox allows
-        previews. `outbox_head` is the end of the hospital's own log of what left it, with which
-        `fed-assets outbox` later compares it. Where its privacy budget is used up, none is read.
+        previews. `copies` are files that were left out because another has the same content, and
+        `unsettled` those that are still being written. `outbox_head` is the end of the hospital's
+        own log of what left it, with which `fed-assets outbox` later compares it. Where its privacy
+        budget is used up, none is read.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -97,7 +100,7 @@ def build_hospital_lane(
         key=validated_key,
         ins={"images": AssetIn(images_key)},
         kinds={"greatexpectations"},
-        check_specs=expectation_specs(validated_key),
+        check_specs=[*expectation_specs(validated_key), resemblance_spec(validated_key)],
         **lane,
     )
     def validated_images(
@@ -109,7 +112,8 @@ def build_hospital_lane(
         """Whether this hospital's images may be learned from: one check per expectation.
 
         The hospital looks, and says how many images fail; which ones stays with it. `admitted`
-        says whether it may take part.
+        says whether it may take part. One more check says whether the images resemble those that
+        the last model learned from.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -128,7 +132,10 @@ def build_hospital_lane(
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
                 return _not_validated(str(error), error.outbox)
-            return _validated(context, hospital, images, report)
+            resembles = check_resemblance(
+                context, roster, hospital, sandbox, hospitals, settings.home.artifacts
+            )
+        return _validated(context, hospital, images, report, resembles)
 
     return [images, validated_images]
 
@@ -152,7 +159,15 @@ def _read(hospital: Hospital, prepared: dict[str, Any], sheet: str | None) -> Ma
         metadata["contact_sheet"] = MetadataValue.md(f"![{title}](data:image/png;base64,{sheet})")
     if prepared["patients"] is not None:
         metadata["patients"] = prepared["patients"]
-    for name in ("unreadable", "synthetic", "digest", "seconds", "peak_memory_bytes"):
+    for name in (
+        "unreadable",
+        "copies",
+        "unsettled",
+        "synthetic",
+        "digest",
+        "seconds",
+        "peak_memory_bytes",
+    ):
         metadata[name] = prepared[name]
     metadata |= outbox_head(prepared["outbox"])
     return MaterializeResult(
@@ -180,6 +195,7 @@ def _validated(
     hospital: Hospital,
     images: dict[str, Any],
     report: dict[str, Any],
+    resembles: AssetCheckResult,
 ) -> Materialized:
     failed = failed_expectations(report)
     reason = None if report["passed"] else "its validation failed: " + "; ".join(failed)
@@ -201,7 +217,7 @@ def _validated(
             "peak_memory_bytes": report["peak_memory_bytes"],
             **outbox_head(report["outbox"]),
         },
-        check_results=expectation_results(report, context.partition_key),
+        check_results=[*expectation_results(report, context.partition_key), resembles],
     )
 
 
@@ -209,5 +225,5 @@ def _not_validated(reason: str, outbox: Mapping[str, Any] | None = None) -> Mate
     return MaterializeResult(
         value={"admitted": False, "reason": reason},
         metadata={"admitted": False, "why_not": reason, **outbox_head(outbox)},
-        check_results=results_without_images(),
+        check_results=[*results_without_images(), not_compared("there were no images")],
     )

@@ -24,6 +24,7 @@ from fed_assets.assets.common_test import prepare_common_test
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.assets.reused_lanes import reused_lanes
 from fed_assets.federation.admission import Admission, admit
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
@@ -64,7 +65,9 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     ) -> Materialized:
         """Who takes part in the federation, and who does not and why: one row per hospital.
 
-        `quorum` is the least number of hospitals with which training may start.
+        `quorum` is the least number of hospitals with which training may start. `lanes_reused` are
+        the hospitals whose images this run took as they stood; `saved_seconds` is what that took
+        when it was done.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -88,6 +91,7 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "quorum": admission.quorum,
                 "hospitals": MetadataValue.table(_rows(roster, admission)),
                 "synthetic": admission.synthetic,
+                **reused_lanes(context, roster.hospital_ids),
             },
             check_results=[_quorum_check(context, admission)],
         )

@@ -1,10 +1,17 @@
-"""The jobs: the whole lifecycle, training anew, the attempts, the references, the comparison."""
+"""The jobs: the lifecycle, whole and from what is new, training anew, attempts, comparisons."""
 
 from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES, RETRAIN
+from fed_assets.resources.jobs import (
+    AUDIT,
+    COMPARISON,
+    LIFECYCLE,
+    NEW_IMAGES,
+    REFERENCES,
+    RETRAIN,
+)
 
 POSTURE = AssetSelection.assets("security_posture")
 MODELS_ALONE = AssetSelection.assets("reference_models")
@@ -22,6 +29,17 @@ retrain = define_asset_job(
     - ALL_SANDBOXES,
     description="Trains and reports anew on the images that were validated last; "
     "where the last training failed, from its last round on.",
+)
+
+take_up_new_images = define_asset_job(
+    NEW_IMAGES,
+    selection=AssetSelection.all()
+    - POSTURE
+    - MODELS_ALONE
+    - ALL_SANDBOXES
+    - AssetSelection.assets("sandbox_controls"),
+    description="From the images of the hospitals that have new ones to the report; the images of "
+    "the others are taken as they stand. The sensors `<hospital>_new_images` ask for it.",
 )
 
 security_audit = define_asset_job(
@@ -43,4 +61,4 @@ comparison = define_asset_job(
     "compares the sandboxes by all that runs, audits and attacks measured.",
 )
 
-JOBS = (federated_lifecycle, retrain, security_audit, references, comparison)
+JOBS = (federated_lifecycle, retrain, take_up_new_images, security_audit, references, comparison)

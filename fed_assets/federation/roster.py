@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fed_assets.errors import RosterError
+from fed_assets.federation.automation import Automation, Drift
 from fed_assets.federation.averaging import Averaging
 from fed_assets.federation.learning import (
     Learning,
@@ -187,6 +188,8 @@ class Roster(_Entry):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     promotion: Promotion = Promotion()
     federation: Limits = Limits()
+    automation: Automation = Automation()
+    drift: Drift = Drift()
 
     @model_validator(mode="after")
     def _hospitals_are_distinct(self) -> Roster:
@@ -254,6 +257,6 @@ def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
 
 
 def _known_keys() -> list[str]:
-    elsewhere = (Averaging, Recipe, PrivateLearning, PrivateRecipe, Promotion)
+    elsewhere = (Automation, Averaging, Drift, Recipe, PrivateLearning, PrivateRecipe, Promotion)
     entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), *elsewhere]
     return sorted({key for entry in entries for key in entry.model_fields})

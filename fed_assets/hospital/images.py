@@ -14,6 +14,7 @@ from fed_assets.hospital.budget import require_budget
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import Measured, content_digest, write_manifest
 from fed_assets.hospital.share import share_out
+from fed_assets.hospital.source_state import choose_files, keep_taken
 from fed_assets.hospital.sources.open import open_source
 from fed_assets.hospital.sources.protocol import SPLITS, UNKNOWN_LABEL, Record, Source
 from fed_assets.hospital.splits import check_fractions, cut_splits
@@ -52,12 +53,14 @@ def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]
     Args:
         arguments: `source` (see `open_source`), `image_size` in pixels, and optionally `share`
             (`index`, `of`, `how`, `alpha`, `seed`), `only_split`, `classes`, `split_fractions`,
-            `seed`, and `update_protection` (see `Protection.as_record`).
+            `seed`, `settle_seconds` (see `choose_files`), and `update_protection` (see
+            `Protection.as_record`).
         store: The hospital's store; it is made if need be.
 
     Returns:
         Digest, classes, channels, image_size, counts by split and class, and how many images are
-        unreadable, have an unknown label, and patients there are (None where none is known).
+        unreadable, have an unknown label, and patients there are (None where none is known);
+        `copies` and `unsettled`, how many files were left out, see `Chosen`.
 
     Raises:
         RosterError: An argument cannot be used.
@@ -71,8 +74,8 @@ def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]
     if asked := arguments.get("update_protection"):
         require_budget(Protection.of(asked), store)
     image_size = _image_size(arguments)
-    source = _open(arguments, store)
-    selection = select(source, arguments)
+    chosen = choose_files(_open(arguments, store), arguments, store)
+    source, selection = chosen.source, select(chosen.source, arguments)
     count = len(selection.records)
     shape = (count, source.channels, image_size, image_size)
     require_room(store, int(np.prod(shape, dtype=object)) + count * _MANIFEST_BYTES_PER_ROW)
@@ -92,12 +95,15 @@ def prepare_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]
                 write_manifest(file, selection.records, splits, measured)
             write_json(store, folder / FACTS, facts)
         keep_dataset(store, folder, digest)
+        keep_taken(store, chosen)
     patients = {record.patient for record in selection.records} - {None}
     return facts | {
         "counts": _counts(selection.records, splits, source.classes),
         "unreadable": int((~measured.readable).sum()),
         "unknown_labels": sum(record.label == UNKNOWN_LABEL for record in selection.records),
         "patients": len(patients) or None,
+        "copies": chosen.copies,
+        "unsettled": chosen.unsettled,
     }
 
 

@@ -18,8 +18,8 @@ from fed_assets.hospital.files import DATASETS, HALF_WRITTEN, Store
 from fed_assets.privacy.chain import OUTBOX_LOG
 
 KEPT_DATASETS = 2
-CURRENT, VALIDATED, SALT = "current.json", "validated.json", "pseudonym.salt"
-LEDGER, LOGS = "privacy.jsonl", "logs"
+CURRENT, VALIDATED, TAKEN, SEEN = "current.json", "validated.json", "taken.json", "seen.json"
+SALT, LEDGER, LOGS, REFERENCES = "pseudonym.salt", "privacy.jsonl", "logs", "references"
 IMAGES, MANIFEST, FACTS = "images.npy", "manifest.parquet", "dataset.json"  # of a dataset
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -61,8 +61,8 @@ def _require_as_it_was_written(store: Store, files: Sequence[Path]) -> None:
 
 def kept_files(store: Store) -> list[Path]:
     """Returns every file that the store keeps; what is half-written is none."""
-    own = (CURRENT, VALIDATED, SALT, LEDGER, OUTBOX_LOG)
-    patterns = (*own, f"{LOGS}/[!.]*", f"{DATASETS}/[!.]*/*")
+    own = (CURRENT, VALIDATED, TAKEN, SEEN, SALT, LEDGER, OUTBOX_LOG)
+    patterns = (*own, f"{LOGS}/[!.]*", f"{REFERENCES}/[!.]*", f"{DATASETS}/[!.]*/*")
     return [path for pattern in patterns for path in sorted(store.folder.glob(pattern))]
 
 
@@ -142,7 +142,7 @@ def new_dataset(store: Store) -> Iterator[Path]:
 
 def remove_abandoned(store: Store) -> None:
     """Removes what processes that were killed left half-written."""
-    for folder in (store.folder, store.folder / LOGS, store.folder / DATASETS):
+    for folder in (store.folder, *(store.folder / name for name in (LOGS, REFERENCES, DATASETS))):
         for left in folder.glob(f"{HALF_WRITTEN}*"):
             process = left.name.split("-")[1]
             if process.isdecimal() and _is_running(int(process)):

@@ -26,9 +26,16 @@ from fed_assets.errors import (
     RunConfigError,
     error_from_record,
 )
+from fed_assets.hospital.disclosed_looks import (
+    COMPARED,
+    LOOK,
+    disclosed_comparison,
+    disclosed_look,
+)
+from fed_assets.hospital.small_counts import LEAST as LEAST
+from fed_assets.hospital.small_counts import SUPPRESSED as SUPPRESSED
+from fed_assets.hospital.small_counts import is_told as is_told
 
-SUPPRESSED = "suppressed"
-LEAST = 3
 # What each kind of figure can be reckoned back to; the area under a curve, to no more than the
 # images of each class.
 FROM_CLASSES = frozenset({"auroc"})
@@ -44,7 +51,7 @@ WANTING = "enough_images"
 _NUMBER = re.compile(r"(?<![\w.])[1-9]\d*(?!\w|\.\d)")
 _IMAGES = frozenset(
     {"digest", "classes", "channels", "image_size", "synthetic", "images", "counts"}
-    | {"unreadable", "unknown_labels", "patients"}
+    | {"unreadable", "unknown_labels", "patients", "copies", "unsettled"}
 )
 _VALIDATION = frozenset({"digest", "passed", "findings"})
 _EVALUATION = frozenset(
@@ -67,11 +74,6 @@ def limit_of(record: Mapping[str, Any]) -> int:
         cure=f"Use the same version of fed_assets on both sides, with 0 or a number from {LEAST} "
         "on",
     )
-
-
-def is_told(counts: Iterable[int], below: int) -> bool:
-    """Returns whether none of some counts is small."""
-    return all(count == 0 or count >= below for count in counts)
 
 
 def disclosed(task: str, answer: dict[str, Any], below: int) -> dict[str, Any]:
@@ -159,6 +161,10 @@ def _images(answer: dict[str, Any], below: int) -> dict[str, Any]:
         },
         "unreadable": unreadable if legible else SUPPRESSED,
         "unknown_labels": unknown if is_told([unknown], below) else SUPPRESSED,
+        **{
+            name: answer[name] if is_told([answer[name]], below) else SUPPRESSED
+            for name in ("copies", "unsettled")
+        },
         # Mostly a patient has one image, and their number is that of the images.
         "patients": patients if known else SUPPRESSED,
     }
@@ -239,6 +245,8 @@ _Rule = Callable[[dict[str, Any], int], dict[str, Any]]
 _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "prepare_images": (_IMAGES, _images),
     "validate_images": (_VALIDATION, _validation),
+    "look_at_source": (LOOK, disclosed_look),
+    "compare_images": (COMPARED, disclosed_comparison),
     "evaluate": (_EVALUATION, _evaluation),
     "compare_models": (_COMPARISON, _comparison),
     "choose_threshold": (frozenset({"threshold", "images"}), _threshold),

@@ -14,6 +14,8 @@ Task = Callable[[Mapping[str, Any], Store], dict[str, Any]]
 WHAT = {
     "prepare_images": "images",
     "validate_images": "validation",
+    "look_at_source": "look at the source",
+    "compare_images": "comparison with earlier images",
     "contact_sheet": "preview",
     "initial_weights": "initial weights",
     "evaluate": "evaluation",
@@ -53,6 +55,14 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.validation import validate_images
 
             return validate_images
+        case "look_at_source":
+            from fed_assets.hospital.looking import look_at_source
+
+            return look_at_source
+        case "compare_images":
+            from fed_assets.hospital.resemblance import compare_images
+
+            return compare_images
         case "contact_sheet":
             from fed_assets.hospital.contact_sheet import contact_sheet
 

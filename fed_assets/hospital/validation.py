@@ -12,6 +12,7 @@ from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.expectations import Finding, run_suite
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.manifest import read_manifest
+from fed_assets.hospital.references import keep_reference, reference_of
 from fed_assets.hospital.store import IMAGES, MANIFEST, dataset_folder, set_validated
 from fed_assets.hospital.tensor_file import check_images
 
@@ -30,6 +31,8 @@ LIMITS: dict[str, float] = {
 
 def validate_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any]:
     """Validates the hospital's current images and notes in the store whether they may be used.
+
+    Of those that may, it keeps what later images are compared with; see `references`.
 
     Args:
         arguments: `expectations`, any of `LIMITS`, and `required_classes`, names of classes of
@@ -58,6 +61,7 @@ def validate_images(arguments: Mapping[str, Any], store: Store) -> dict[str, Any
     findings = find(frame, classes=dataset.classes, required=required, limits=limits)
     passed = all(finding.passed for finding in findings if finding.severity == "error")
     if passed:
+        keep_reference(store, dataset.digest, reference_of(frame, dataset.classes))
         set_validated(store, dataset.digest)
     return {
         "digest": dataset.digest,

@@ -9,3 +9,5 @@ RETRAIN = "retrain"
 AUDIT = "security_audit"
 REFERENCES = "references"
 COMPARISON = "comparison"
+# Of the lanes whose images are new, and all that follows: what sensors ask for.
+NEW_IMAGES = "take_up_new_images"

@@ -22,8 +22,9 @@ from fed_assets.sandboxes.controls import UpdateProtection
 PLANT = "plant_canary"
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
-# Of the store alone: what a command asks for, beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget"}
+DATA_TASKS |= {"compare_images"}
+# Of the store alone, and of what a source's files are: what is asked for beside any run.
+STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget", "look_at_source"}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",

@@ -45,6 +45,8 @@ def images(*, unknown: int = 0, unreadable: int = 0, **counts: tuple[int, int]) 
         "unreadable": unreadable,
         "unknown_labels": unknown,
         "patients": None,
+        "copies": 0,
+        "unsettled": 0,
     }
 
 

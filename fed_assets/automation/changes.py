@@ -1,0 +1,122 @@
+"""Whether one hospital's images differ from what was taken up, and what follows from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import DagsterInstance
+
+from fed_assets.assets.image_task import image_arguments
+from fed_assets.automation.runs import asked_before, became_of, failed_to_take_up
+from fed_assets.errors import FedAssetsError
+from fed_assets.federation.roster import Hospital, Roster
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.enforcement import require_enforced
+from fed_assets.sandboxes.presets import find_sandbox
+
+# A tick that asks for longer than a minute is ended by Dagster.
+OWN_SECONDS, OTHERS_SECONDS = 30.0, 5.0
+FIRST = "first"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a hospital's source came to.
+
+    Attributes:
+        change: What names the change, where there is one to take up; else None.
+        said: What there is to say of it, a sentence.
+        waits: Whether files are still being written, or were not read yet.
+    """
+
+    change: str | None
+    said: str
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Asks hospitals for looks at their sources.
+
+    Attributes:
+        roster: The hospitals.
+        settings: Where they lie.
+        instance: Dagster's.
+        open_runner: Returns the door to hospitals, which is closed after each sandbox.
+    """
+
+    roster: Roster
+    settings: Settings
+    instance: DagsterInstance
+    open_runner: Callable[[], LocalHospitalRunner]
+
+    def look(self, hospital: Hospital, sandbox: str, *, own: bool, patient: bool = True) -> Look:
+        """Returns what a look at a hospital's source came to; an error is something to say.
+
+        Args:
+            hospital: Whose.
+            sandbox: In which sandbox's store it keeps what was taken up.
+            own: Whether the tick is this hospital's own, which has more time.
+            patient: Whether to wait for files that are still being written.
+        """
+        try:
+            answer = self._ask(hospital, sandbox, OWN_SECONDS if own else OTHERS_SECONDS)
+        except FedAssetsError as error:
+            return Look(None, f"The images of {hospital.id} cannot be looked at: {error}")
+        where = f"{hospital.id} in {sandbox}"
+        if not answer["settled"] and patient:
+            return Look(None, f"{where}: {_unsettled(answer)}.", waits=True)
+        if not answer["differs"]:
+            return Look(None, self._unchanged(hospital.id, sandbox, answer))
+        change = f"{answer['mark'] or FIRST}-{answer['digest'][:16]}"
+        if earlier := asked_before(self.instance, sandbox, hospital.id, change):
+            said = f"{where}: {_told(answer)}; run {earlier.run_id[:8]} {became_of(earlier)}."
+            return Look(None, said)
+        return Look(change, f"{where}: {_told(answer)}.")
+
+    def _ask(self, hospital: Hospital, sandbox: str, most_seconds: float) -> dict[str, Any]:
+        chosen = require_enforced(find_sandbox(sandbox, configurable=self.settings.configurable))
+        arguments = image_arguments(
+            self.roster,
+            hospital,
+            data=self.settings.data,
+            cache=self.settings.home.cache,
+        )
+        with contextlib.closing(self.open_runner()) as runner:
+            return runner.ask(
+                chosen, hospital.id, "look_at_source", arguments | {"most_seconds": most_seconds}
+            )
+
+    def _unchanged(self, hospital: str, sandbox: str, answer: dict[str, Any]) -> str:
+        said = f"{hospital} in {sandbox}: nothing is new"
+        if answer["copies"]:
+            said += f" ({_files(answer['copies'])} of the same content as others)"
+        if failed := failed_to_take_up(self.instance, sandbox, hospital):
+            said += f"; but run {failed.run_id[:8]}, which took up the last change, did not end "
+            said += "well, and is not asked for again before something changes"
+        return f"{said}."
+
+
+def _told(answer: dict[str, Any]) -> str:
+    names = ("new", "changed", "removed", "moved")
+    if any(isinstance(answer[name], str) for name in names):
+        return "something differs; how much is suppressed"
+    told = [f"{answer[name]} {name}" for name in names if answer[name]]
+    copies = f", and {_files(answer['copies'])} of the same content" if answer["copies"] else ""
+    return (", ".join(told) or "the terms of the data differ") + copies
+
+
+def _unsettled(answer: dict[str, Any]) -> str:
+    if answer["unsettled"]:
+        return f"{_files(answer['unsettled'])} still being written"
+    return "not every file is read yet; the next look goes on"
+
+
+def _files(count: int | str) -> str:
+    if isinstance(count, str):
+        return "some files"
+    return f"{count} {'file' if count == 1 else 'files'}"

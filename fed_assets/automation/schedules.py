@@ -1,0 +1,54 @@
+"""One schedule per sandbox that the roster names a time for: it trains anew, switched off."""
+
+from __future__ import annotations
+
+from dagster import (
+    DagsterInvalidDefinitionError,
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from fed_assets.automation.runs import under_way
+from fed_assets.errors import RosterError
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.jobs import RETRAIN
+
+
+def build_schedules(roster: Roster) -> list[ScheduleDefinition]:
+    """Returns a schedule per sandbox of the roster's `automation.schedule`.
+
+    Raises:
+        RosterError: a time is not one that cron knows.
+    """
+    times = roster.automation.schedule
+    return [_build(sandbox, cron, roster.automation.timezone) for sandbox, cron in times.items()]
+
+
+def _build(sandbox: str, cron: str, timezone: str) -> ScheduleDefinition:
+    def retrain(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        if run := under_way(context.instance, sandbox):
+            return SkipReason(f"Run {run.run_id[:8]} of {sandbox} is under way, and trains.")
+        at = context.scheduled_execution_time.isoformat()
+        return RunRequest(run_key=f"{sandbox} {at}", partition_key=sandbox)
+
+    try:
+        return schedule(
+            name=f"retrain_{sandbox}",
+            job_name=RETRAIN,
+            cron_schedule=cron,
+            execution_timezone=timezone,
+            default_status=DefaultScheduleStatus.STOPPED,
+            description=f"Trains {sandbox} anew on the images that were validated last.",
+        )(retrain)
+    except DagsterInvalidDefinitionError:
+        raise RosterError(
+            f"The roster's time for {sandbox} is not one that cron knows",
+            where=f"automation.schedule.{sandbox}",
+            seen=cron,
+            cure='Write minute, hour, day, month and weekday, such as "0 3 * * 0" for Sundays at '
+            "three o'clock",
+        ) from None

@@ -1,0 +1,159 @@
+"""One sensor per hospital, which asks for a run when the hospital's images differ.
+
+Whether images of a hospital are taken up by themselves is that hospital's to decide, so each has a
+sensor, and with it a switch in Dagster's pages, of its own. Where several hospitals change at once
+they still train once: the sensor that comes first looks at the others whose sensors are switched on
+too, and asks for one run with all the lanes that differ; the others then find nothing new.
+
+A request bears what it takes up: of each hospital, the last time that its images were taken up, and
+the digest of its source. The same change of the same images is never asked for twice, however its
+run ended; the same images after others are asked for again, as they should be.
+
+Schedules ask for trainings on the images as they stand, sensors for what changed, and conditions
+(see `conditions`) for what follows a model that was trained. None asks while a run of the sandbox
+is under way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    DefaultSensorStatus,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
+
+from fed_assets.assets.reused_lanes import LANE
+from fed_assets.automation.changes import Looking
+from fed_assets.automation.runs import lane_tag, lanes_without_images, under_way
+from fed_assets.federation.roster import Hospital, Roster
+from fed_assets.resources.dead_runs import bury_dead_runs
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.jobs import NEW_IMAGES
+from fed_assets.resources.settings import Settings
+
+# Where files come in without a pause, they are taken up all the same after as many looks; what is
+# half-written then is left out of that run.
+MOST_WAITS = 10
+ASKED_BY_TAG = "fed_assets/asked_by"
+ON = "RUNNING"
+
+
+def sensor_name(hospital: str) -> str:
+    """Returns the name of a hospital's sensor."""
+    return f"{hospital}_new_images"
+
+
+def build_sensors(
+    roster: Roster, settings: Settings, open_runner: Callable[[], LocalHospitalRunner]
+) -> list[SensorDefinition]:
+    """Returns a sensor per hospital, switched off; none if the roster automates no sandbox."""
+    if not roster.automation.sandboxes:
+        return []
+    return [_build(hospital, roster, settings, open_runner) for hospital in roster.hospitals]
+
+
+def _build(
+    hospital: Hospital,
+    roster: Roster,
+    settings: Settings,
+    open_runner: Callable[[], LocalHospitalRunner],
+) -> SensorDefinition:
+    @sensor(
+        name=sensor_name(hospital.id),
+        job_name=NEW_IMAGES,
+        default_status=DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=roster.automation.look_every_seconds,
+        tags={"hospital": hospital.id},
+        description=f"Asks for a run when images of {hospital.name} are new, changed or removed: "
+        "of its own lane, and the training. The hospital looks, and tells counts alone.",
+    )
+    def new_images(context: SensorEvaluationContext) -> SensorResult:
+        looking = Looking(roster, settings, context.instance, open_runner)
+        bury_dead_runs(context.instance, settings.home)
+        waits = _waits(context.cursor)
+        requests, said, left = [], [], {}
+        for sandbox in roster.automation.sandboxes:
+            if run := under_way(context.instance, sandbox):
+                said.append(_later(run.run_id, sandbox))
+                left[sandbox] = waits.get(sandbox, 0)
+                continue
+            patient = waits.get(sandbox, 0) < MOST_WAITS
+            look = looking.look(hospital, sandbox, own=True, patient=patient)
+            said.append(look.said)
+            if look.waits:
+                left[sandbox] = waits.get(sandbox, 0) + 1
+            if look.change is not None:
+                changes = {hospital.id: look.change} | _others(looking, hospital, sandbox)
+                requests.append(_request(context, hospital.id, sandbox, changes))
+        return SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else " ".join(said),
+            cursor=json.dumps({name: count for name, count in left.items() if count}),
+        )
+
+    return new_images
+
+
+def _later(run: str, sandbox: str) -> str:
+    return (
+        f"Run {run[:8]} of {sandbox} is under way; what is new is taken up by a later look, when "
+        "it has ended."
+    )
+
+
+def _others(looking: Looking, hospital: Hospital, sandbox: str) -> dict[str, str]:
+    """Returns the changes of the other hospitals whose sensors are switched on."""
+    on = {
+        state.instigator_name
+        for state in looking.instance.all_instigator_state()
+        if state.status.name == ON  # a state may also say: as in code, which is off
+    }
+    found = {}
+    for other in looking.roster.hospitals:
+        if other.id != hospital.id and sensor_name(other.id) in on:
+            change = looking.look(other, sandbox, own=False).change
+            if change is not None:
+                found[other.id] = change
+    return found
+
+
+def _request(
+    context: SensorEvaluationContext, hospital: str, sandbox: str, changes: Mapping[str, str]
+) -> RunRequest:
+    """Returns the request of one run of a sandbox, with the lanes of the hospitals that changed.
+
+    A lane that was never run there is run too: without its images nothing could follow.
+    """
+    repository = context.repository_def
+    if repository is None:
+        raise ValueError("a sensor needs to know its repository")
+    keys = {*repository.get_job(NEW_IMAGES).asset_layer.executable_asset_keys}
+    lanes = [tuple(key.path) for key in keys if len(key.path) == 2 and key.path[1] in LANE]
+    run = {*changes, *lanes_without_images(context.instance, sandbox, lanes)}
+    left_out = {AssetKey(list(lane)) for lane in lanes if lane[0] not in run}
+    return RunRequest(
+        run_key=" ".join([hospital, sandbox, *(changes[name] for name in sorted(changes))]),
+        partition_key=sandbox,
+        asset_selection=sorted(keys - left_out),
+        tags={
+            ASKED_BY_TAG: sensor_name(hospital),
+            **{lane_tag(name): change for name, change in changes.items()},
+        },
+    )
+
+
+def _waits(cursor: str | None) -> dict[str, Any]:
+    """Returns how many looks in a row each sandbox waited for files; none, if nobody knows."""
+    with suppress(ValueError):
+        found = json.loads(cursor or "{}")
+        return found if isinstance(found, dict) else {}
+    return {}
