@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fed_assets.comparison.batched import GROUP_UTILITY, METHODS
+from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
 from fed_assets.comparison.doubt import drawn
 from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values
@@ -34,7 +34,7 @@ from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
 from fed_assets.errors import MeasurementError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,8 @@ class Comparison:
     """A comparison, as JSON-ready values.
 
     Attributes:
-        settings: `Settings`, and what is fixed: methods, VIKOR's `group_utility`,
-            `assumed_spread`.
+        settings: `Settings`, and what is fixed: methods, how values are `normalized_by` TOPSIS and
+            VIKOR, VIKOR's `group_utility`, `assumed_spread`.
         sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `seeds`, `run_ids`.
         criteria: a row each, of `Criterion.as_record`.
         features: rows of `features.feature_rows`.
@@ -138,13 +138,14 @@ def compare(
         settings={
             **asdict(settings),
             "methods": list(METHODS),
+            "normalized_by": NORMALIZED_BY,
             "group_utility": GROUP_UTILITY,
             "assumed_spread": ASSUMED_SPREAD,
         },
         sandboxes=rows,
         criteria=[each.as_record() for each in CRITERIA],
         features=feature_rows(runs),
-        decision=decision_rows(cells),
+        decision=decision_rows(cells, ranked=problem.sandboxes),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
         references=reference_part(runs),

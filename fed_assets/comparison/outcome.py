@@ -18,7 +18,7 @@ from fed_assets.comparison.doubt import (
 )
 from fed_assets.comparison.draws import draw_weights
 from fed_assets.comparison.profiles import Profile
-from fed_assets.comparison.ranking import MAY_WIN, rank, weight_vector
+from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, weight_vector
 from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
 from fed_assets.comparison.settings import Settings
 
@@ -39,7 +39,8 @@ def outcome(
         settings: of the reckoning.
 
     Returns:
-        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`), `first`
+        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`),
+        `first_by_method` (`ranking.first_by_method`) and whether the `methods_agree` on it, `first`
         (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
         (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
         efficiency), `decision` (`decision.decide`), and by language `sentence` and `verdict` (on
@@ -48,10 +49,14 @@ def outcome(
     problem = of.problem
     plain = profile.weights_of(problem.criteria)
     weighed = bool(weight_vector(problem.criteria, plain).any())
+    ranking = rank(problem, plain) if weighed else {}
+    firsts = first_by_method(ranking)
     found: dict[str, Any] = {
         "profile": profile.as_record(),
         "weights": plain,
-        "ranking": rank(problem, plain) if weighed else {},
+        "ranking": ranking,
+        "first_by_method": firsts,
+        "methods_agree": len(set(map(tuple, firsts.values()))) == 1 if firsts else None,
         "ranks": {},
         "first": dict.fromkeys(problem.sandboxes, 1.0) if len(problem.sandboxes) == 1 else {},
         "reversals": [],
@@ -92,6 +97,7 @@ def _sentence(
     return sentence(
         profile.name,
         found["decision"],
+        first_by_method=found["first_by_method"],
         kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
         unaudited=[row["sandbox"] for row in may_win if row["keeps_its_word"] is None],
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),

@@ -1,10 +1,11 @@
 """Who may win, and the ranking of those by TOPSIS, VIKOR and PROMETHEE II, as pymcdm reckons them.
 
-The three treat a small difference differently, which is why all are asked. TOPSIS (Hwang and Yoon
-1981, vectors normalized by their length) keeps its size; VIKOR (Opricovic and Tzeng 2004) stretches
-each criterion over what was measured; PROMETHEE II (Brans and Vincke 1985, the linear preference
-with indifference) knows from which difference on one matters. A criterion in which all are alike up
-to its indifference counts in none of them.
+They ask differently, which is why all are asked. TOPSIS (Hwang and Yoon 1981) and VIKOR (Opricovic
+and Tzeng 2004) both stretch each criterion over what was measured, to the very matrix that the page
+shows (`matrix.decision_rows`): TOPSIS weighs how far one is from the best and from the worst in
+all, VIKOR also its worst regret in any. PROMETHEE II (Brans and Vincke 1985, the linear preference
+with indifference) takes values as they are, and knows from which difference on one matters. A
+criterion in which all are alike up to its indifference counts in none of them.
 
 A value that was not measured counts as the worst that was: nobody gains by not measuring.
 """
@@ -150,7 +151,7 @@ def scores(
 
     signs = np.array([1 if each.higher_is_better else -1 for each in told])
     if method == TOPSIS:
-        body = methods.TOPSIS(normalizations.vector_normalization)
+        body = methods.TOPSIS(normalizations.minmax_normalization)
     elif method == VIKOR:
         body = methods.VIKOR(v=group_utility)
     elif method == PROMETHEE_II:
@@ -188,6 +189,18 @@ def rank(problem: Problem, weights: Mapping[str, float]) -> dict[str, list[dict[
         ]
         found[method] = sorted(rows, key=lambda row: (row["rank"], row["sandbox"]))
     return found
+
+
+def first_by_method(ranking: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """Returns, by method, who is first; several where they tie.
+
+    Args:
+        ranking: of `rank`.
+    """
+    return {
+        method: [row["sandbox"] for row in rows if row["rank"] == 1]
+        for method, rows in ranking.items()
+    }
 
 
 def weight_vector(criteria: Sequence[Criterion], weights: Mapping[str, float]) -> Floats:

@@ -62,6 +62,7 @@ def sentence(
     profile: str,
     decision: Mapping[str, Any],
     *,
+    first_by_method: Mapping[str, Sequence[str]],
     kept_out: Mapping[str, Sequence[str]],
     unaudited: Sequence[str],
     one_seed: bool,
@@ -72,6 +73,7 @@ def sentence(
     Args:
         profile: its name.
         decision: of `decision.decide`.
+        first_by_method: of `ranking.first_by_method`.
         kept_out: the sandboxes that may not win, by the reason.
         unaudited: those that were let in though no audit was made of them.
         one_seed: whether one of those that may win was measured with one seed alone.
@@ -88,7 +90,8 @@ def sentence(
         others=_with_percents(others, language),
         contenders=_with_percents(contenders, language),
     )
-    clauses = [
+    clauses = [disagreement(first_by_method, language)]
+    clauses += [
         of[reason].format(sandboxes=listed(list(names), language))
         for reason, names in kept_out.items()
     ]
@@ -97,7 +100,27 @@ def sentence(
         clauses.append(of["unaudited_choice"].format(sandboxes=named))
     if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
         clauses.append(of["one_seed"])
-    return f"{'; '.join([told, *clauses])}."
+    return f"{'; '.join([told, *filter(None, clauses)])}."
+
+
+def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) -> str:
+    """Returns which method has whom first, where they do not agree on it; nothing where they do.
+
+    >>> firsts = {"topsis": ["minimal"], "vikor": ["eyes_on"], "promethee_ii": ["eyes_on"]}
+    >>> disagreement(firsts, "en").partition(": ")[2]
+    'minimal by TOPSIS, eyes_on by VIKOR and PROMETHEE II'
+    """
+    of = words(language)
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method, first in first_by_method.items():
+        methods.setdefault(tuple(first), []).append(of["methods"][method])
+    if len(methods) < 2:
+        return ""
+    choices = (
+        of["first_by"].format(sandboxes=listed(first, language), methods=listed(names, language))
+        for first, names in methods.items()
+    )
+    return str(of["disagree"].format(choices=", ".join(choices)))
 
 
 def _with_percents(contenders: Sequence[Mapping[str, Any]], language: str) -> str:

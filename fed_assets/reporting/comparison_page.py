@@ -11,6 +11,7 @@ from typing import Any
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.measurements import manual_steps
+from fed_assets.comparison.sentence import disagreement
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
@@ -57,6 +58,7 @@ def render_comparison(record: Record, language: str) -> str:
     return environment.get_template("comparison.html.j2").render(
         record=record,
         words=words,
+        disagreement=lambda firsts: capitalized(disagreement(firsts, language)),
         page=words.page,
         shared=words.shared,
         synthetic=synthetic,
@@ -77,6 +79,11 @@ def render_comparison(record: Record, language: str) -> str:
         unknown=_unknown(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
+
+
+def capitalized(text: str) -> str:
+    """Returns it with a capital at its beginning, and the end of a sentence at its end."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def simulated_sandboxes(record: Record) -> list[str]:

@@ -24,6 +24,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fed_assets.comparison.batched import METHODS
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.measurements import manual_steps
 
@@ -107,6 +108,8 @@ def _choice(of: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: decision[key] for key in ("status", "choice", "probability")},
         "contenders": [each["sandbox"] for each in decision["contenders"]],
+        "methods_agree": of["methods_agree"],
+        **{f"first_by_{method}": of["first_by_method"].get(method) for method in METHODS},
         "claimed_to_decide": claim.get("group"),
         "claim": claim.get("verdict"),
         "decides_most": claim.get("strongest"),

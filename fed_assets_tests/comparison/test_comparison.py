@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import Any
 
 import pytest
@@ -47,6 +48,69 @@ def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
         assert set(of["sentence"]) == {"en", "es"} == set(of["verdict"])
         assert len(of["reversals"]) == 5
         assert len(of["influence"]["groups"]) == 4
+
+
+def closeness(record: dict[str, Any], profile: str) -> dict[str, float]:
+    """Returns TOPSIS's scores, worked out from what the page shows: its matrix, and weights."""
+    constant = record["left_out"]["constant"]
+    weights = {
+        name: weight
+        for name, weight in record["profiles"][profile]["weights"].items()
+        if name not in constant
+    }
+    found = {}
+    for sandbox in record["profiles"][profile]["first"]:
+        shown = {
+            row["criterion"]: row["normalized"] or 0.0  # a gap counts as the worst
+            for row in record["decision"]
+            if row["sandbox"] == sandbox
+        }
+        to_best = math.hypot(*(of * (1 - shown[name]) for name, of in weights.items()))
+        to_worst = math.hypot(*(of * shown[name] for name, of in weights.items()))
+        found[sandbox] = to_worst / (to_best + to_worst)
+    return found
+
+
+def test_topsis_ranks_by_the_very_matrix_that_is_shown(five) -> None:
+    five[4]["security"]["keeps_its_word"] = False  # it stretches no scale
+    five[3]["effort"] = None
+    five[2]["quality"]["calibration_error"] = None
+    record = compared(five, profiles=None).as_record()
+    for name, of in record["profiles"].items():
+        scores = {row["sandbox"]: row["score"] for row in of["ranking"]["topsis"]}
+        assert len(scores) == 4
+        assert closeness(record, name) == pytest.approx(scores)
+
+
+def test_it_says_which_method_has_whom_first_where_they_disagree(measured) -> None:
+    def compromise(first: float, second: float, sandbox: str) -> dict[str, Any]:
+        record = measured(sandbox)
+        record["quality"] = {"auroc": {"value": first}, "accuracy": {"value": second}}
+        return record
+
+    # The third is nobody's worst: VIKOR, which weighs regrets, has it first.
+    runs = [
+        compromise(0.95, 0.60, "minimal"),
+        compromise(0.65, 0.90, "eyes_on"),
+        compromise(0.80, 0.747, "eyes_off"),
+        compromise(0.71, 0.66, "confidential_vm"),
+    ]
+    entries = {
+        "mine": {"groups": {"quality": 1}, "criteria": {"quality": {"auroc": 1, "accuracy": 1}}}
+    }
+    mine = profiles_from(entries, where="mine.yaml")
+    of = compared(runs, profiles=mine).profiles["mine"]
+    assert of["methods_agree"] is False
+    assert of["first_by_method"] == {
+        method: [row["sandbox"] for row in rows if row["rank"] == 1]
+        for method, rows in of["ranking"].items()
+    }
+    assert "do not agree on who comes first" in of["sentence"]["en"]
+    assert "minimal by TOPSIS" in of["sentence"]["en"]
+    assert "eyes_off by VIKOR" in of["sentence"]["en"]
+    assert "eyes_off según VIKOR" in of["sentence"]["es"]
+    best = compared([best_of_all(runs[0]), *runs[1:]], profiles=mine).profiles["mine"]
+    assert best["methods_agree"] is True and "agree" not in best["sentence"]["en"]
 
 
 def test_profiles_come_to_other_choices(whole) -> None:

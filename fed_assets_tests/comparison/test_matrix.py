@@ -93,6 +93,23 @@ def test_a_difference_that_nobody_would_notice_is_not_stretched_over_the_scale(m
     assert normalized(8.0) == [1.0, 1.0]  # an advantage of at most 0.9993 bounds next to nothing
 
 
+def test_the_scale_is_that_of_those_that_may_win(measured) -> None:
+    cells = {
+        name: sandbox_cells([measured(name)])
+        for name in ("minimal", "eyes_on", "eyes_off", "configurable")
+    }
+    rows = decision_rows(cells, ranked=("eyes_on", "eyes_off"))
+    of = {(row["sandbox"], row["criterion"]): row["normalized"] for row in rows}
+    # 70, 115, 140 and 800 s: those that cannot win lie beyond, one at each end.
+    names = ("minimal", "eyes_on", "eyes_off", "configurable")
+    assert [of[name, "wall_seconds"] for name in names] == [1.0, 1.0, 0.0, 0.0]
+    # The two are alike in transit and in AUROC, up to what nobody would notice.
+    assert [of[name, "in_transit"] for name in names] == [0.0, 1.0, 1.0, 1.0]
+    assert [of[name, "auroc"] for name in names] == [1.0, 1.0, 1.0, 0.0]
+    alone = decision_rows(cells, ranked=("eyes_on",))  # nothing is ranked: a scale of all
+    assert alone == decision_rows(cells)
+
+
 def test_normalized_values_do_not_depend_on_the_unit(measured) -> None:
     plain = [measured(name) for name in ("minimal", "eyes_on", "eyes_off")]
     rows = decision_rows({each["sandbox"]: sandbox_cells([each]) for each in plain})

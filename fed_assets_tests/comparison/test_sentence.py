@@ -15,7 +15,12 @@ from fed_assets.comparison.sentence import LANGUAGES, percent, sentence, verdict
 
 
 def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
-    given: dict[str, Any] = {"kept_out": {}, "unaudited": [], "one_seed": False}
+    given: dict[str, Any] = {
+        "first_by_method": {},
+        "kept_out": {},
+        "unaudited": [],
+        "one_seed": False,
+    }
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
     decision = decide(first, weighed=weighed)
@@ -107,6 +112,24 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
             )
             assert found.endswith(".") and found.count(".") == 1
             assert "None" not in found and "{" not in found and ",," not in found
+
+
+@pytest.mark.parametrize(
+    "language, said",
+    [
+        ("en", "do not agree on who comes first"),
+        ("es", "no coinciden en quién queda primero"),
+    ],
+)
+def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language, said) -> None:
+    split = {"topsis": ["b"], "vikor": ["a", "b"], "promethee_ii": ["b"]}
+    found = told({"a": 0.4, "b": 0.6}, language, first_by_method=split)
+    assert said in found and found.count(".") == 1
+    by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
+    by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
+    assert by[language] in found
+    agreed = dict.fromkeys(METHODS, ["b"])
+    assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
 
 
 def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from fed_assets.assets.comparison import NOT_ALL_MEASURED
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
-from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.reporting import formats
@@ -378,6 +378,27 @@ def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     assert "minimal cannot win: the posture check failed" in ranking
     assert "eyes_off, the only one that may win" in page.section("answer")
     assert "70 s" in page.section("decision")
+
+
+def test_where_methods_disagree_page_and_files_say_which_has_whom_first() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:4]]
+    # The third is nobody's worst, which VIKOR makes most of.
+    shares = ((0.95, 0.60), (0.65, 0.90), (0.80, 0.747), (0.71, 0.66))
+    for run, (auroc, accuracy) in zip(runs, shares, strict=True):
+        run["quality"] = {"auroc": {"value": auroc}, "accuracy": {"value": accuracy}}
+        del run["hospitals"]  # which take a picture each
+    criteria = {"quality": {"auroc": 1, "accuracy": 1}}
+    entries = {"mine": {"groups": {"quality": 1}, "criteria": criteria}}
+    found = record_of(runs, profiles=profiles_from(entries, where="mine.yaml"))
+    for language, said in {
+        "en": "The three methods do not agree on who comes first",
+        "es": "Los tres métodos no coinciden en quién queda primero",
+    }.items():
+        page = HtmlPage(render_comparison(found, language))
+        assert said in page.section("ranking")
+        assert said[4:] in page.section("answer")
+    (choice,) = csv.DictReader(io.StringIO(comparison_tables(found)["choices.csv"]))
+    assert (choice["methods_agree"], choice["first_by_vikor"]) == ("false", "eyes_off")
 
 
 def test_what_is_done_by_hand_stands_there_with_who_does_it(pages: dict[str, HtmlPage]) -> None:
