@@ -100,6 +100,14 @@ def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixt
         assert palabra in " ".join(spanish.split()) and palabra not in english
 
 
+def test_the_only_one_left_has_no_per_cent_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_comparison(record_of(measurements()[:1]), "en")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "the only one left" in printed and "%" not in printed
+
+
 def test_each_step_has_the_config_of_its_job() -> None:
     assert Step(LIFECYCLE, "minimal", 3).config([3], {}) == {
         "ops": {"federated_training": {"config": {"seed": 3}}}

@@ -155,7 +155,7 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
     for row in record["sandboxes"]:
         name = row["sandbox"]
         firsts = [
-            f"{first:.0%}" if (first := profile["first"].get(name)) is not None else ""
+            _first(name, profile, page["ranking"]["only"])
             for profile in record["profiles"].values()
         ]
         table.add_row(name, words.shared["standings"][row["standing"]], *firsts)
@@ -163,3 +163,13 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
     out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in record["profiles"].items():
         out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)
+
+
+def _first(sandbox: str, profile: dict[str, Any], only: str) -> str:
+    """Returns how often a sandbox comes first; of one that is alone, that it is."""
+    if sandbox not in profile["first"]:
+        return ""
+    share = profile["first"][sandbox]
+    if share is not None:
+        return f"{share:.0%}"
+    return only if profile["decision"]["status"] == "only" else "\N{EN DASH}"

@@ -18,7 +18,7 @@ from fed_assets.comparison.doubt import (
 )
 from fed_assets.comparison.draws import draw_weights
 from fed_assets.comparison.profiles import Profile
-from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, weight_vector
+from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, unranked, weight_vector
 from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
 from fed_assets.comparison.settings import Settings
 
@@ -44,13 +44,15 @@ def outcome(
         (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
         (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
         efficiency), `decision` (`decision.decide`), and by language `sentence` and `verdict` (on
-        the claim). Where fewer than two are ranked, what draws tell is None or empty.
+        the claim). Where fewer than two may win nothing is ranked, and nothing drawn: what that
+        tells is None or empty.
     """
     problem = of.problem
     plain = profile.weights_of(problem.criteria)
     weighed = bool(weight_vector(problem.criteria, plain).any())
-    ranking = rank(problem, plain) if weighed else {}
-    firsts = first_by_method(ranking)
+    several = len(problem.sandboxes) > 1
+    ranking = (rank if several else unranked)(problem, plain) if weighed else {}
+    firsts = first_by_method(ranking) if several else {}
     found: dict[str, Any] = {
         "profile": profile.as_record(),
         "weights": plain,
@@ -58,12 +60,12 @@ def outcome(
         "first_by_method": firsts,
         "methods_agree": len(set(map(tuple, firsts.values()))) == 1 if firsts else None,
         "ranks": {},
-        "first": dict.fromkeys(problem.sandboxes, 1.0) if len(problem.sandboxes) == 1 else {},
+        "first": {},
         "reversals": [],
         "influence": None,
         "claim": None,
     }
-    if weighed and len(problem.sandboxes) > 1:
+    if weighed and several:
         weights = draw_weights(
             profile,
             problem.criteria,
@@ -78,8 +80,8 @@ def outcome(
         choice = problem.sandboxes[int(np.argmax(shares))]
         found["influence"] = influence(of, weights, choice=choice)
         found["claim"] = claim(found["influence"]["groups"])
-    first = found["first"] or dict.fromkeys(problem.sandboxes, 0.0)
-    found["decision"] = decide(first, weighed=weighed)
+    found["first"] = found["first"] or dict.fromkeys(problem.sandboxes)
+    found["decision"] = decide(found["first"], weighed=weighed)
     found["sentence"] = {each: _sentence(profile, found, sandboxes, each) for each in LANGUAGES}
     found["verdict"] = {
         each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES

@@ -191,6 +191,13 @@ def rank(problem: Problem, weights: Mapping[str, float]) -> dict[str, list[dict[
     return found
 
 
+def unranked(problem: Problem, weights: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+    """Returns what `rank` does of sandboxes too few to rank: a `score` and a `rank` of None."""
+    nothing = {"score": None, "rank": None}
+    rows = [{"sandbox": sandbox, **nothing} for sandbox in problem.sandboxes]
+    return {method: [dict(row) for row in rows] for method in METHODS}
+
+
 def first_by_method(ranking: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
     """Returns, by method, who is first; several where they tie.
 

@@ -81,7 +81,7 @@ def sentence(
     """
     of = words(language)
     who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
-    contenders = decision["contenders"]
+    contenders = [each for each in decision["contenders"] if each["probability"] is not None]
     others = contenders[1:] if decision["status"] == LIKELY else []
     told = of[decision["status"]].format(
         who=who,

@@ -130,7 +130,7 @@ def _pairs(entries: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
 def _ranking(of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns score and rank by sandbox and method, those that come first most often first."""
     found: dict[str, dict[str, Any]] = {}
-    for sandbox in sorted(of["first"], key=lambda each: (-of["first"][each], each)):
+    for sandbox in sorted(of["first"], key=lambda each: (-(of["first"][each] or 0.0), each)):
         found[sandbox] = {
             method: next(row for row in rows if row["sandbox"] == sandbox)
             for method, rows in of["ranking"].items()

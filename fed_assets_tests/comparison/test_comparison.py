@@ -251,8 +251,11 @@ def test_one_sandbox_alone_is_the_only_choice(five) -> None:
     found = compared(five[:1])
     for of in found.profiles.values():
         assert of["decision"]["status"] == "only"
-        assert of["first"] == {"minimal": 1.0}
-        assert "the only one that may win" in of["sentence"]["en"]
+        assert of["first"] == {"minimal": None} and of["decision"]["probability"] is None
+        assert {row["rank"] for rows in of["ranking"].values() for row in rows} == {None}
+        assert of["first_by_method"] == {} and of["methods_agree"] is None
+        assert "the only one left that may win, so that nothing was ranked" in of["sentence"]["en"]
+        assert "el único que queda y puede ganar" in of["sentence"]["es"]
     json.dumps(found.as_record(), allow_nan=False)
 
 

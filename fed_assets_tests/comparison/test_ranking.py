@@ -259,7 +259,7 @@ def test_a_ranking_has_a_score_and_a_rank_for_each() -> None:
 
 def test_who_is_first_by_each_method_and_all_of_them_where_they_tie() -> None:
     found = rank(problem([[1.0, 2.0], [2.0, 1.0], [0.0, 0.0]]), {"c0": 1.0, "c1": 1.0})
-    assert first_by_method(found) == dict.fromkeys(METHODS, ["a", "b"])
+    assert first_by_method(found) == {key: ["a", "b"] for key in METHODS}
     assert first_by_method({}) == {}
 
 

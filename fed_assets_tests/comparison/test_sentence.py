@@ -70,8 +70,8 @@ def test_sentences_in_english() -> None:
         "not measured."
     )
     assert told({"minimal": 1.0}, unaudited=["minimal"]) == (
-        "For a clinician the choice is minimal, the only one that may win; no audit was made of "
-        "minimal, let in on request."
+        "For a clinician the choice is minimal, the only one left that may win, so that nothing "
+        "was ranked; no audit was made of minimal, let in on request."
     )
     assert told({"a": 0.0, "b": 0.0}, weighed=False, profile="mine") == (
         "By the profile mine, there is no choice, as nothing that this profile weighs was measured."
@@ -128,7 +128,7 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
     by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
     by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
     assert by[language] in found
-    agreed = dict.fromkeys(METHODS, ["b"])
+    agreed = {key: ["b"] for key in METHODS}
     assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 PHONE = (360, 740)
 A4_PIXELS, A4_LANDSCAPE_PIXELS = 718, 1047  # between margins of a centimetre
+DASH = "\N{EN DASH} "
 MISSING = {"en": "missing", "es": "falta"}
 # Words that are the same in both languages.
 INTERNATIONAL = {
@@ -370,13 +371,23 @@ def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
     runs[0]["security"]["keeps_its_word"] = False
     runs[1]["security"]["keeps_its_word"] = None
-    page = HtmlPage(render_comparison(record_of(runs, sandboxes=SANDBOXES[:3]), "en"))
+    for run in runs:
+        del run["hospitals"]
+    found = record_of(runs, sandboxes=SANDBOXES[:3])
+    page = HtmlPage(render_comparison(found, "en"))
     standing = page.cells[0]
     assert standing[1][1:3] == ["cannot win: the posture check failed", "failed"]
     assert standing[2][1:3] == ["cannot win: no audit was made", "no audit"]
     ranking = page.section("ranking")
     assert "minimal cannot win: the posture check failed" in ranking
-    assert "eyes_off, the only one that may win" in page.section("answer")
+    assert "eyes_off, the only one left that may win" in page.section("answer")
+    # Nothing was ranked, and nothing drawn: no rank, no score, no per cent.
+    assert f"eyes_off {3 * DASH}the only one left" in ranking and "%" not in ranking
+    alone = comparison_tables(found)
+    (first,) = csv.DictReader(io.StringIO(alone["first.csv"]))
+    assert (first["sandbox"], first["probability"]) == ("eyes_off", "")
+    rows = list(csv.DictReader(io.StringIO(alone["ranking.csv"])))
+    assert [(row["score"], row["rank"]) for row in rows] == [("", "")] * 3
     assert "70 s" in page.section("decision")
 
 
