@@ -31,10 +31,12 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 what it shares), epsilon, images, digest (of the images)
     processes   rows of site, program, how many processes, cpu_seconds, peak_memory_bytes (of the
                 largest). A task is what it said of itself; of others, the last second may miss
-    not_measured  why a figure of `efficiency` is null, by its name: no_counters or
+    not_measured  why a figure is null, by its name. Of `efficiency`: no_counters or
                 counters_unreadable (of energy), processes_hidden (who measures may not look into
                 confined ones), not_watched (nobody measured), federation_was_up (before the run),
-                not_all_measured (what a cost is reckoned from)
+                not_all_measured (what a cost is reckoned from); and why there is no
+                `membership_advantage`: no_weights, no_references, other_images, own_images,
+                too_few_images, not_attacked, attack_failed. A hospital has one of its own.
     prices      the table that `cost` was reckoned by
     meter       what measuring took: cpu_seconds of seconds, looks, readings of shared memory
 

@@ -77,6 +77,7 @@ def render_comparison(record: Record, language: str) -> str:
         origin=_origin(runs, words),
         steps=manual_steps(runs),
         unknown=_unknown(runs),
+        unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
 
@@ -104,6 +105,22 @@ def _unknown(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
             of = found.setdefault((criterion, why), [])
             of += [] if run["sandbox"] in of else [run["sandbox"]]
     return found
+
+
+def _unknown_of_hospitals(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
+    """Returns the hospitals of which a criterion was not measured, though of their sandbox it was.
+
+    By criterion and why; each with its sandbox.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for hospital, entry in (run.get("hospitals") or {}).items():
+            for criterion, why in (entry.get("not_measured") or {}).items():
+                of = found.setdefault((criterion, why), [])
+                named = f"{hospital} ({run['sandbox']})"
+                if criterion not in (run.get("not_measured") or {}) and named not in of:
+                    of.append(named)
+    return {key: of for key, of in found.items() if of}
 
 
 def _by(rows: Iterable[Mapping[str, Any]], down: str, across: str) -> Table:

@@ -14,6 +14,7 @@ import yaml
 
 from fed_assets.assets.comparison import NOT_ALL_MEASURED
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
+from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
 from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
@@ -452,9 +453,29 @@ def test_example_prices_and_what_the_machine_does_not_tell_are_said(
     assert "Cost: in CHF" in told and "EXAMPLES" not in told and "was not measured in" not in told
 
 
+def test_where_nobody_inferred_membership_the_page_says_why() -> None:
+    run = figures_of("minimal", 0)
+    run["security"]["membership_advantage"] = None
+    run["not_measured"] = {"membership_advantage": "no_weights"}
+    other = figures_of("eyes_on", 0)
+    other["hospitals"] = {name: other["hospitals"][name] for name in ("hospital_01", "hospital_02")}
+    run["hospitals"] = other["hospitals"]
+    other["hospitals"] = {**other["hospitals"]}
+    other["hospitals"]["hospital_02"] = other["hospitals"]["hospital_02"] | {
+        "membership_advantage": None,
+        "not_measured": {"membership_advantage": "own_images"},
+    }
+    page = HtmlPage(render_comparison(record_of([run, other], sandboxes=SANDBOXES[:2]), "en"))
+    told = "Advantage of membership inference was not measured in "
+    assert f"{told}minimal: an earlier version measured the run" in page.section("decision")
+    why = f"{told}hospital_02 (eyes_on): the images are the hospital's own, and not open."
+    assert why in page.section("hospitals") and "(minimal)" not in page.section("hospitals")
+
+
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
     of = page_words("en").page
     recorded = {*UNKNOWN, HIDDEN, NOT_WATCHED, UP_BEFORE, NOT_ALL_MEASURED}
+    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED}
     assert set(of["decision"]["why"]) == recorded
     assert set(of["effort"]["steps"]) == set(Kind)
     assert set(of["effort"]["people"]) == {OPERATOR, ROSTER_WRITER, COORDINATOR}
