@@ -6,41 +6,32 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from fed_assets.comparison.features import MEASURED_BY, audited
+from fed_assets.comparison.measurements import AUDITED, NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.posture.evidence import Outcome
-from fed_assets.posture.ladders import AT_REST, HIGHEST, IN_TRANSIT, IN_USE, LADDERS
-
-# The ladder that shows what a control comes to.
-MEASURED_BY = {
-    "transport": IN_TRANSIT,
-    "storage": AT_REST,
-    "key_custody": AT_REST,
-    "process": IN_USE,
-    "job_code": IN_USE,
-    "update_protection": IN_USE,
-}
+from fed_assets.posture.ladders import HIGHEST, LADDERS
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns a measurement with what the sandbox's last audit showed.
 
-    An audit of other controls than the run's tells nothing of it, and counts as none.
+    An audit of other controls than the run's tells nothing of it, and says that it is one.
 
     Args:
         record: the measurement.
         posture: the audit's, of `Posture.as_record`; None where there was none.
     """
     declared = {name: each["declared"] for name, each in record["controls"].items()}
-    if posture is None or any(
-        declared.get(name) != value
-        for name, value in posture["controls"].items()
-        if name in MEASURED_BY
-    ):
-        return record | {"security": {**record["security"], "keeps_its_word": None}}
+    if posture is None or not audited(posture, declared):
+        audit = NO_AUDIT if posture is None else OF_OTHER_CONTROLS
+        told = {"keeps_its_word": None, "audit": audit}
+        return record | {"security": {**record["security"], **told}}
     outcomes = Counter(probe["outcome"] for probe in posture["probes"])
     return record | {
         "security": {
             **record["security"],
             "keeps_its_word": posture["keeps_its_word"],
+            "audit": AUDITED,
             **{ladder: posture[ladder] for ladder in LADDERS},
             "probes": {str(outcome): outcomes[outcome] for outcome in Outcome},
         },

@@ -158,7 +158,7 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
             _first(name, profile, page["ranking"]["only"])
             for profile in record["profiles"].values()
         ]
-        table.add_row(name, words.shared["standings"][row["standing"]], *firsts)
+        table.add_row(name, words.standing(row), *firsts)
     out.print(table)
     out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in record["profiles"].items():

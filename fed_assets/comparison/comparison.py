@@ -22,6 +22,7 @@ from fed_assets.comparison.features import feature_rows
 from fed_assets.comparison.matrix import Cells, decision_rows, hospital_rows, sandbox_cells
 from fed_assets.comparison.measurements import (
     Record,
+    audit_of,
     by_sandbox,
     cautions,
     checked,
@@ -44,7 +45,7 @@ class Comparison:
     Attributes:
         settings: `Settings`, and what is fixed: methods, how values are `normalized_by` TOPSIS and
             VIKOR, VIKOR's `group_utility`, `assumed_spread`.
-        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `seeds`, `run_ids`.
+        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `audit`, `seeds`, `run_ids`.
         criteria: a row each, of `Criterion.as_record`.
         features: rows of `features.feature_rows`.
         decision: rows of `matrix.decision_rows`.
@@ -189,13 +190,14 @@ def recompute(
 
 
 def _sandbox_row(name: str, runs: Sequence[Record], allow_unaudited: bool) -> dict[str, Any]:
-    word = keeps_its_word(runs)
+    word, audit = keeps_its_word(runs), audit_of(runs)
     return {
         "sandbox": name,
         "standing": standing(
-            measured=bool(runs), keeps_its_word=word, allow_unaudited=allow_unaudited
+            measured=bool(runs), keeps_its_word=word, audit=audit, allow_unaudited=allow_unaudited
         ),
         "keeps_its_word": word,
+        "audit": audit,
         "seeds": [each["seed"] for each in runs],
         "run_ids": [each.get("run_id") for each in runs],
     }

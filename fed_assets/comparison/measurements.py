@@ -17,9 +17,10 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 test set: pooled, pooled_from, and alone by hospital (auroc, accuracy each)
     efficiency  wall_seconds, cpu_seconds, peak_memory_bytes, bytes_up, bytes_down,
                 startup_seconds, round_overhead_seconds, energy_joules, cost
-    security    keeps_its_word (null: no audit was made), at_rest, in_transit and in_use (levels 0
-                to 4), probes (passed, inconclusive, failed), membership_advantage (an interval),
-                epsilon, delta
+    security    keeps_its_word (null: no audit was made of it), audit (none, of_other_controls than
+                the run's, or made; by keeps_its_word where it is left out), at_rest, in_transit and
+                in_use (levels 0 to 4), probes (passed, inconclusive, failed), membership_advantage
+                (an interval), epsilon, delta
     quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
                 (intervals each)
     effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
@@ -57,6 +58,7 @@ from fed_assets.comparison.criterion import read_hospital, read_sandbox
 from fed_assets.errors import MeasurementError
 
 Record = Mapping[str, Any]
+NO_AUDIT, OF_OTHER_CONTROLS, AUDITED = AUDITS = ("none", "of_other_controls", "made")
 SECTIONS = (
     *("data", "controls", "efficiency", "security", "quality", "effort", "hospitals"),
     "references",
@@ -146,6 +148,15 @@ def keeps_its_word(records: Iterable[Record]) -> bool | None:
     if any(word is False for word in words):
         return False
     return True if any(words) else None
+
+
+def audit_of(records: Iterable[Record]) -> str:
+    """Returns whether an audit was made of a sandbox, one of `AUDITS`."""
+    runs = list(records)
+    if keeps_its_word(runs) is not None:
+        return AUDITED
+    told = {(each.get("security") or {}).get("audit") for each in runs}
+    return OF_OTHER_CONTROLS if OF_OTHER_CONTROLS in told else NO_AUDIT
 
 
 def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:

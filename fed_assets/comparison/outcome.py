@@ -17,6 +17,7 @@ from fed_assets.comparison.doubt import (
     winners,
 )
 from fed_assets.comparison.draws import draw_weights
+from fed_assets.comparison.measurements import NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.comparison.profiles import Profile
 from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, unranked, weight_vector
 from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
@@ -101,7 +102,8 @@ def _sentence(
         found["decision"],
         first_by_method=found["first_by_method"],
         kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
-        unaudited=[row["sandbox"] for row in may_win if row["keeps_its_word"] is None],
+        unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
+        audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),
         language=language,
     )

@@ -34,28 +34,34 @@ from fed_assets.comparison.batched import scores as batched_scores
 from fed_assets.comparison.criteria import OF_SANDBOXES
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.matrix import Cells
+from fed_assets.comparison.measurements import OF_OTHER_CONTROLS
 
-MAY_WIN, BROKE_ITS_WORD, NOT_AUDITED, NOT_MEASURED = (
+MAY_WIN, BROKE_ITS_WORD, NOT_AUDITED, AUDITED_OTHERWISE, NOT_MEASURED = STANDINGS = (
     "may_win",
     "broke_its_word",
     "not_audited",
+    "audited_otherwise",
     "not_measured",
 )
 # Scores nearer than this are a tie: what floating point makes of alike sandboxes.
 TIE = 1e-9
 
 
-def standing(*, measured: bool, keeps_its_word: bool | None, allow_unaudited: bool) -> str:
+def standing(
+    *, measured: bool, keeps_its_word: bool | None, audit: str, allow_unaudited: bool
+) -> str:
     """Returns whether a sandbox may win, or why not, before anything is weighed.
 
     No speed makes good for a broken word. Nor is a sandbox chosen for a protection that nobody
-    tried: without an audit it may win only where the user says so.
+    tried: without an audit of its controls it may win only where the user says so.
     """
     if not measured:
         return NOT_MEASURED
     if keeps_its_word is False:
         return BROKE_ITS_WORD
-    return MAY_WIN if keeps_its_word or allow_unaudited else NOT_AUDITED
+    if keeps_its_word or allow_unaudited:
+        return MAY_WIN
+    return AUDITED_OTHERWISE if audit == OF_OTHER_CONTROLS else NOT_AUDITED
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def sentence(
     first_by_method: Mapping[str, Sequence[str]],
     kept_out: Mapping[str, Sequence[str]],
     unaudited: Sequence[str],
+    audited_otherwise: Sequence[str],
     one_seed: bool,
     language: str,
 ) -> str:
@@ -76,6 +77,7 @@ def sentence(
         first_by_method: of `ranking.first_by_method`.
         kept_out: the sandboxes that may not win, by the reason.
         unaudited: those that were let in though no audit was made of them.
+        audited_otherwise: those that were let in though the audit was of other controls.
         one_seed: whether one of those that may win was measured with one seed alone.
         language: "en" or "es".
     """
@@ -95,9 +97,14 @@ def sentence(
         of[reason].format(sandboxes=listed(list(names), language))
         for reason, names in kept_out.items()
     ]
-    if unaudited:
-        named = listed(list(unaudited), language)
-        clauses.append(of["unaudited_choice"].format(sandboxes=named))
+    clauses += [
+        of[let_in].format(sandboxes=listed(list(names), language))
+        for let_in, names in (
+            ("unaudited_choice", unaudited),
+            ("audited_otherwise_choice", audited_otherwise),
+        )
+        if names
+    ]
     if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
         clauses.append(of["one_seed"])
     return f"{'; '.join([told, *filter(None, clauses)])}."

@@ -55,6 +55,10 @@ class Words:
         """Returns criteria as a list."""
         return ", ".join(self.criterion(name) for name in names)
 
+    def standing(self, row: Mapping[str, Any]) -> str:
+        """Returns whether a sandbox may win, or why not and what to do, of its row."""
+        return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
+
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""
         return str(self.page["profiles"].get(name, name))

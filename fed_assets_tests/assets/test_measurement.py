@@ -11,8 +11,10 @@ from fed_assets.assets.effort import effort_of
 from fed_assets.assets.measurement import measurement, overhead_seconds, usage_of, used_by
 from fed_assets.assets.security_record import with_security
 from fed_assets.comparison.comparison import compare
+from fed_assets.comparison.features import MEASURED_BY
 from fed_assets.errors import StorageError
 from fed_assets.federation.roster import read_roster
+from fed_assets.posture.ladders import LADDERS
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import SHIPPED_ROSTER
@@ -219,12 +221,20 @@ def test_an_audit_adds_levels_and_probes_and_what_was_measured_of_controls() -> 
         "highest": 4,
     }
     assert record["controls"]["aggregation"]["measured"] is None
+    assert security["audit"] == "made"
+    assert set(MEASURED_BY.values()) == set(LADDERS)
 
 
-@pytest.mark.parametrize("posture", [None, a_posture(controls={"transport": "clear"})])
-def test_no_audit_or_one_of_other_controls_says_nothing(posture: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize(
+    "posture, audit",
+    [(None, "none"), (a_posture(controls={"transport": "clear"}), "of_other_controls")],
+)
+def test_no_audit_or_one_of_other_controls_says_that_alone(
+    posture: dict[str, Any] | None, audit: str
+) -> None:
     security = with_security(measured(), posture)["security"]
     assert security["keeps_its_word"] is None
+    assert security["audit"] == audit
     assert "at_rest" not in security
 
 

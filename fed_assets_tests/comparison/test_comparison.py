@@ -214,6 +214,21 @@ def test_one_that_was_not_audited_wins_only_on_request(five) -> None:
         assert "no audit was made of eyes_on" in of["sentence"]["en"]
 
 
+def test_an_audit_of_other_controls_is_called_that_and_makes_no_winner(five) -> None:
+    five[1]["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    found = compared(five)
+    assert found.sandboxes[1]["standing"] == "audited_otherwise"
+    assert found.sandboxes[0]["audit"] == "made"
+    for of in found.profiles.values():
+        assert "eyes_on" not in of["first"]
+        assert "eyes_on kept out because the audit was of other controls" in of["sentence"]["en"]
+        assert "no audit was made" not in of["sentence"]["en"]
+        assert "eyes_on: sin opción de ganar porque la auditoría era de" in of["sentence"]["es"]
+    let_in = compared(five, settings=Settings(draws=200, allow_unaudited=True))
+    told = let_in.profiles["equal"]["sentence"]["en"]
+    assert "the audit of eyes_on was of other controls, let in on request" in told
+
+
 def test_where_none_may_win_it_says_why(five) -> None:
     for each in five:
         each["security"]["keeps_its_word"] = False
@@ -239,6 +254,7 @@ def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) ->
         "sandbox": "configurable",
         "standing": "not_measured",
         "keeps_its_word": None,
+        "audit": "none",
         "seeds": [],
         "run_ids": [],
     }

@@ -169,6 +169,7 @@ def test_features_show_what_is_declared_enforced_and_measured_and_where_runs_dif
             "declared": ["clear", "mtls"],
             "enforced": False,
             "measured": [{"ladder": "in_transit", "level": 0, "highest": 4}],
+            "measured_by": "in_transit",
         },
         {
             "control": "transport",
@@ -176,8 +177,16 @@ def test_features_show_what_is_declared_enforced_and_measured_and_where_runs_dif
             "declared": [],
             "enforced": None,
             "measured": [],
+            "measured_by": "in_transit",
         },
     ]
+
+
+def test_of_some_controls_no_attempt_measures_anything(measured) -> None:
+    plain = {"declared": "yes", "enforced": True, "measured": None}
+    run = measured(controls={"previews": plain, "statistics": plain, "aggregation": plain})
+    rows = feature_rows({"minimal": [run]})
+    assert [row["measured_by"] for row in rows] == [None, None, None]
 
 
 def test_a_factor_of_ten_is_the_most_that_chance_may_do() -> None:

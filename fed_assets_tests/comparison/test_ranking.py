@@ -11,6 +11,7 @@ from fed_assets.comparison.criteria import OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.matrix import sandbox_cells
 from fed_assets.comparison.ranking import (
+    AUDITED_OTHERWISE,
     BROKE_ITS_WORD,
     MAY_WIN,
     NOT_AUDITED,
@@ -193,18 +194,20 @@ def test_an_unknown_method_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "measured, word, allow, expected",
+    "measured, word, audit, allow, expected",
     [
-        (True, True, False, MAY_WIN),
-        (True, False, False, BROKE_ITS_WORD),
-        (True, False, True, BROKE_ITS_WORD),
-        (True, None, False, NOT_AUDITED),
-        (True, None, True, MAY_WIN),
-        (False, None, True, NOT_MEASURED),
+        (True, True, "made", False, MAY_WIN),
+        (True, False, "made", False, BROKE_ITS_WORD),
+        (True, False, "made", True, BROKE_ITS_WORD),
+        (True, None, "none", False, NOT_AUDITED),
+        (True, None, "of_other_controls", False, AUDITED_OTHERWISE),
+        (True, None, "none", True, MAY_WIN),
+        (True, None, "of_other_controls", True, MAY_WIN),
+        (False, None, "none", True, NOT_MEASURED),
     ],
 )
-def test_who_may_win(measured, word, allow, expected) -> None:
-    found = standing(measured=measured, keeps_its_word=word, allow_unaudited=allow)
+def test_who_may_win(measured, word, audit, allow, expected) -> None:
+    found = standing(measured=measured, keeps_its_word=word, audit=audit, allow_unaudited=allow)
     assert found == expected
 
 

@@ -11,6 +11,7 @@ from fed_assets.comparison.criteria import CRITERIA
 from fed_assets.comparison.criterion import GROUPS
 from fed_assets.comparison.decision import STATUSES, decide, kept_out
 from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.ranking import MAY_WIN, STANDINGS
 from fed_assets.comparison.sentence import LANGUAGES, percent, sentence, verdict, words
 
 
@@ -19,6 +20,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "first_by_method": {},
         "kept_out": {},
         "unaudited": [],
+        "audited_otherwise": [],
         "one_seed": False,
     }
     weighed = more.pop("weighed", True)
@@ -93,7 +95,8 @@ def test_sentences_in_spanish() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_is_one_sentence_without_a_gap(language) -> None:
-    everyone_out = {"broke_its_word": ["x"], "not_audited": ["y", "z"], "not_measured": ["w"]}
+    reasons = [each for each in STANDINGS if each != MAY_WIN]
+    everyone_out = dict(zip(reasons, (["x"], ["y", "z"], ["v"], ["w"]), strict=True))
     for first in (
         {},
         {"a": 1.0},
@@ -108,6 +111,7 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
                 profile=profile,
                 kept_out=everyone_out,
                 unaudited=["u"],
+                audited_otherwise=["v"],
                 one_seed=True,
             )
             assert found.endswith(".") and found.count(".") == 1
@@ -185,3 +189,5 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["methods"]) == {*METHODS, "all"}
     assert set(of["who"]) == {*shipped_profiles(), "other"}
     assert set(STATUSES) <= set(of)
+    assert set(of["standings"]) == set(STANDINGS)
+    assert set(STANDINGS) - {MAY_WIN} <= set(of)

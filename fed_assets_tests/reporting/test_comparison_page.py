@@ -371,14 +371,23 @@ def test_without_any_measurement_it_is_a_page_of_gaps() -> None:
 def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
     runs[0]["security"]["keeps_its_word"] = False
-    runs[1]["security"]["keeps_its_word"] = None
+    runs[1]["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    runs[1]["controls"] = {
+        name: {"declared": "yes", "enforced": True, "measured": None}
+        for name in ("previews", "transport")
+    }
     for run in runs:
         del run["hospitals"]
     found = record_of(runs, sandboxes=SANDBOXES[:3])
     page = HtmlPage(render_comparison(found, "en"))
     standing = page.cells[0]
     assert standing[1][1:3] == ["cannot win: the posture check failed", "failed"]
-    assert standing[2][1:3] == ["cannot win: no audit was made", "no audit"]
+    anew = "fed-assets posture eyes_on makes it anew"
+    assert standing[2][1].startswith("cannot win: the audit was of other controls than the run;")
+    assert standing[2][1].endswith(anew) and standing[2][2] == "audit of other controls"
+    controls = {row[0]: " ".join(row[2].split()) for row in page.cells[1][1:]}
+    assert controls["Previews"].endswith("Measured: no attempt measures this control")
+    assert controls["Transport"].endswith("Measured: not measured")
     ranking = page.section("ranking")
     assert "minimal cannot win: the posture check failed" in ranking
     assert "eyes_off, the only one left that may win" in page.section("answer")
