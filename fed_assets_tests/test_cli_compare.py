@@ -12,12 +12,17 @@ from fed_assets.automation.jobs import JOBS
 from fed_assets.cli.compare import show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
 from fed_assets.errors import RunConfigError
+from fed_assets.federation.asked import asked
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster
+from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
 from fed_assets_tests.reporting.comparisons import measurements, record_of
@@ -38,26 +43,96 @@ def test_the_rosters_seeds_come_first_and_each_once() -> None:
         wanted_seeds(roster, 101)
 
 
+def a_run(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
+    """Returns of a sandbox's measurement what it was trained with: as the roster asks, but for."""
+    wanted = asked(ROSTER, sandbox)
+    values = wanted["controls"]["values"]
+    return {
+        "sandbox": sandbox.name,
+        "rounds": wanted["rounds"],
+        "model": {"network": wanted["network"]},
+        "controls": {name: {"declared": value} for name, value in values.items()},
+        "trained_with": {"recipe": wanted["recipe"], "numbers": wanted["controls"]["numbers"]},
+        **changes,
+    }
+
+
+def an_audit(sandbox: Sandbox) -> dict[str, Any]:
+    return {"controls": {name: shown(sandbox, name) for name in sandbox.controls()}}
+
+
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
-    home, names = Home(tmp_path), ["minimal", "eyes_on"]
-    everything = missing_steps(home, ROSTER, names, [0, 1], again=False)
+    home, both = Home(tmp_path), [MINIMAL, EYES_ON]
+    everything = missing_steps(home, ROSTER, both, [0, 1], again=False)
     # References come before the runs, whose reports are compared with them.
     assert everything == [
-        *(Step(AUDIT, name) for name in names),
+        *(Step(AUDIT, each.name) for each in both),
         Step(REFERENCES),
-        *(Step(LIFECYCLE, name, seed) for seed in (0, 1) for name in names),
+        *(Step(LIFECYCLE, each.name, seed) for seed in (0, 1) for each in both),
     ]
-    keep(home.posture("minimal") / "posture.json")
-    keep(home.measurement("eyes_on", 1))
+    keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
+    keep(home.measurement("eyes_on", 1), a_run(EYES_ON))
     keep(home.artifacts / "reference_models.json", references())
-    left = missing_steps(home, ROSTER, names, [0, 1], again=False)
+    left = missing_steps(home, ROSTER, both, [0, 1], again=False)
     assert set(everything) - set(left) == {
         Step(AUDIT, "minimal"),
         Step(LIFECYCLE, "eyes_on", 1),
         Step(REFERENCES),
     }
-    assert missing_steps(home, ROSTER, names, [0, 1], again=True) == everything
-    assert Step(REFERENCES) in missing_steps(home, ROSTER, names, [0, 1, 2], again=False)
+    assert not any(step.again for step in left)
+    assert missing_steps(home, ROSTER, both, [0, 1], again=True) == everything
+    assert Step(REFERENCES) in missing_steps(home, ROSTER, both, [0, 1, 2], again=False)
+    home.measurement("eyes_on", 1).write_text("{")  # damaged: it is measured anew
+    assert Step(LIFECYCLE, "eyes_on", 1) in missing_steps(home, ROSTER, both, [1], again=False)
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"rounds": 3}, "Measured with 3 rounds where the roster asks for 15: minimal."),
+        (
+            {"model": {"network": {"_target_": "other"}}},
+            "Measured with another network than is asked for now: minimal.",
+        ),
+        (
+            {"trained_with": {"recipe": {"learning_rate": 0.5}}},
+            "Measured with another recipe than is asked for now: minimal.",
+        ),
+        (
+            {"controls": {"transport": {"declared": "mtls"}}},
+            "Measured with other controls than the sandbox has now: minimal.",
+        ),
+    ],
+)
+def test_a_run_of_another_roster_is_run_again_and_says_why(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    home = Home(tmp_path)
+    keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
+    keep(home.artifacts / "reference_models.json", references())
+    keep(home.measurement("minimal", 0), a_run(MINIMAL))
+    assert missing_steps(home, ROSTER, [MINIMAL], [0], again=False) == []
+    keep(home.measurement("minimal", 0), a_run(MINIMAL, **change))
+    (step,) = missing_steps(home, ROSTER, [MINIMAL], [0], again=False)
+    assert step == Step(LIFECYCLE, "minimal", 0)
+    assert [page_words("en").caution(each) for each in step.again] == [why]
+    assert page_words("es").caution(step.again[0]).startswith("Medido con ")
+
+
+def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    keep(home.posture("eyes_on") / "posture.json", an_audit(MINIMAL))
+    keep(home.artifacts / "reference_models.json", references())
+    keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
+    (step,) = missing_steps(home, ROSTER, [EYES_ON], [0], again=False)
+    assert step == Step(AUDIT, "eyes_on")
+    assert page_words("en").caution(step.again[0]) == (
+        "Audited with other controls than the sandbox has now: eyes_on."
+    )
+    # Pictures in the UI change nothing of what an audit attempts.
+    keep(home.posture("eyes_on") / "posture.json", an_audit(EYES_ON))
+    blind = EYES_ON.model_copy(update={"previews": False})
+    assert Step(AUDIT, "eyes_on") not in missing_steps(home, ROSTER, [blind], [0], again=False)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +228,7 @@ def test_wrong_profiles_are_refused_before_anything_runs(
 @pytest.mark.long
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
-    keep(place.home.posture("minimal") / "posture.json")
+    keep(place.home.posture("minimal") / "posture.json", an_audit(MINIMAL))
     process = place.start("fed_assets.cli", "compare")
     end = time.monotonic() + 60
     while not list((place.home.root / "logs").glob("run-*.log")):

@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import with_security
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
+from fed_assets.errors import SandboxError
+from fed_assets.federation.asked import asked, otherwise
+from fed_assets.federation.roster import Roster
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import Prices, read_prices
 from fed_assets.resources.settings import Settings
-from fed_assets.sandboxes.presets import SANDBOX_NAMES
+from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
@@ -47,7 +51,7 @@ class ComparisonConfig(Config):
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
 
-def build_comparison_asset(settings: Settings) -> AssetsDefinition:
+def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     """Returns the asset `sandbox_comparison`, over all sandboxes that were measured."""
 
     @unpartitioned_asset(
@@ -66,7 +70,8 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
         """
         with clear_failures():
             prices = read_prices(settings.prices)
-            comparison = _compare(list(measurements(settings.home, prices)), config)
+            found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
+            comparison = _compare(found, config)
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
@@ -87,12 +92,31 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
     return sandbox_comparison
 
 
-def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
+def wanted_of(roster: Roster, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Returns what a run of each sandbox is asked to be now, by sandbox, see `asked`.
+
+    One that cannot run is left out: nothing is asked of it.
+    """
+    found = {}
+    for name in SANDBOX_NAMES:
+        with suppress(SandboxError):
+            sandbox = find_sandbox(name, configurable=settings.configurable)
+            found[name] = asked(roster, sandbox)
+    return found
+
+
+def measurements(
+    home: Home, prices: Prices, wanted: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Yields what was measured of each sandbox and seed: by its run, its audit and attack.
 
-    Against the references it says what each hospital gained.
+    Against the references it says what each hospital gained, and against what is asked of a run now
+    in what it was another. All are priced by one table, whenever they ran.
 
-    All are priced by one table, whenever they ran.
+    Args:
+        home: where they are kept.
+        prices: the table.
+        wanted: what is asked of a run, by sandbox.
 
     Raises:
         StorageError: a record is damaged.
@@ -109,6 +133,8 @@ def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
+        if record["sandbox"] in wanted:
+            known["otherwise"] = otherwise(record, wanted[record["sandbox"]])
         yield _with_cost(_with_references(known, references), prices)
 
 

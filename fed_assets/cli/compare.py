@@ -58,13 +58,13 @@ def compare(
     if profiles is not None:
         require_profiles(profiles)
         weighing["profiles"] = str(profiles.resolve())
-    runnable = [
-        name
-        for name in SANDBOX_NAMES
-        if not unenforced_controls(find_sandbox(name, configurable=chosen.configurable))
-    ]
+    defined = [find_sandbox(name, configurable=chosen.configurable) for name in SANDBOX_NAMES]
+    runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
         steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        for step in steps:
+            for caution in step.again:
+                errors.print(f"{step}: {_words(lang).caution(caution)}", soft_wrap=True)
         failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"

@@ -27,6 +27,7 @@ from fed_assets.comparison.measurements import (
     cautions,
     checked,
     keeps_its_word,
+    measured_otherwise,
 )
 from fed_assets.comparison.outcome import outcome
 from fed_assets.comparison.profiles import Profile, shipped_profiles
@@ -134,7 +135,7 @@ def compare(
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
     measured = {each.name for each in problem.criteria}
-    hospitals = hospital_rows(runs)
+    hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(
         settings={
             **asdict(settings),
@@ -157,7 +158,7 @@ def compare(
         counted_as_worst=problem.gaps,
         spread_assumed=_spread_assumed(problem, may_win),
         profiles={
-            name: outcome(profile, of, sandboxes=rows, settings=settings)
+            name: outcome(profile, of, sandboxes=rows, otherwise=otherwise, settings=settings)
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
         cautions=cautions(known),

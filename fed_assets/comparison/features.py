@@ -33,14 +33,13 @@ def audited(posture: Mapping[str, Any], controls: Mapping[str, Any]) -> bool:
 
 
 def feature_rows(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
-    """Returns one row per control and sandbox: `declared`, `enforced`, `measured` and
-    `measured_by`.
+    """Returns a row per control and sandbox: `declared`, `enforced`, `measured`, `measured_by`.
 
     `declared` has all the values that runs of one sandbox declare, so that a control that was
     changed between them does not pass as one. `enforced` is true where it was in every run that
     says so, and null where none does. `measured` has what audits showed: each a `ladder`, the
-    `level` on it, and the `highest`. `measured_by` is the ladder that shows what the control comes to; None
-    where no attempt measures it.
+    `level` on it, and the `highest`. `measured_by` is the ladder that shows what
+    the control comes to; None where no attempt measures it.
 
     Args:
         records: by sandbox; one without any has rows of nothing.

@@ -9,6 +9,9 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     data        name, digest, test_digest (of the common test set), synthetic, classes
     model       weights (their digest), network (its config), learned_from (by hospital the digest
                 of its images)
+    trained_with  recipe, as hospitals were told it; numbers that go with controls, by control
+    otherwise     rows of part (rounds, network, recipe, threshold, controls): in what it is not as
+                the roster and the sandbox ask for now; of rounds and threshold also measured, asked
     machine, versions                         as the report has them
     controls    by control: declared (its value), enforced (true or false), measured (ladder, level,
                 highest)
@@ -164,7 +167,8 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
 
     Kinds: `machines_differ`, `versions_differ`, `rounds_differ` (from the first record's),
     `one_seed` (chance between runs was not measured), `seeds_differ` (not every sandbox has the
-    same), `synthetic_data`.
+    same), `synthetic_data`; and, of what is not as is asked for now, `other_rounds` and the like,
+    with the numbers `measured` and `asked`.
     """
     found = []
     for key, kind in ALIKE.items():
@@ -176,7 +180,21 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     found.append(("seeds_differ", [name for name, of in seeds.items() if of != everywhere]))
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
-    return [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
+    plain = [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
+    return plain + measured_otherwise(records)
+
+
+def measured_otherwise(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Returns the cautions of what was measured otherwise than is asked for now."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in records:
+        for row in each.get("otherwise") or ():
+            caution = {"kind": f"other_{row['part']}"} | {
+                key: row[key] for key in ("measured", "asked") if key in row
+            }
+            names = found.setdefault(str(caution), caution | {"sandboxes": []})["sandboxes"]
+            names += [] if each["sandbox"] in names else [each["sandbox"]]
+    return list(found.values())
 
 
 def manual_steps(runs: Iterable[Record]) -> dict[str, list[Mapping[str, Any]]]:

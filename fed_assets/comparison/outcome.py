@@ -29,6 +29,7 @@ def outcome(
     of: Drawn,
     *,
     sandboxes: Sequence[Mapping[str, Any]],
+    otherwise: Sequence[Mapping[str, Any]],
     settings: Settings,
 ) -> dict[str, Any]:
     """Returns ranking, doubt and choice by one profile, as JSON-ready values.
@@ -37,6 +38,7 @@ def outcome(
         profile: the profile.
         of: drawn measurements of the sandboxes that may win.
         sandboxes: the comparison's rows of all sandboxes.
+        otherwise: of `measurements.measured_otherwise`.
         settings: of the reckoning.
 
     Returns:
@@ -83,7 +85,9 @@ def outcome(
         found["claim"] = claim(found["influence"]["groups"])
     found["first"] = found["first"] or dict.fromkeys(problem.sandboxes)
     found["decision"] = decide(found["first"], weighed=weighed)
-    found["sentence"] = {each: _sentence(profile, found, sandboxes, each) for each in LANGUAGES}
+    found["sentence"] = {
+        each: _sentence(profile, found, sandboxes, otherwise, each) for each in LANGUAGES
+    }
     found["verdict"] = {
         each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES
     }
@@ -94,9 +98,16 @@ def _sentence(
     profile: Profile,
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
+    otherwise: Sequence[Mapping[str, Any]],
     language: str,
 ) -> str:
     may_win = [row for row in rows if row["standing"] == MAY_WIN]
+    names = {row["sandbox"] for row in may_win}
+    concerned = [
+        {**each, "sandboxes": ranked}
+        for each in otherwise
+        if (ranked := [name for name in each["sandboxes"] if name in names])
+    ]
     return sentence(
         profile.name,
         found["decision"],
@@ -104,6 +115,7 @@ def _sentence(
         kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
         unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
+        otherwise=concerned,
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),
         language=language,
     )

@@ -66,6 +66,7 @@ def sentence(
     kept_out: Mapping[str, Sequence[str]],
     unaudited: Sequence[str],
     audited_otherwise: Sequence[str],
+    otherwise: Sequence[Mapping[str, Any]],
     one_seed: bool,
     language: str,
 ) -> str:
@@ -78,6 +79,8 @@ def sentence(
         kept_out: the sandboxes that may not win, by the reason.
         unaudited: those that were let in though no audit was made of them.
         audited_otherwise: those that were let in though the audit was of other controls.
+        otherwise: what was measured otherwise than is asked for now, of
+            `measurements.measured_otherwise`.
         one_seed: whether one of those that may win was measured with one seed alone.
         language: "en" or "es".
     """
@@ -105,9 +108,21 @@ def sentence(
         )
         if names
     ]
+    clauses += [measured_with(each, language) for each in otherwise]
     if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
         clauses.append(of["one_seed"])
     return f"{'; '.join([told, *filter(None, clauses)])}."
+
+
+def measured_with(caution: Mapping[str, Any], language: str) -> str:
+    """Returns in what was measured, or audited, otherwise than is asked for now.
+
+    Args:
+        caution: its `kind` and `sandboxes`, and of some kinds what was `measured` and is `asked`.
+        language: "en" or "es".
+    """
+    told = {**caution, "sandboxes": listed(caution["sandboxes"], language)}
+    return str(words(language)["otherwise"][caution["kind"]].format(**told))
 
 
 def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) -> str:

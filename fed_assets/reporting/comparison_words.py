@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fed_assets.comparison.sentence import LANGUAGES, words
+from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting.page import TEMPLATES
 
@@ -58,6 +58,14 @@ class Words:
     def standing(self, row: Mapping[str, Any]) -> str:
         """Returns whether a sandbox may win, or why not and what to do, of its row."""
         return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
+
+    def caution(self, caution: Mapping[str, Any]) -> str:
+        """Returns what weakens a comparison, as a sentence."""
+        plain = self.shared["cautions"].get(caution["kind"])
+        if plain is None:
+            told = measured_with(caution, self.language)
+            return f"{told[:1].upper()}{told[1:]}."
+        return str(plain.format(sandboxes=", ".join(caution["sandboxes"])))
 
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""

@@ -229,6 +229,25 @@ def test_an_audit_of_other_controls_is_called_that_and_makes_no_winner(five) -> 
     assert "the audit of eyes_on was of other controls, let in on request" in told
 
 
+def test_what_was_measured_otherwise_than_is_asked_for_is_said_in_each_sentence(five) -> None:
+    for each in five[:2]:
+        each["otherwise"] = [{"part": "rounds", "measured": 3, "asked": 15}, {"part": "recipe"}]
+    five[4]["otherwise"] = [{"part": "network"}]
+    five[4]["security"]["keeps_its_word"] = False  # none of the choice, and none of its sentence
+    found = compared(five)
+    both = ["eyes_on", "minimal"]
+    assert [each for each in found.cautions if each["kind"].startswith("other_")] == [
+        {"kind": "other_network", "sandboxes": ["configurable"]},
+        {"kind": "other_rounds", "measured": 3, "asked": 15, "sandboxes": both},
+        {"kind": "other_recipe", "sandboxes": both},
+    ]
+    for of in found.profiles.values():
+        told = of["sentence"]["en"]
+        assert "measured with 3 rounds where the roster asks for 15: eyes_on and minimal" in told
+        assert "another recipe than is asked for now: eyes_on and minimal" in told
+        assert "network" not in told
+
+
 def test_where_none_may_win_it_says_why(five) -> None:
     for each in five:
         each["security"]["keeps_its_word"] = False

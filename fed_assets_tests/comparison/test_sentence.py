@@ -21,6 +21,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "kept_out": {},
         "unaudited": [],
         "audited_otherwise": [],
+        "otherwise": [],
         "one_seed": False,
     }
     weighed = more.pop("weighed", True)
@@ -112,6 +113,10 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
                 kept_out=everyone_out,
                 unaudited=["u"],
                 audited_otherwise=["v"],
+                otherwise=[
+                    {"kind": f"other_{part}", "measured": 3, "asked": 15, "sandboxes": ["a", "b"]}
+                    for part in ("rounds", "network", "recipe", "threshold", "controls")
+                ],
                 one_seed=True,
             )
             assert found.endswith(".") and found.count(".") == 1
