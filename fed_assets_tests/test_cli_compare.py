@@ -268,6 +268,7 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     assert standings.pop("minimal") == "may_win"
     assert set(standings.values()) == {"not_measured"}
     (measured,) = record["measurements"]
+    assert measured["otherwise"] == []  # it is as the roster asks: it would not be run again
     assert record["references"]["not_compared"] == []
     assert {row["sandbox"] for row in record["references"]["gains"]} == {"minimal"}
     assert measured["efficiency"]["wall_seconds"] > 0

@@ -4,7 +4,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,18 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.membership import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
-from fed_assets.assets.security_record import with_security
+from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value
+from fed_assets.assets.surroundings import surroundings_of, wanted_of
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
-from fed_assets.errors import SandboxError
-from fed_assets.federation.asked import asked, otherwise
+from fed_assets.comparison.surroundings import Surroundings
+from fed_assets.federation.asked import otherwise
 from fed_assets.federation.roster import Roster
-from fed_assets.resources.artifact_store import read_whole, write_whole
+from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import Prices, read_prices
 from fed_assets.resources.settings import Settings
-from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
@@ -71,7 +71,7 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         with clear_failures():
             prices = read_prices(settings.prices)
             found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
-            comparison = _compare(found, config)
+            comparison = _compare(found, config, surroundings_of(roster, settings, prices))
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
@@ -92,19 +92,6 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
     return sandbox_comparison
 
 
-def wanted_of(roster: Roster, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Returns what a run of each sandbox is asked to be now, by sandbox, see `asked`.
-
-    One that cannot run is left out: nothing is asked of it.
-    """
-    found = {}
-    for name in SANDBOX_NAMES:
-        with suppress(SandboxError):
-            sandbox = find_sandbox(name, configurable=settings.configurable)
-            found[name] = asked(roster, sandbox)
-    return found
-
-
 def measurements(
     home: Home, prices: Prices, wanted: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
@@ -122,14 +109,7 @@ def measurements(
         StorageError: a record is damaged.
     """
     references, attacks = reference_value(home), membership_value(home)
-    postures = {
-        sandbox: read_whole(
-            home.posture(sandbox) / "posture.json",
-            what="What an audit showed",
-            cure="Run the job security_audit again.",
-        )
-        for sandbox in SANDBOX_NAMES
-    }
+    postures = audits(home)
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
@@ -179,14 +159,22 @@ def _with_cost(record: dict[str, Any], prices: Prices) -> dict[str, Any]:
     }
 
 
-def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:
+def _compare(
+    records: list[dict[str, Any]], config: ComparisonConfig, surroundings: Surroundings
+) -> dict[str, Any]:
     from fed_assets.comparison.comparison import compare
     from fed_assets.comparison.profiles import read_profiles
     from fed_assets.comparison.settings import Settings as Weighing
 
     profiles = None if config.profiles is None else read_profiles(Path(config.profiles))
     weighing = Weighing(seed=config.seed, allow_unaudited=config.allow_unaudited)
-    comparison = compare(records, sandboxes=SANDBOX_NAMES, profiles=profiles, settings=weighing)
+    comparison = compare(
+        records,
+        sandboxes=SANDBOX_NAMES,
+        profiles=profiles,
+        settings=weighing,
+        surroundings=surroundings,
+    )
     return comparison.as_record()
 
 

@@ -10,6 +10,25 @@ from fed_assets.comparison.features import MEASURED_BY, audited
 from fed_assets.comparison.measurements import AUDITED, NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.ladders import HIGHEST, LADDERS
+from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
+
+
+def audits(home: Home) -> dict[str, dict[str, Any] | None]:
+    """Returns what the last audit of each sandbox showed; None of one that was never audited.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    return {
+        sandbox: read_whole(
+            home.posture(sandbox) / "posture.json",
+            what="What an audit showed",
+            cure="Run the job security_audit again.",
+        )
+        for sandbox in SANDBOX_NAMES
+    }
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -62,9 +62,9 @@ def compare(
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
         steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
-        for step in steps:
-            for caution in step.again:
-                errors.print(f"{step}: {_words(lang).caution(caution)}", soft_wrap=True)
+        for stale in steps:
+            for caution in stale.again:
+                errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
         failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"

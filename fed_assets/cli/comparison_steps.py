@@ -81,14 +81,14 @@ def missing_steps(
     recipe or threshold than roster and sandbox ask for by now is made anew, and says so.
     """
     steps = [
-        Step(AUDIT, sandbox.name, again=() if again else why)
+        Step(AUDIT, sandbox.name, again=() if again else why or ())
         for sandbox in sandboxes
         if (why := _audit_lacks(home, sandbox)) is not None or again
     ]
     if again or not set(map(str, seeds)) <= _referenced(home, roster):
         steps.append(Step(REFERENCES))
     steps += [
-        Step(LIFECYCLE, sandbox.name, seed, again=() if again else why)
+        Step(LIFECYCLE, sandbox.name, seed, again=() if again else why or ())
         for seed in seeds
         for sandbox in sandboxes
         if (why := _run_lacks(home, roster, sandbox, seed)) is not None or again

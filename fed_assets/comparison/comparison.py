@@ -16,6 +16,7 @@ from typing import Any
 
 from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
+from fed_assets.comparison.criterion import MONEY
 from fed_assets.comparison.doubt import drawn
 from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values
 from fed_assets.comparison.features import feature_rows
@@ -34,6 +35,7 @@ from fed_assets.comparison.profiles import Profile, shipped_profiles
 from fed_assets.comparison.ranking import MAY_WIN, Problem, problem_of, standing
 from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
+from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
 FORMAT = 3
@@ -58,6 +60,8 @@ class Comparison:
         spread_assumed: the same of what was drawn with `assumed_spread`.
         profiles: by name, of `outcome.outcome`.
         cautions: what weakens it, of `measurements.cautions`.
+        steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
+        surroundings: `Surroundings`.
         measurements: the records it was made of.
     """
 
@@ -74,6 +78,8 @@ class Comparison:
     spread_assumed: Sequence[Mapping[str, str]]
     profiles: Mapping[str, Mapping[str, Any]]
     cautions: Sequence[Mapping[str, Any]]
+    steps: Mapping[str, Sequence[Mapping[str, Any]]]
+    surroundings: Mapping[str, Any]
     measurements: Sequence[Mapping[str, Any]]
 
     def as_record(self) -> dict[str, Any]:
@@ -104,6 +110,7 @@ def compare(
     sandboxes: Sequence[str],
     profiles: Mapping[str, Profile] | None = None,
     settings: Settings | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Comparison:
     """Returns the comparison of what was measured.
 
@@ -112,11 +119,12 @@ def compare(
         sandboxes: all that are to be compared; one without a record is missing, and says so.
         profiles: by name; those that are shipped, if left out.
         settings: of the reckoning.
+        surroundings: what is known beside the measurements.
 
     Raises:
         MeasurementError: a record cannot be read, or they cannot be compared.
     """
-    settings = settings or Settings()
+    settings, surroundings = settings or Settings(), surroundings or Surroundings()
     known = checked(records)
     found = by_sandbox(known)
     strangers = sorted(set(found) - set(sandboxes))
@@ -135,6 +143,7 @@ def compare(
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
     measured = {each.name for each in problem.criteria}
+    currency = surroundings.currency or currency_of(known)
     hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(
         settings={
@@ -145,9 +154,9 @@ def compare(
             "assumed_spread": ASSUMED_SPREAD,
         },
         sandboxes=rows,
-        criteria=[each.as_record() for each in CRITERIA],
-        features=feature_rows(runs),
-        decision=decision_rows(cells, ranked=problem.sandboxes),
+        criteria=_priced([each.as_record() for each in CRITERIA], currency),
+        features=feature_rows({name: surroundings.declared(name, of) for name, of in runs.items()}),
+        decision=_priced(decision_rows(cells, ranked=problem.sandboxes), currency),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
         references=reference_part(runs),
@@ -162,6 +171,8 @@ def compare(
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
         cautions=cautions(known),
+        steps=surroundings.steps_of(known),
+        surroundings=asdict(surroundings),
         measurements=list(known),
     )
 
@@ -187,7 +198,16 @@ def recompute(
         sandboxes=[row["sandbox"] for row in comparison.sandboxes],
         profiles=profiles,
         settings=settings or Settings(**kept),
+        surroundings=Surroundings(**comparison.surroundings),
     )
+
+
+def _priced(rows: Sequence[Mapping[str, Any]], currency: str | None) -> list[dict[str, Any]]:
+    """Returns rows of which money has its currency for a unit, where it is known."""
+    return [
+        {**row, "unit": currency if currency and row["unit"] == MONEY else row["unit"]}
+        for row in rows
+    ]
 
 
 def _sandbox_row(name: str, runs: Sequence[Record], allow_unaudited: bool) -> dict[str, Any]:

@@ -195,9 +195,3 @@ def measured_otherwise(records: Iterable[Record]) -> list[dict[str, Any]]:
             names = found.setdefault(str(caution), caution | {"sandboxes": []})["sandboxes"]
             names += [] if each["sandbox"] in names else [each["sandbox"]]
     return list(found.values())
-
-
-def manual_steps(runs: Iterable[Record]) -> dict[str, list[Mapping[str, Any]]]:
-    """Returns what is done by hand in each sandbox whose runs say it, as the last of them does."""
-    found = {run["sandbox"]: (run.get("effort") or {}).get("steps") for run in runs}
-    return {sandbox: steps for sandbox, steps in found.items() if steps is not None}

@@ -10,7 +10,6 @@ from typing import Any
 
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
-from fed_assets.comparison.measurements import manual_steps
 from fed_assets.comparison.sentence import disagreement
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
@@ -65,6 +64,7 @@ def render_comparison(record: Record, language: str) -> str:
         simulated=simulated,
         pictures={name: (day, by_night[name]) for name, day in by_day.items()},
         sandboxes=[row["sandbox"] for row in record["sandboxes"]],
+        measured_sandboxes={run["sandbox"] for run in runs},
         decision=_by(record["decision"], "criterion", "sandbox"),
         hospitals=_hospitals(record["hospitals"]),
         references=reference_tables(record, words),
@@ -74,8 +74,8 @@ def render_comparison(record: Record, language: str) -> str:
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
         # What was measured is weighed by every profile, be it with 0.
         weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
-        origin=_origin(runs, words),
-        steps=manual_steps(runs),
+        origin=_origin(runs, words) | _compared_on(record, words),
+        steps=record["steps"],
         unknown=_unknown(runs),
         unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
@@ -173,11 +173,22 @@ def _origin(runs: Sequence[Record], words: Words) -> dict[str, Any]:
             runs, lambda run: None if run.get("rounds") is None else str(run["rounds"])
         ),
         "machine": _told(runs, lambda run: _machine(run.get("machine") or {}, words)),
-        "versions": _told(
-            runs,
-            lambda run: ", ".join(f"{key} {of}" for key, of in (run.get("versions") or {}).items()),
-        ),
+        "versions": _told(runs, lambda run: _versions(run.get("versions") or {})),
     }
+
+
+def _compared_on(record: Record, words: Words) -> dict[str, Any]:
+    """Returns the machine and the versions that the comparison was made on, where nothing ran."""
+    if record["measurements"]:
+        return {}
+    found = record["surroundings"]
+    told = {"machine": _machine(found["machine"], words), "versions": _versions(found["versions"])}
+    by_whom = [words.page["origin"]["compared_on"]]
+    return {name: [(said, by_whom)] if said else [] for name, said in told.items()}
+
+
+def _versions(versions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {of}" for key, of in versions.items())
 
 
 def _machine(machine: Mapping[str, Any], words: Words) -> str:

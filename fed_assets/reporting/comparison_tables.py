@@ -26,7 +26,6 @@ from typing import Any
 
 from fed_assets.comparison.batched import METHODS
 from fed_assets.comparison.matrix import grid
-from fed_assets.comparison.measurements import manual_steps
 
 Row = Mapping[str, Any]
 
@@ -53,7 +52,7 @@ def comparison_tables(record: Mapping[str, Any]) -> dict[str, str]:
         **_of_profiles(record),
         "steps": [
             {"sandbox": sandbox, **step, "number": len(step["who"])}
-            for sandbox, steps in manual_steps(record["measurements"]).items()
+            for sandbox, steps in record["steps"].items()
             for step in steps
         ],
         "runs": [_run(each) for each in record["measurements"]],

@@ -16,9 +16,9 @@ from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting.page import TEMPLATES
 
-# Units that stand with a criterion's name; seconds, bytes and joules stand with the numbers, and of
-# shares and steps the name says enough.
-NAMED_UNITS = ("level", "price")
+# Seconds, bytes and joules stand with the numbers, and of shares and steps the name of a criterion
+# says enough; other units stand with it: the ladders', and a price table's currency.
+UNNAMED_UNITS = ("", "s", "B", "J", "share", "steps")
 SIMULATED = "SIMULATED"  # what a control's value says where it is enforced by an imitation
 
 
@@ -44,8 +44,12 @@ class Words:
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
         called = str(self.shared["criteria"][name])
-        unbroken = str(self.shared["units"].get(unit, "")).replace(" ", "\N{NO-BREAK SPACE}")
-        return f"{called} ({unbroken})" if unit in NAMED_UNITS else called
+        unbroken = self.unit(unit).replace(" ", "\N{NO-BREAK SPACE}")
+        return called if unit in UNNAMED_UNITS else f"{called} ({unbroken})"
+
+    def unit(self, name: str) -> str:
+        """Returns what a unit is called; a currency, by its three capitals."""
+        return str(self.shared["units"].get(name, name))
 
     def sandbox(self, name: str, simulated: Container[str]) -> str:
         """Returns what a picture calls a sandbox; one that is simulated says so."""

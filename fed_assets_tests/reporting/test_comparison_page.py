@@ -3,8 +3,10 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import platform
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +17,22 @@ import yaml
 from fed_assets.assets.comparison import NOT_ALL_MEASURED
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
 from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
+from fed_assets.assets.surroundings import surroundings_of
+from fed_assets.comparison.comparison import compare
 from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
+from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.page import TEMPLATES
 from fed_assets.resources.energy import UNKNOWN
-from fed_assets.resources.home import COORDINATOR
+from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.looks import HIDDEN
+from fed_assets.resources.prices import read_prices
+from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.controls import (
     Aggregation,
     JobCode,
@@ -368,6 +375,32 @@ def test_without_any_measurement_it_is_a_page_of_gaps() -> None:
     assert "None" not in page.text["main"][0]
 
 
+def test_with_nothing_measured_the_page_has_what_is_known_all_the_same() -> None:
+    roster, settings = read_roster(SHIPPED_ROSTER), Settings(home=Home(Path("/nowhere")))
+    surroundings = surroundings_of(roster, settings, read_prices())
+    record = compare([], sandboxes=SANDBOXES, surroundings=surroundings).as_record()
+    for language, (encrypted, not_run, no_attempt, on, walls) in {
+        "en": ("encrypted", "not run yet", "no attempt measures", "where the comparison", "starts"),
+        "es": ("cifrado", "aún sin ejecutar", "ningún intento", "donde se hizo", "inicia"),
+    }.items():
+        page = HtmlPage(render_comparison(record, language))
+        controls = {row[0]: row[1:] for row in page.cells[1][1:]}
+        storage = controls["Storage" if language == "en" else "Almacenamiento"]
+        assert len(storage) == 5 and encrypted in storage[2] and not_run in storage[2]
+        previews = controls["Previews" if language == "en" else "Vistas previas"]
+        assert all(no_attempt in cell for cell in previews)
+        origin = page.section("origin")
+        assert f"fed_assets {version('fed_assets')}" in origin
+        assert platform.platform() in origin and origin.count(on) == 2
+        effort = page.section("effort")
+        assert "fed-assets approve-code confidential_vm HOSPITAL" in effort and walls in effort
+        assert MISSING[language] not in effort.split()
+        cost = f"{'Cost' if language == 'en' else 'Coste'} (EUR)"
+        assert cost in page.section("decision") and "(price" not in page.section("decision")
+    decision = csv.DictReader(io.StringIO(comparison_tables(record)["decision.csv"]))
+    assert {row["unit"] for row in decision if row["criterion"] == "cost"} == {"EUR"}
+
+
 def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
     runs[0]["security"]["keeps_its_word"] = False
@@ -446,7 +479,7 @@ def test_example_prices_and_what_the_machine_does_not_tell_are_said(
     pages: dict[str, HtmlPage],
 ) -> None:
     told = pages["en"].section("decision")
-    assert "Cost: in EUR" in told and "THE PRICES ARE EXAMPLES" in told
+    assert "Cost (EUR)" in told and "Cost: in EUR" in told and "THE PRICES ARE EXAMPLES" in told
     missing = told.split("Energy was not measured in ")[1]
     assert missing.split(": ")[0].split(", ") == [
         "confidential_vm",
