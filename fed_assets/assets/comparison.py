@@ -81,7 +81,7 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                     for name, each in comparison["profiles"].items()
                 },
                 "sandboxes": MetadataValue.table(
-                    [TableRecord(_row(each)) for each in comparison["sandboxes"]]
+                    [TableRecord(row) for row in rows_of(comparison, config.language)]
                 ),
                 "hospitals": comparison["nodes"],
                 "cautions": MetadataValue.json(comparison["cautions"]),
@@ -195,11 +195,18 @@ def _write(comparison: Mapping[str, Any], language: str, folder: Path) -> None:
     write_whole(folder / PAGE_FILE, page)
 
 
-def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:
-    word = {True: "yes", False: "no", None: "not audited"}[sandbox["keeps_its_word"]]
-    return {
-        "sandbox": sandbox["sandbox"],
-        "standing": sandbox["standing"],
-        "keeps its word": word,
-        "seeds": ", ".join(map(str, sandbox["seeds"])),
-    }
+def rows_of(comparison: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+    """Returns who may win, as the page says it, in its language."""
+    from fed_assets.reporting.comparison_words import page_words
+
+    words = page_words(language)
+    page, of = words.page, words.page["sandboxes"]
+    return [
+        {
+            page["origin"]["sandbox"]: row["sandbox"],
+            of["standing"]: words.standing(row),
+            of["word"]: words.audit(row),
+            page["origin"]["seeds"]: ", ".join(map(str, row["seeds"])) or page["missing"],
+        }
+        for row in comparison["sandboxes"]
+    ]

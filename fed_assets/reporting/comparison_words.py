@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from fed_assets.comparison.ranking import NOT_MEASURED
 from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting.page import TEMPLATES
@@ -62,6 +63,15 @@ class Words:
     def standing(self, row: Mapping[str, Any]) -> str:
         """Returns whether a sandbox may win, or why not and what to do, of its row."""
         return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
+
+    def audit(self, row: Mapping[str, Any]) -> str:
+        """Returns how a sandbox's posture check ended, or that there was none, of its row."""
+        of = self.page["sandboxes"]
+        if row["standing"] == NOT_MEASURED:
+            return str(self.page["missing"])
+        if row["keeps_its_word"] is None:
+            return str(of["audits"][row["audit"]])
+        return str(of["passed"] if row["keeps_its_word"] else of["failed"])
 
     def caution(self, caution: Mapping[str, Any]) -> str:
         """Returns what weakens a comparison, as a sentence."""

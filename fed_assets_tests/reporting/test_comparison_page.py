@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from fed_assets.assets.comparison import NOT_ALL_MEASURED
+from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
 from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
 from fed_assets.assets.surroundings import surroundings_of
@@ -33,17 +33,9 @@ from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.looks import HIDDEN
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
-from fed_assets.sandboxes.controls import (
-    Aggregation,
-    JobCode,
-    KeyCustody,
-    Process,
-    Statistics,
-    Storage,
-    Transport,
-    UpdateProtection,
-)
 from fed_assets.sandboxes.manual_steps import OPERATOR, ROSTER_WRITER, Kind
+from fed_assets.sandboxes.presets import MINIMAL
+from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.browser import (
     broken_pictures,
     complaints,
@@ -229,11 +221,31 @@ def test_no_english_word_is_left_on_the_spanish_page(
         assert word in html["es"] and word not in html["en"]
 
 
-def test_every_value_of_a_control_has_words_in_both_languages() -> None:
-    kinds = (Transport, Storage, KeyCustody, Process, Statistics, JobCode, UpdateProtection)
-    values = {str(value) for kind in (*kinds, Aggregation) for value in kind} | {"yes", "no"}
+def values_of(control: str) -> set[str]:
+    """Returns every value that a control may have, by the sandbox's own definition."""
+    kind = Sandbox.model_fields[control].annotation
+    return {"yes", "no"} if kind is bool else {str(value) for value in kind}
+
+
+def test_every_value_of_every_control_has_words_in_both_languages() -> None:
+    by_control = {control: values_of(control) for control in MINIMAL.controls()}
+    assert "homomorphic_encryption" in by_control["update_protection"]
     for language in ("en", "es"):
-        assert set(page_words(language).page["values"]) == values
+        words = page_words(language)
+        assert set(words.page["controls"]) == set(by_control)
+        assert set(words.page["values"]) == set().union(*by_control.values())
+        for values in by_control.values():
+            # What is only passed through has no words; these values are words already.
+            said = {value: words.value(value) for value in values}
+            unsaid = {value for value, told in said.items() if told == value}
+            assert unsaid <= {"no", "yes", "none", "attested"}, (language, unsaid)
+            assert len(set(said.values())) == len(values)
+            assert all("_" not in told for told in said.values())
+        assert words.value("attested (SIMULATED)").endswith(f"({words.page['simulated']})")
+
+
+def test_every_reason_for_no_references_has_words_in_both_languages() -> None:
+    for language in ("en", "es"):
         assert set(page_words(language).page["references"]["why_not"]) == set(WHY_NOT)
 
 
@@ -512,6 +524,24 @@ def test_where_nobody_inferred_membership_the_page_says_why() -> None:
     assert f"{told}minimal: an earlier version measured the run" in page.section("decision")
     why = f"{told}hospital_02 (eyes_on): the images are the hospital's own, and not open."
     assert why in page.section("hospitals") and "(minimal)" not in page.section("hospitals")
+
+
+def test_dagsters_table_speaks_the_language_of_the_page() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    runs[0]["security"]["keeps_its_word"] = False
+    runs[1]["security"]["keeps_its_word"] = None
+    record = record_of(runs)
+    english, spanish = (rows_of(record, language) for language in ("en", "es"))
+    assert [row["Posture check"] for row in english] == [
+        *("failed", "no audit", "passed"),
+        *("missing", "missing"),
+    ]
+    assert list(spanish[0]) == ["Entorno", "Situación", "Comprobación de seguridad", "Semillas"]
+    assert [row["Comprobación de seguridad"] for row in spanish] == [
+        *("fallida", "sin auditoría", "superada"),
+        *("falta", "falta"),
+    ]
+    assert spanish[0]["Situación"] == "no puede ganar: falló la comprobación de seguridad"
 
 
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
