@@ -11,6 +11,7 @@ import pytest
 from fed_assets.automation.jobs import JOBS
 from fed_assets.cli.compare import show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
+from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.references import roster_learning
@@ -25,7 +26,7 @@ from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
-from fed_assets_tests.reporting.comparisons import measurements, record_of
+from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 
 ROSTER = read_roster(SHIPPED_ROSTER)
 
@@ -173,6 +174,28 @@ def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixt
     ):
         assert word in " ".join(english.split()) and word not in spanish
         assert palabra in " ".join(spanish.split()) and palabra not in english
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_names_stand_whole_in_eighty_columns(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = measurements()
+    for run in runs:
+        if run["sandbox"] == "confidential_vm":
+            run["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    record = record_of(runs, profiles={**shipped_profiles(), **own_profile()})
+    show_comparison(record, language)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "┃│"]
+    words = page_words(language)
+    assert all(len(line) <= 80 for line in rows)
+    # The sandboxes once with their standing, and once with each few profiles.
+    for row in record["sandboxes"]:
+        assert sum(line[1:].split()[0] == row["sandbox"] for line in rows) == 3
+    written = {word for line in rows for word in line.replace("┃", " ").replace("│", " ").split()}
+    headings = [words.profile(name) for name in record["profiles"]]
+    for said in (*headings, words.standing(record["sandboxes"][3])):
+        assert set(said.split()) <= written, said
 
 
 def test_the_only_one_left_has_no_per_cent_on_the_terminal(
