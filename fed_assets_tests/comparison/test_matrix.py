@@ -33,6 +33,17 @@ def test_several_runs_cell_has_students_interval_of_the_mean() -> None:
     assert three.basis == "seeds"
 
 
+def test_where_all_resamples_or_all_seeds_agree_there_is_no_interval() -> None:
+    # 26 images, all told right: every resample says so too.
+    perfect = cell(of("auroc"), [Reading(1.0, 1.0, 1.0)])
+    assert (perfect.value, perfect.low, perfect.high) == (1.0, None, None)
+    assert perfect.as_row()["interval_from"] == "no_width"
+    alike = cell(of("bytes_up"), [Reading(180e6), Reading(180e6)])
+    assert (alike.low, alike.high, alike.basis) == (None, None, "no_width")
+    narrow = cell(of("auroc"), [Reading(0.9, 0.9, 0.9001)])
+    assert (narrow.low, narrow.high, narrow.basis) == (0.9, 0.9001, "measurement")
+
+
 def test_an_interval_stays_where_values_can_be() -> None:
     two = cell(of("auroc"), [Reading(0.99), Reading(0.90)])
     assert two.high == 1.0 and two.low >= 0.0

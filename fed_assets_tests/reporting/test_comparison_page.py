@@ -43,7 +43,7 @@ from fed_assets_tests.browser import (
     overflow_pixels,
     resize,
 )
-from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of
+from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of, with_references
 from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 from fed_assets_tests.reporting.html_page import HtmlPage
 
@@ -542,6 +542,28 @@ def test_dagsters_table_speaks_the_language_of_the_page() -> None:
         *("falta", "falta"),
     ]
     assert spanish[0]["Situación"] == "no puede ganar: falló la comprobación de seguridad"
+
+
+def test_an_interval_without_width_is_a_dash_with_a_note() -> None:
+    runs = [with_references(figures_of("minimal", seed)) for seed in (0, 1)]
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    for run in runs:
+        run["hospitals"] = {"hospital_01": run["hospitals"]["hospital_01"] | {"auroc": perfect}}
+        run["references"]["alone"] = {"hospital_01": {"auroc": perfect, "accuracy": perfect}}
+        run["quality"]["auroc"] = perfect
+    record = record_of(runs, sandboxes=SANDBOXES[:2])
+    for language, said in {
+        "en": "tells nothing of the doubt",
+        "es": "no dice nada de la duda",
+    }.items():
+        page = HtmlPage(render_comparison(record, language))
+        for section in ("decision", "hospitals", "references"):
+            assert said in page.section(section)
+        text = page.section("references")
+        assert f"+0.000 {DASH}" in text and "+0.000 to +0.000" not in text
+        assert f"1.000 {DASH}" in page.section("hospitals")
+    rows = csv.DictReader(io.StringIO(comparison_tables(record)["gains.csv"]))
+    assert ("no_width", "") in {(row["interval_from"], row["low"]) for row in rows}
 
 
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
