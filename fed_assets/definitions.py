@@ -48,7 +48,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             build_posture_asset(roster, settings),
             build_reference_asset(roster, settings),
             build_membership_asset(settings),
-            build_comparison_asset(settings),
+            build_comparison_asset(roster, settings),
         ],
         jobs=list(JOBS),
         sensors=[

@@ -147,7 +147,7 @@ ENVIRONMENT = {
     "cli/__init__.py": "the wiring",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
-    "resources/dagster_run.py": "a job that a person starts gets that person's environment",
+    "resources/run_process.py": "a job that a person starts gets that person's environment",
     "resources/quiet_mlflow.py": "MLflow's telemetry can be switched off there alone",
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "_pickle"}

@@ -11,16 +11,22 @@ import pytest
 from fed_assets.automation.jobs import JOBS
 from fed_assets.cli.compare import show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
+from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.errors import RunConfigError
+from fed_assets.federation.asked import asked
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster
+from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
-from fed_assets_tests.reporting.comparisons import measurements, record_of
+from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 
 ROSTER = read_roster(SHIPPED_ROSTER)
 
@@ -38,26 +44,96 @@ def test_the_rosters_seeds_come_first_and_each_once() -> None:
         wanted_seeds(roster, 101)
 
 
+def a_run(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
+    """Returns of a sandbox's measurement what it was trained with: as the roster asks, but for."""
+    wanted = asked(ROSTER, sandbox)
+    values = wanted["controls"]["values"]
+    return {
+        "sandbox": sandbox.name,
+        "rounds": wanted["rounds"],
+        "model": {"network": wanted["network"]},
+        "controls": {name: {"declared": value} for name, value in values.items()},
+        "trained_with": {"recipe": wanted["recipe"], "numbers": wanted["controls"]["numbers"]},
+        **changes,
+    }
+
+
+def an_audit(sandbox: Sandbox) -> dict[str, Any]:
+    return {"controls": {name: shown(sandbox, name) for name in sandbox.controls()}}
+
+
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
-    home, names = Home(tmp_path), ["minimal", "eyes_on"]
-    everything = missing_steps(home, ROSTER, names, [0, 1], again=False)
+    home, both = Home(tmp_path), [MINIMAL, EYES_ON]
+    everything = missing_steps(home, ROSTER, both, [0, 1], again=False)
     # References come before the runs, whose reports are compared with them.
     assert everything == [
-        *(Step(AUDIT, name) for name in names),
+        *(Step(AUDIT, each.name) for each in both),
         Step(REFERENCES),
-        *(Step(LIFECYCLE, name, seed) for seed in (0, 1) for name in names),
+        *(Step(LIFECYCLE, each.name, seed) for seed in (0, 1) for each in both),
     ]
-    keep(home.posture("minimal") / "posture.json")
-    keep(home.measurement("eyes_on", 1))
+    keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
+    keep(home.measurement("eyes_on", 1), a_run(EYES_ON))
     keep(home.artifacts / "reference_models.json", references())
-    left = missing_steps(home, ROSTER, names, [0, 1], again=False)
+    left = missing_steps(home, ROSTER, both, [0, 1], again=False)
     assert set(everything) - set(left) == {
         Step(AUDIT, "minimal"),
         Step(LIFECYCLE, "eyes_on", 1),
         Step(REFERENCES),
     }
-    assert missing_steps(home, ROSTER, names, [0, 1], again=True) == everything
-    assert Step(REFERENCES) in missing_steps(home, ROSTER, names, [0, 1, 2], again=False)
+    assert not any(step.again for step in left)
+    assert missing_steps(home, ROSTER, both, [0, 1], again=True) == everything
+    assert Step(REFERENCES) in missing_steps(home, ROSTER, both, [0, 1, 2], again=False)
+    home.measurement("eyes_on", 1).write_text("{")  # damaged: it is measured anew
+    assert Step(LIFECYCLE, "eyes_on", 1) in missing_steps(home, ROSTER, both, [1], again=False)
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"rounds": 3}, "Measured with 3 rounds where the roster asks for 15: minimal."),
+        (
+            {"model": {"network": {"_target_": "other"}}},
+            "Measured with another network than is asked for now: minimal.",
+        ),
+        (
+            {"trained_with": {"recipe": {"learning_rate": 0.5}}},
+            "Measured with another recipe than is asked for now: minimal.",
+        ),
+        (
+            {"controls": {"transport": {"declared": "mtls"}}},
+            "Measured with other controls than the sandbox has now: minimal.",
+        ),
+    ],
+)
+def test_a_run_of_another_roster_is_run_again_and_says_why(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    home = Home(tmp_path)
+    keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
+    keep(home.artifacts / "reference_models.json", references())
+    keep(home.measurement("minimal", 0), a_run(MINIMAL))
+    assert missing_steps(home, ROSTER, [MINIMAL], [0], again=False) == []
+    keep(home.measurement("minimal", 0), a_run(MINIMAL, **change))
+    (step,) = missing_steps(home, ROSTER, [MINIMAL], [0], again=False)
+    assert step == Step(LIFECYCLE, "minimal", 0)
+    assert [page_words("en").caution(each) for each in step.again] == [why]
+    assert page_words("es").caution(step.again[0]).startswith("Medido con ")
+
+
+def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    keep(home.posture("eyes_on") / "posture.json", an_audit(MINIMAL))
+    keep(home.artifacts / "reference_models.json", references())
+    keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
+    (step,) = missing_steps(home, ROSTER, [EYES_ON], [0], again=False)
+    assert step == Step(AUDIT, "eyes_on")
+    assert page_words("en").caution(step.again[0]) == (
+        "Audited with other controls than the sandbox has now: eyes_on."
+    )
+    # Pictures in the UI change nothing of what an audit attempts.
+    keep(home.posture("eyes_on") / "posture.json", an_audit(EYES_ON))
+    blind = EYES_ON.model_copy(update={"previews": False})
+    assert Step(AUDIT, "eyes_on") not in missing_steps(home, ROSTER, [blind], [0], again=False)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +174,36 @@ def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixt
     ):
         assert word in " ".join(english.split()) and word not in spanish
         assert palabra in " ".join(spanish.split()) and palabra not in english
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_names_stand_whole_in_eighty_columns(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = measurements()
+    for run in runs:
+        if run["sandbox"] == "confidential_vm":
+            run["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    record = record_of(runs, profiles={**shipped_profiles(), **own_profile()})
+    show_comparison(record, language)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "┃│"]
+    words = page_words(language)
+    assert all(len(line) <= 80 for line in rows)
+    # The sandboxes once with their standing, and once with each few profiles.
+    for row in record["sandboxes"]:
+        assert sum(line[1:].split()[0] == row["sandbox"] for line in rows) == 3
+    written = {word for line in rows for word in line.replace("┃", " ").replace("│", " ").split()}
+    headings = [words.profile(name) for name in record["profiles"]]
+    for said in (*headings, words.standing(record["sandboxes"][3])):
+        assert set(said.split()) <= written, said
+
+
+def test_the_only_one_left_has_no_per_cent_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_comparison(record_of(measurements()[:1]), "en")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "the only one left" in printed and "%" not in printed
 
 
 def test_each_step_has_the_config_of_its_job() -> None:
@@ -145,7 +251,7 @@ def test_wrong_profiles_are_refused_before_anything_runs(
 @pytest.mark.long
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
-    keep(place.home.posture("minimal") / "posture.json")
+    keep(place.home.posture("minimal") / "posture.json", an_audit(MINIMAL))
     process = place.start("fed_assets.cli", "compare")
     end = time.monotonic() + 60
     while not list((place.home.root / "logs").glob("run-*.log")):
@@ -185,6 +291,7 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     assert standings.pop("minimal") == "may_win"
     assert set(standings.values()) == {"not_measured"}
     (measured,) = record["measurements"]
+    assert measured["otherwise"] == []  # it is as the roster asks: it would not be run again
     assert record["references"]["not_compared"] == []
     assert {row["sandbox"] for row in record["references"]["gains"]} == {"minimal"}
     assert measured["efficiency"]["wall_seconds"] > 0

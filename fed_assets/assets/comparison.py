@@ -21,10 +21,14 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.membership import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
-from fed_assets.assets.security_record import with_security
+from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value
+from fed_assets.assets.surroundings import surroundings_of, wanted_of
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
-from fed_assets.resources.artifact_store import read_whole, write_whole
+from fed_assets.comparison.surroundings import Surroundings
+from fed_assets.federation.asked import otherwise
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import Prices, read_prices
 from fed_assets.resources.settings import Settings
@@ -47,7 +51,7 @@ class ComparisonConfig(Config):
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
 
-def build_comparison_asset(settings: Settings) -> AssetsDefinition:
+def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     """Returns the asset `sandbox_comparison`, over all sandboxes that were measured."""
 
     @unpartitioned_asset(
@@ -66,7 +70,8 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
         """
         with clear_failures():
             prices = read_prices(settings.prices)
-            comparison = _compare(list(measurements(settings.home, prices)), config)
+            found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
+            comparison = _compare(found, config, surroundings_of(roster, settings, prices))
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
@@ -76,7 +81,7 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
                     for name, each in comparison["profiles"].items()
                 },
                 "sandboxes": MetadataValue.table(
-                    [TableRecord(_row(each)) for each in comparison["sandboxes"]]
+                    [TableRecord(row) for row in rows_of(comparison, config.language)]
                 ),
                 "hospitals": comparison["nodes"],
                 "cautions": MetadataValue.json(comparison["cautions"]),
@@ -87,28 +92,29 @@ def build_comparison_asset(settings: Settings) -> AssetsDefinition:
     return sandbox_comparison
 
 
-def measurements(home: Home, prices: Prices) -> Iterator[dict[str, Any]]:
+def measurements(
+    home: Home, prices: Prices, wanted: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Yields what was measured of each sandbox and seed: by its run, its audit and attack.
 
-    Against the references it says what each hospital gained.
+    Against the references it says what each hospital gained, and against what is asked of a run now
+    in what it was another. All are priced by one table, whenever they ran.
 
-    All are priced by one table, whenever they ran.
+    Args:
+        home: where they are kept.
+        prices: the table.
+        wanted: what is asked of a run, by sandbox.
 
     Raises:
         StorageError: a record is damaged.
     """
     references, attacks = reference_value(home), membership_value(home)
-    postures = {
-        sandbox: read_whole(
-            home.posture(sandbox) / "posture.json",
-            what="What an audit showed",
-            cure="Run the job security_audit again.",
-        )
-        for sandbox in SANDBOX_NAMES
-    }
+    postures = audits(home)
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
+        if record["sandbox"] in wanted:
+            known["otherwise"] = otherwise(record, wanted[record["sandbox"]])
         yield _with_cost(_with_references(known, references), prices)
 
 
@@ -153,14 +159,22 @@ def _with_cost(record: dict[str, Any], prices: Prices) -> dict[str, Any]:
     }
 
 
-def _compare(records: list[dict[str, Any]], config: ComparisonConfig) -> dict[str, Any]:
+def _compare(
+    records: list[dict[str, Any]], config: ComparisonConfig, surroundings: Surroundings
+) -> dict[str, Any]:
     from fed_assets.comparison.comparison import compare
     from fed_assets.comparison.profiles import read_profiles
     from fed_assets.comparison.settings import Settings as Weighing
 
     profiles = None if config.profiles is None else read_profiles(Path(config.profiles))
     weighing = Weighing(seed=config.seed, allow_unaudited=config.allow_unaudited)
-    comparison = compare(records, sandboxes=SANDBOX_NAMES, profiles=profiles, settings=weighing)
+    comparison = compare(
+        records,
+        sandboxes=SANDBOX_NAMES,
+        profiles=profiles,
+        settings=weighing,
+        surroundings=surroundings,
+    )
     return comparison.as_record()
 
 
@@ -181,11 +195,18 @@ def _write(comparison: Mapping[str, Any], language: str, folder: Path) -> None:
     write_whole(folder / PAGE_FILE, page)
 
 
-def _row(sandbox: Mapping[str, Any]) -> dict[str, Any]:
-    word = {True: "yes", False: "no", None: "not audited"}[sandbox["keeps_its_word"]]
-    return {
-        "sandbox": sandbox["sandbox"],
-        "standing": sandbox["standing"],
-        "keeps its word": word,
-        "seeds": ", ".join(map(str, sandbox["seeds"])),
-    }
+def rows_of(comparison: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+    """Returns who may win, as the page says it, in its language."""
+    from fed_assets.reporting.comparison_words import page_words
+
+    words = page_words(language)
+    page, of = words.page, words.page["sandboxes"]
+    return [
+        {
+            page["origin"]["sandbox"]: row["sandbox"],
+            of["standing"]: words.standing(row),
+            of["word"]: words.audit(row),
+            page["origin"]["seeds"]: ", ".join(map(str, row["seeds"])) or page["missing"],
+        }
+        for row in comparison["sandboxes"]
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import COORDINATOR
-from fed_assets.sandboxes.manual_steps import manual_steps, number_of
+from fed_assets.sandboxes.manual_steps import Step, manual_steps, number_of
 from fed_assets.sandboxes.sandbox import Sandbox
 
 # Of a federation: its keys, certificates and kits; its processes; until its hospitals are ready.
@@ -32,8 +32,7 @@ def effort_of(
         hospitals are ready for a job; null where the federation was not set up by this run.
         `manual_steps`: how many. `steps`: which, see `sandboxes.manual_steps`.
     """
-    sources = {(each.source or roster.data.source).kind for each in roster.hospitals}
-    steps = manual_steps(sandbox, roster.hospital_ids, coordinator=COORDINATOR, sources=sources)
+    steps = steps_of(sandbox, roster)
     known = [timings[name] for name in SET_UP if name in timings]
     return {
         "setup_seconds": round(walls_seconds + math.fsum(known), 3)
@@ -42,3 +41,9 @@ def effort_of(
         "manual_steps": number_of(steps),
         "steps": [step.as_record() for step in steps],
     }
+
+
+def steps_of(sandbox: Sandbox, roster: Roster) -> tuple[Step, ...]:
+    """Returns what a sandbox asks of people by its definition, with this roster."""
+    sources = {(each.source or roster.data.source).kind for each in roster.hospitals}
+    return manual_steps(sandbox, roster.hospital_ids, coordinator=COORDINATOR, sources=sources)

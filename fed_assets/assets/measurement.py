@@ -75,6 +75,10 @@ def measurement(
         "versions": report["versions"],
         "degraded": report["degraded"],
         "reference_learning": report["reference_learning"],
+        "trained_with": {
+            "recipe": global_model.get("recipe"),
+            "numbers": report.get("numbers"),
+        },
         # Under differential privacy another network learns than otherwise.
         "model": {
             "weights": global_model["final_digest"],

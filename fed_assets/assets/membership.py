@@ -7,6 +7,7 @@ learned from is known by its digest.
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.measurement import interval_of
 from fed_assets.assets.notice import synthetic_notice
+from fed_assets.assets.open_data import NOT_OPEN
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.errors import FedAssetsError
@@ -35,6 +37,7 @@ from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
 
 # Another version of the attack: what an earlier one showed is not taken over.
 ATTACK = {"by": "loss", "version": 1, "resamples": RESAMPLES}
+FIGURE = "membership_advantage"  # as measurements call it
 # Of a run that was measured by a version that kept no weights.
 NO_MODEL: Mapping[str, Any] = {"weights": None, "network": None, "learned_from": {}}
 # Why a hospital has no figure.
@@ -42,6 +45,15 @@ TOO_OLD = "an earlier version measured its run, and kept no weights: run it agai
 NO_REFERENCES = "what is open is not known: materialize reference_models first"
 OTHER_IMAGES = "the model learned from other images of it than the references"
 TOO_FEW = "it has fewer than two images to recognise, or two others to tell them from"
+# The same in a word each, for the comparison's page; and of what is told otherwise.
+REASONS = {
+    TOO_OLD: "no_weights",
+    NO_REFERENCES: "no_references",
+    OTHER_IMAGES: "other_images",
+    TOO_FEW: "too_few_images",
+    NOT_OPEN: "own_images",
+}
+NOT_ATTACKED, ATTACK_FAILED = "not_attacked", "attack_failed"
 
 
 def build_membership_asset(settings: Settings) -> AssetsDefinition:
@@ -86,23 +98,37 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
 
 
 def with_membership(record: dict[str, Any], attacks: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns a measurement with what an attack on its very model showed, where one was made.
+    """Returns a measurement with what an attack on its very model showed, or why there is none.
 
     Args:
         record: the measurement.
         attacks: the value of `membership_inference`; None where it has none.
     """
-    found = _earlier(record, attacks)
-    if found is None or found["pooled"] is None:
-        return record
+    found = _earlier(record, attacks) or _not_attacked(record)
     figures = {name: interval_of(figure) for name, figure in found["hospitals"].items()}
-    return record | {
-        "security": {**record["security"], "membership_advantage": interval_of(found["pooled"])},
+    why_not = {
+        name: REASONS.get(reason, ATTACK_FAILED) for name, reason in found["not_measured"].items()
+    }
+    told = record | {
         "hospitals": {
             name: {**hospital, "membership_advantage": figures.get(name)}
+            | ({"not_measured": {FIGURE: why_not[name]}} if name in why_not else {})
             for name, hospital in record["hospitals"].items()
-        },
+        }
     }
+    if found["pooled"] is not None:
+        pooled = {FIGURE: interval_of(found["pooled"])}
+        return told | {"security": {**record["security"], **pooled}}
+    # What holds most of its hospitals back holds the run back.
+    reason = Counter(why_not.values()).most_common(1)[0][0] if why_not else NOT_ATTACKED
+    return told | {"not_measured": {**record.get("not_measured", {}), FIGURE: reason}}
+
+
+def _not_attacked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is known of a run whose model nobody attacked."""
+    kept = (record.get("model") or NO_MODEL)["weights"]
+    reasons = {} if kept else dict.fromkeys(record["hospitals"], TOO_OLD)
+    return {"pooled": None, "hospitals": {}, "not_measured": reasons}
 
 
 def membership_value(home: Home) -> dict[str, Any] | None:

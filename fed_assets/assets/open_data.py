@@ -15,6 +15,9 @@ from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunne
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import OPEN_DATA
 
+# Why a hospital is left out that shares out no public set.
+NOT_OPEN = "its images are its own, and not open"
+
 
 @dataclass(frozen=True)
 class OpenData:
@@ -68,9 +71,9 @@ def prepare_open_data(
 
     answers = at_once(roster.sharing(), prepare)
     usable = {name: each for name, each in answers.items() if isinstance(each, dict)}
-    left_out = {
-        name: "its images are its own, and not open" for name in owners.keys() - answers.keys()
-    } | {name: str(each) for name, each in answers.items() if isinstance(each, FedAssetsError)}
+    left_out = {name: NOT_OPEN for name in owners.keys() - answers.keys()} | {
+        name: str(each) for name, each in answers.items() if isinstance(each, FedAssetsError)
+    }
     if not usable:
         raise DataError(
             "No hospital has open images to learn from",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fed_assets.assets.made_on import machine, versions
 from fed_assets.assets.stored_references import reference_learning
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.averaging import rule_of
@@ -18,8 +16,6 @@ from fed_assets.resources.hospital_runner import COORDINATOR
 from fed_assets.resources.tracking import TrackedFederation
 from fed_assets.sandboxes.enforcement import numbers_of, shown
 from fed_assets.sandboxes.sandbox import Sandbox
-
-PACKAGES = ("fed_assets", "dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
 
 
 def describe_federation(
@@ -59,9 +55,8 @@ def describe_federation(
             hospitals={name: records[name] for name in admission.participants if name in records},
             seconds=global_model["seconds"],
             seed=global_model["seed"],
-            versions={"python": platform.python_version()}
-            | {name: version(name) for name in PACKAGES},
-            machine={"system": platform.platform(), "cores": os.cpu_count()},
+            versions=versions(),
+            machine=machine(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             controls={name: shown(sandbox, name) for name in sandbox.controls()}
             | {"aggregation": str(rule.kind)},

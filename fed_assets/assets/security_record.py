@@ -6,41 +6,51 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from fed_assets.comparison.features import MEASURED_BY, audited
+from fed_assets.comparison.measurements import AUDITED, NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.posture.evidence import Outcome
-from fed_assets.posture.ladders import AT_REST, HIGHEST, IN_TRANSIT, IN_USE, LADDERS
+from fed_assets.posture.ladders import HIGHEST, LADDERS
+from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.home import Home
+from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
-# The ladder that shows what a control comes to.
-MEASURED_BY = {
-    "transport": IN_TRANSIT,
-    "storage": AT_REST,
-    "key_custody": AT_REST,
-    "process": IN_USE,
-    "job_code": IN_USE,
-    "update_protection": IN_USE,
-}
+
+def audits(home: Home) -> dict[str, dict[str, Any] | None]:
+    """Returns what the last audit of each sandbox showed; None of one that was never audited.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    return {
+        sandbox: read_whole(
+            home.posture(sandbox) / "posture.json",
+            what="What an audit showed",
+            cure="Run the job security_audit again.",
+        )
+        for sandbox in SANDBOX_NAMES
+    }
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns a measurement with what the sandbox's last audit showed.
 
-    An audit of other controls than the run's tells nothing of it, and counts as none.
+    An audit of other controls than the run's tells nothing of it, and says that it is one.
 
     Args:
         record: the measurement.
         posture: the audit's, of `Posture.as_record`; None where there was none.
     """
     declared = {name: each["declared"] for name, each in record["controls"].items()}
-    if posture is None or any(
-        declared.get(name) != value
-        for name, value in posture["controls"].items()
-        if name in MEASURED_BY
-    ):
-        return record | {"security": {**record["security"], "keeps_its_word": None}}
+    if posture is None or not audited(posture, declared):
+        audit = NO_AUDIT if posture is None else OF_OTHER_CONTROLS
+        told = {"keeps_its_word": None, "audit": audit}
+        return record | {"security": {**record["security"], **told}}
     outcomes = Counter(probe["outcome"] for probe in posture["probes"])
     return record | {
         "security": {
             **record["security"],
             "keeps_its_word": posture["keeps_its_word"],
+            "audit": AUDITED,
             **{ladder: posture[ladder] for ladder in LADDERS},
             "probes": {str(outcome): outcomes[outcome] for outcome in Outcome},
         },

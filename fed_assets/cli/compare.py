@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
+from fed_assets.cli.time_left import DONE_AFTER, TimeLeft
 from fed_assets.errors import JobFailed
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
 
 Language = Literal["en", "es"]
+PROFILES_ABREAST = 4  # as many as 80 columns hold with whole words
 out = Console()
 errors = Console(stderr=True)
 
@@ -58,13 +60,13 @@ def compare(
     if profiles is not None:
         require_profiles(profiles)
         weighing["profiles"] = str(profiles.resolve())
-    runnable = [
-        name
-        for name in SANDBOX_NAMES
-        if not unenforced_controls(find_sandbox(name, configurable=chosen.configurable))
-    ]
+    defined = [find_sandbox(name, configurable=chosen.configurable) for name in SANDBOX_NAMES]
+    runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
         steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        for stale in steps:
+            for caution in stale.again:
+                errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
         failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"
@@ -109,10 +111,8 @@ def _run(
     from fed_assets.resources.lanes import run_lanes
 
     failed, going = {}, []
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, TextColumn("left:"), TimeRemainingColumn(), console=errors, transient=True
-    ) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft())
+    with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
 
         def launch(step: Step) -> Launch:
@@ -131,7 +131,8 @@ def _run(
             kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
             if not finished.succeeded and not kept:
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
-            bar.advance(task, WEIGHTS[step.job])
+            took = {DONE_AFTER: bar.tasks[task].elapsed}
+            bar.update(task, advance=WEIGHTS[step.job], **took)
 
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
@@ -145,21 +146,43 @@ def _words(language: str) -> Words:
 
 
 def show_comparison(record: dict[str, Any], language: str) -> None:
-    """Prints who may win, how often each comes first, and each profile's sentence."""
+    """Prints who may win, how often each comes first, and each profile's sentence.
+
+    Names stand whole in 80 columns.
+    """
     words = _words(language)
     page = words.page
-    table = Table(title=page["sandboxes"]["heading"], title_justify="left")
-    profiles = [words.profile(name) for name in record["profiles"]]
-    for heading in (page["origin"]["sandbox"], page["sandboxes"]["standing"], *profiles):
-        table.add_column(heading, overflow="fold")
+    table = _table(page["sandboxes"]["heading"], page["origin"]["sandbox"])
+    table.add_column(page["sandboxes"]["standing"])
     for row in record["sandboxes"]:
-        name = row["sandbox"]
-        firsts = [
-            f"{first:.0%}" if (first := profile["first"].get(name)) is not None else ""
-            for profile in record["profiles"].values()
-        ]
-        table.add_row(name, words.shared["standings"][row["standing"]], *firsts)
+        table.add_row(row["sandbox"], words.standing(row))
     out.print(table)
+    profiles = list(record["profiles"].items())
+    for start in range(0, len(profiles), PROFILES_ABREAST):
+        abreast = profiles[start : start + PROFILES_ABREAST]
+        table = _table(page["ranking"]["first"], page["origin"]["sandbox"])
+        for name, _ in abreast:
+            table.add_column(words.profile(name), justify="right")
+        for row in record["sandboxes"]:
+            only = page["ranking"]["only"]
+            table.add_row(row["sandbox"], *(_first(row["sandbox"], of, only) for _, of in abreast))
+        out.print(table)
     out.print(page["ranking"]["first_note"], style="dim")
-    for name, profile in record["profiles"].items():
+    for name, profile in profiles:
         out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _first(sandbox: str, profile: dict[str, Any], only: str) -> str:
+    """Returns how often a sandbox comes first; of one that is alone, that it is."""
+    if sandbox not in profile["first"]:
+        return ""
+    share = profile["first"][sandbox]
+    if share is not None:
+        return f"{share:.0%}"
+    return only if profile["decision"]["status"] == "only" else "\N{EN DASH}"

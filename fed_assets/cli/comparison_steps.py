@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.comparison.features import audited
+from fed_assets.comparison.measurements import measured_otherwise
+from fed_assets.errors import IncompatibleControls, RunConfigError, StorageError
+from fed_assets.federation.asked import asked, otherwise
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
+from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.sandbox import Sandbox
+
+Cautions = tuple[Mapping[str, Any], ...]
 
 # How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
 # were measured so, within a factor of two.
@@ -27,11 +35,14 @@ class Step:
         job: Its name.
         sandbox: Its partition; None for a job without.
         seed: Of the training; None where there is none.
+        again: Why it is run again though it was before: cautions, see
+            `comparison.sentence.measured_with`.
     """
 
     job: str
     sandbox: str | None = None
     seed: int | None = None
+    again: Cautions = field(default=(), compare=False)
 
     def __str__(self) -> str:
         of = "" if self.sandbox is None else f" of {self.sandbox}"
@@ -61,28 +72,59 @@ def wanted_seeds(roster: Roster, count: int) -> list[int]:
 
 
 def missing_steps(
-    home: Home, roster: Roster, sandboxes: Sequence[str], seeds: Sequence[int], *, again: bool
+    home: Home, roster: Roster, sandboxes: Sequence[Sandbox], seeds: Sequence[int], *, again: bool
 ) -> list[Step]:
     """Returns the jobs whose results a comparison lacks, an audit of each sandbox first.
 
     An audit takes a minute and decides whether a sandbox can win at all. References come before the
-    runs, whose reports are compared with them; where they were trained otherwise than the roster
-    says by now, they are trained anew.
+    runs, whose reports are compared with them. What is there of other controls, rounds, network,
+    recipe or threshold than roster and sandbox ask for by now is made anew, and says so.
     """
     steps = [
-        Step(AUDIT, sandbox)
+        Step(AUDIT, sandbox.name, again=() if again else why or ())
         for sandbox in sandboxes
-        if again or not (home.posture(sandbox) / "posture.json").exists()
+        if (why := _audit_lacks(home, sandbox)) is not None or again
     ]
     if again or not set(map(str, seeds)) <= _referenced(home, roster):
         steps.append(Step(REFERENCES))
     steps += [
-        Step(LIFECYCLE, sandbox, seed)
+        Step(LIFECYCLE, sandbox.name, seed, again=() if again else why or ())
         for seed in seeds
         for sandbox in sandboxes
-        if again or not home.measurement(sandbox, seed).exists()
+        if (why := _run_lacks(home, roster, sandbox, seed)) is not None or again
     ]
     return steps
+
+
+def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
+    """Returns why a sandbox is audited again, nothing where it never was; None where it is not."""
+    posture = _stored(home.posture(sandbox.name) / "posture.json")
+    if posture is None:
+        return ()
+    if audited(posture, {name: shown(sandbox, name) for name in sandbox.controls()}):
+        return None
+    return ({"kind": "other_audit", "sandboxes": [sandbox.name]},)
+
+
+def _run_lacks(home: Home, roster: Roster, sandbox: Sandbox, seed: int) -> Cautions | None:
+    """Returns why a sandbox is measured again, nothing where it never was; None where it is not."""
+    record = _stored(home.measurement(sandbox.name, seed))
+    if record is None:
+        return ()
+    try:
+        record["otherwise"] = otherwise(record, asked(roster, sandbox))
+    except IncompatibleControls:
+        return None  # nothing would come of a run either
+    return tuple(measured_otherwise([record])) or None
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    """Returns what a file holds; None where there is none, or a damaged one that is made anew."""
+    from fed_assets.resources.artifact_store import read_whole
+
+    with suppress(StorageError):
+        return read_whole(path, what="What is stored", cure="")
+    return None
 
 
 def _referenced(home: Home, roster: Roster) -> set[str]:

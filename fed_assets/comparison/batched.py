@@ -22,6 +22,7 @@ from fed_assets.comparison.criterion import Criterion
 Floats = NDArray[np.float64]
 
 TOPSIS, VIKOR, PROMETHEE_II = METHODS = ("topsis", "vikor", "promethee_ii")
+NORMALIZED_BY = "min_max"  # by TOPSIS and VIKOR: 0 the worst of a criterion, 1 the best
 ALIKE = 1e-12  # values this near to each other, as shares of the largest, are one value
 GROUP_UTILITY = 0.5  # VIKOR's v: the majority's good and the worst regret count alike
 
@@ -48,10 +49,7 @@ def parts(method: str, values: Floats, criteria: Sequence[Criterion]) -> Parts:
     best = signed.max(axis=1, keepdims=True)
     worst = signed.min(axis=1, keepdims=True)
     if method == TOPSIS:
-        length = np.sqrt((values**2).sum(axis=1, keepdims=True))
-        return Parts(
-            method, (_ratio(signed - best, length) ** 2, _ratio(signed - worst, length) ** 2)
-        )
+        return Parts(method, (_ratio(signed - best, span) ** 2, _ratio(signed - worst, span) ** 2))
     if method == VIKOR:
         return Parts(method, (_ratio(best - signed, span),))
     indifference, preference = thresholds(values, criteria)

@@ -16,6 +16,7 @@ from fed_assets.comparison.readings import Reading
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95  # of every interval
+SEEDS, MEASUREMENT, NO_WIDTH = ("seeds", "measurement", "no_width")
 # What chance alone between two runs may do is at most this factor: a t of one degree of freedom
 # has tails in which a run would take years.
 MOST_FACTOR = 10.0
@@ -29,7 +30,8 @@ class Cell:
         value: over all runs; None where none of them measured it.
         low: lower end of its 95 % interval; None where nothing tells it.
         high: its upper end.
-        basis: what the interval comes from: "seeds", "measurement", or None.
+        basis: what the interval comes from: "seeds" or "measurement"; "no_width" where all seeds or
+            resamples agree, which tells nothing of the doubt and is no interval; or None.
         readings: what each run measured, in the order of the runs; None where one did not.
     """
 
@@ -82,12 +84,26 @@ def cell(criterion: Criterion, readings: Sequence[Reading | None]) -> Cell:
         return Cell(float(worst), None, None, None, runs)
     if len(known) == 1:
         only = known[0]
-        return Cell(
-            only.value, only.low, only.high, "measurement" if only.low is not None else None, runs
-        )
+        if only.low is None or only.high is None:
+            return Cell(only.value, None, None, None, runs)
+        return Cell(only.value, *_informative(only.low, only.high, MEASUREMENT), runs)
     mean, half = float(values.mean()), half_width(values)
     low, high = moved(criterion, mean, np.array([-half, half]))
-    return Cell(mean, float(low), float(high), "seeds", runs)
+    return Cell(mean, *_informative(float(low), float(high), SEEDS), runs)
+
+
+def _informative(low: float, high: float, basis: str) -> tuple[float | None, float | None, str]:
+    """Returns an interval and what it comes from; one without width is none."""
+    return (low, high, basis) if has_width(low, high) else (None, None, NO_WIDTH)
+
+
+def has_width(low: float, high: float) -> bool:
+    """Returns whether an interval has two ends, as far as floating point tells them apart.
+
+    >>> has_width(0.9, 0.9 + 1e-16), has_width(0.9, 0.91)
+    (False, True)
+    """
+    return not math.isclose(low, high, rel_tol=1e-12, abs_tol=1e-15)
 
 
 def half_width(values: Floats) -> float:

@@ -14,27 +14,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fed_assets.comparison.batched import GROUP_UTILITY, METHODS
+from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
+from fed_assets.comparison.criterion import MONEY
 from fed_assets.comparison.doubt import drawn
 from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values
 from fed_assets.comparison.features import feature_rows
 from fed_assets.comparison.matrix import Cells, decision_rows, hospital_rows, sandbox_cells
 from fed_assets.comparison.measurements import (
     Record,
+    audit_of,
     by_sandbox,
     cautions,
     checked,
     keeps_its_word,
+    measured_otherwise,
 )
 from fed_assets.comparison.outcome import outcome
 from fed_assets.comparison.profiles import Profile, shipped_profiles
 from fed_assets.comparison.ranking import MAY_WIN, Problem, problem_of, standing
 from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
+from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +46,9 @@ class Comparison:
     """A comparison, as JSON-ready values.
 
     Attributes:
-        settings: `Settings`, and what is fixed: methods, VIKOR's `group_utility`,
-            `assumed_spread`.
-        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `seeds`, `run_ids`.
+        settings: `Settings`, and what is fixed: methods, how values are `normalized_by` TOPSIS and
+            VIKOR, VIKOR's `group_utility`, `assumed_spread`.
+        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `audit`, `seeds`, `run_ids`.
         criteria: a row each, of `Criterion.as_record`.
         features: rows of `features.feature_rows`.
         decision: rows of `matrix.decision_rows`.
@@ -56,6 +60,8 @@ class Comparison:
         spread_assumed: the same of what was drawn with `assumed_spread`.
         profiles: by name, of `outcome.outcome`.
         cautions: what weakens it, of `measurements.cautions`.
+        steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
+        surroundings: `Surroundings`.
         measurements: the records it was made of.
     """
 
@@ -72,6 +78,8 @@ class Comparison:
     spread_assumed: Sequence[Mapping[str, str]]
     profiles: Mapping[str, Mapping[str, Any]]
     cautions: Sequence[Mapping[str, Any]]
+    steps: Mapping[str, Sequence[Mapping[str, Any]]]
+    surroundings: Mapping[str, Any]
     measurements: Sequence[Mapping[str, Any]]
 
     def as_record(self) -> dict[str, Any]:
@@ -102,6 +110,7 @@ def compare(
     sandboxes: Sequence[str],
     profiles: Mapping[str, Profile] | None = None,
     settings: Settings | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Comparison:
     """Returns the comparison of what was measured.
 
@@ -110,11 +119,12 @@ def compare(
         sandboxes: all that are to be compared; one without a record is missing, and says so.
         profiles: by name; those that are shipped, if left out.
         settings: of the reckoning.
+        surroundings: what is known beside the measurements.
 
     Raises:
         MeasurementError: a record cannot be read, or they cannot be compared.
     """
-    settings = settings or Settings()
+    settings, surroundings = settings or Settings(), surroundings or Surroundings()
     known = checked(records)
     found = by_sandbox(known)
     strangers = sorted(set(found) - set(sandboxes))
@@ -133,18 +143,20 @@ def compare(
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
     measured = {each.name for each in problem.criteria}
-    hospitals = hospital_rows(runs)
+    currency = surroundings.currency or currency_of(known)
+    hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(
         settings={
             **asdict(settings),
             "methods": list(METHODS),
+            "normalized_by": NORMALIZED_BY,
             "group_utility": GROUP_UTILITY,
             "assumed_spread": ASSUMED_SPREAD,
         },
         sandboxes=rows,
-        criteria=[each.as_record() for each in CRITERIA],
-        features=feature_rows(runs),
-        decision=decision_rows(cells),
+        criteria=_priced([each.as_record() for each in CRITERIA], currency),
+        features=feature_rows({name: surroundings.declared(name, of) for name, of in runs.items()}),
+        decision=_priced(decision_rows(cells, ranked=problem.sandboxes), currency),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
         references=reference_part(runs),
@@ -155,10 +167,12 @@ def compare(
         counted_as_worst=problem.gaps,
         spread_assumed=_spread_assumed(problem, may_win),
         profiles={
-            name: outcome(profile, of, sandboxes=rows, settings=settings)
+            name: outcome(profile, of, sandboxes=rows, otherwise=otherwise, settings=settings)
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
         cautions=cautions(known),
+        steps=surroundings.steps_of(known),
+        surroundings=asdict(surroundings),
         measurements=list(known),
     )
 
@@ -184,17 +198,27 @@ def recompute(
         sandboxes=[row["sandbox"] for row in comparison.sandboxes],
         profiles=profiles,
         settings=settings or Settings(**kept),
+        surroundings=Surroundings(**comparison.surroundings),
     )
 
 
+def _priced(rows: Sequence[Mapping[str, Any]], currency: str | None) -> list[dict[str, Any]]:
+    """Returns rows of which money has its currency for a unit, where it is known."""
+    return [
+        {**row, "unit": currency if currency and row["unit"] == MONEY else row["unit"]}
+        for row in rows
+    ]
+
+
 def _sandbox_row(name: str, runs: Sequence[Record], allow_unaudited: bool) -> dict[str, Any]:
-    word = keeps_its_word(runs)
+    word, audit = keeps_its_word(runs), audit_of(runs)
     return {
         "sandbox": name,
         "standing": standing(
-            measured=bool(runs), keeps_its_word=word, allow_unaudited=allow_unaudited
+            measured=bool(runs), keeps_its_word=word, audit=audit, allow_unaudited=allow_unaudited
         ),
         "keeps_its_word": word,
+        "audit": audit,
         "seeds": [each["seed"] for each in runs],
         "run_ids": [each.get("run_id") for each in runs],
     }

@@ -13,6 +13,7 @@ from typing import Any
 from fed_assets.comparison.criterion import (
     EFFICIENCY,
     EFFORT,
+    MONEY,
     QUALITY,
     SECURITY,
     Criterion,
@@ -125,7 +126,7 @@ CRITERIA = (
     _spent("startup_seconds", "s"),
     _spent("round_overhead_seconds", "s"),
     _spent("energy_joules", "J"),
-    _spent("cost", "price"),
+    _spent("cost", MONEY),
     _ladder("at_rest"),
     _ladder("in_transit"),
     _ladder("in_use"),

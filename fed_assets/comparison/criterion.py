@@ -12,6 +12,7 @@ from fed_assets.errors import MeasurementError
 
 EFFICIENCY, SECURITY, QUALITY, EFFORT = GROUPS = ("efficiency", "security", "quality", "effort")
 
+MONEY = "price"  # the unit of what a price table makes of quantities, in its currency
 # From the entry that is read (a record, or a hospital's part of it) and the whole record.
 Reader = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 

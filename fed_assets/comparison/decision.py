@@ -21,38 +21,40 @@ SURE_FROM = 0.95
 LIKELY_FROM = 0.66
 
 
-def decide(first: Mapping[str, float], *, weighed: bool = True) -> dict[str, Any]:
+def decide(first: Mapping[str, float | None], *, weighed: bool = True) -> dict[str, Any]:
     """Returns the choice, and how sure it is.
 
     Args:
-        first: the probability of coming first, of each sandbox that may win.
+        first: the probability of coming first, of each sandbox that may win; None of one that is
+            alone, with which nothing was drawn.
         weighed: whether anything that the profile weighs was measured.
 
     Returns:
         `status`, one of STATUSES; the `choice`, None where there is none; the `probability` of the
-        likeliest; and the `contenders`, the fewest that come first with 95 % together (those that
-        are as likely as the last of them too), as `sandbox` and `probability`, likeliest first.
-        Where it is undecided they are two at least.
+        likeliest, None where nothing was drawn; and the `contenders`, the fewest that come first
+        with 95 % together (those that are as likely as the last of them too), as `sandbox` and
+        `probability`, likeliest first. Where it is undecided they are two at least.
     """
-    order = sorted(first, key=lambda sandbox: (-first[sandbox], sandbox))
-    if not order:
-        return _decision(NONE, None, first, [])
+    known = {sandbox: share for sandbox, share in first.items() if share is not None}
+    if not first:
+        return _decision(NONE, None, known, [])
     if not weighed:
-        return _decision(NOTHING_WEIGHED, None, first, [])
-    if len(order) == 1:
-        return _decision(ONLY, order[0], first, order)
-    likeliest = first[order[0]]
+        return _decision(NOTHING_WEIGHED, None, known, [])
+    if len(first) == 1:
+        return _decision(ONLY, next(iter(first)), {}, list(first))
+    order = sorted(known, key=lambda sandbox: (-known[sandbox], sandbox))
+    likeliest = known[order[0]]
     together, last, contenders = 0.0, 0.0, []
     for sandbox in order:
-        if together >= SURE_FROM and first[sandbox] < last - 1e-9:
+        if together >= SURE_FROM and known[sandbox] < last - 1e-9:
             break
         contenders.append(sandbox)
-        together, last = together + first[sandbox], first[sandbox]
+        together, last = together + known[sandbox], known[sandbox]
     if likeliest >= SURE_FROM:
-        return _decision(SURE, order[0], first, order[:1])
+        return _decision(SURE, order[0], known, order[:1])
     if likeliest >= LIKELY_FROM:
-        return _decision(LIKELY, order[0], first, contenders)
-    return _decision(UNDECIDED, None, first, contenders)
+        return _decision(LIKELY, order[0], known, contenders)
+    return _decision(UNDECIDED, None, known, contenders)
 
 
 def _decision(
@@ -62,7 +64,7 @@ def _decision(
         "status": status,
         "choice": choice,
         "probability": max(first.values(), default=None),
-        "contenders": [{"sandbox": each, "probability": first[each]} for each in contenders],
+        "contenders": [{"sandbox": each, "probability": first.get(each)} for each in contenders],
     }
 
 

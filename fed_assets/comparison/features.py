@@ -7,14 +7,39 @@ from typing import Any
 
 from fed_assets.comparison.measurements import Record
 
+# The ladder whose attempts show what a control comes to; no attempt measures another one.
+MEASURED_BY = {
+    "transport": "in_transit",
+    "storage": "at_rest",
+    "key_custody": "at_rest",
+    "process": "in_use",
+    "job_code": "in_use",
+    "update_protection": "in_use",
+}
+
+
+def audited(posture: Mapping[str, Any], controls: Mapping[str, Any]) -> bool:
+    """Returns whether an audit was of these controls, as far as its attempts measure any.
+
+    Args:
+        posture: what the audit showed.
+        controls: their values.
+    """
+    return all(
+        controls.get(name) == value
+        for name, value in posture["controls"].items()
+        if name in MEASURED_BY
+    )
+
 
 def feature_rows(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
-    """Returns one row per control and sandbox: `declared`, `enforced`, `measured`.
+    """Returns a row per control and sandbox: `declared`, `enforced`, `measured`, `measured_by`.
 
     `declared` has all the values that runs of one sandbox declare, so that a control that was
     changed between them does not pass as one. `enforced` is true where it was in every run that
     says so, and null where none does. `measured` has what audits showed: each a `ladder`, the
-    `level` on it, and the `highest`.
+    `level` on it, and the `highest`. `measured_by` is the ladder that shows what
+    the control comes to; None where no attempt measures it.
 
     Args:
         records: by sandbox; one without any has rows of nothing.
@@ -47,4 +72,5 @@ def _said(control: str, runs: Sequence[Record]) -> dict[str, Any]:
         ),
         "enforced": all(enforced) if enforced else None,
         "measured": measured,
+        "measured_by": MEASURED_BY.get(control),
     }

@@ -6,7 +6,7 @@ a row with null, so that a table shows a gap where there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,23 @@ def sandbox_cells(records: Iterable[Record]) -> dict[str, Cell]:
     }
 
 
-def decision_rows(cells: Mapping[str, Cells]) -> list[Row]:
+def decision_rows(cells: Mapping[str, Cells], *, ranked: Collection[str] = ()) -> list[Row]:
     """Returns the decision matrix of sandboxes by criteria, normalized beside it.
+
+    Of those that are ranked it is normalized as TOPSIS and VIKOR do it: from the worst of them, 0,
+    to the best, 1. Another stands on the same scale, at its end where it lies beyond. Where fewer
+    than two are ranked, the scale is that of all that were measured.
 
     Args:
         cells: by sandbox; one without any cells was not measured, and has rows of null.
+        ranked: the sandboxes that may win.
     """
     rows = [
         _row(criterion, of_sandbox.get(criterion.name), sandbox=sandbox)
         for sandbox, of_sandbox in cells.items()
         for criterion in OF_SANDBOXES
     ]
-    return _normalized(rows)
+    return _normalized(rows, ranked if len(ranked) > 1 else ())
 
 
 def hospital_rows(records: Mapping[str, Sequence[Record]]) -> list[Row]:
@@ -82,32 +87,42 @@ def _row(criterion: Criterion, of: Cell | None, **names: str) -> Row:
     }
 
 
-def _normalized(rows: list[Row]) -> list[Row]:
-    """Adds `normalized`: 0 is the worst of all rows of a criterion, 1 the best; null stays null.
+def _normalized(rows: list[Row], ranked: Collection[str] = ()) -> list[Row]:
+    """Adds `normalized`: 0 is the worst of a criterion's rows, 1 the best; null stays null.
 
     Where all are alike each is the best, 1; a difference that nobody would notice is none.
+
+    Args:
+        rows: of one matrix.
+        ranked: the sandboxes that make the scale; all, where it is empty.
     """
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if row["value"] is not None:
-            values.setdefault(row["criterion"], []).append(row["value"])
-    ends = {name: _ends(name, of) for name, of in values.items()}
-    for row in rows:
-        if row["value"] is None:
+    for criterion in criteria_of(row["criterion"] for row in rows):
+        own = [row for row in rows if row["criterion"] == criterion.name]
+        for row in own:
             row["normalized"] = None
+        known = [row for row in own if row["value"] is not None]
+        of_scale = [row for row in own if row["sandbox"] in ranked]
+        values = [row["value"] for row in of_scale if row["value"] is not None]
+        gaps = len(of_scale) - len(values) if values else 0
+        values = values or [row["value"] for row in known]
+        if not values:
             continue
-        low, high = ends[row["criterion"]]
-        worst, best = (low, high) if row["better"] == "higher" else (high, low)
-        row["normalized"] = abs((row["value"] - worst) / (best - worst)) if best != worst else 1.0
+        least, most = min(values), max(values)
+        worst, best = (least, most) if criterion.higher_is_better else (most, least)
+        # In the ranking each gap stands at the worst, which counts for what is noticed.
+        alike = not _told_apart(criterion, values + [worst] * gaps)
+        for row in known:
+            value = row["value"]
+            if alike:
+                beyond = value < worst if criterion.higher_is_better else value > worst
+                row["normalized"] = float(not (beyond and _told_apart(criterion, [value, worst])))
+            else:
+                row["normalized"] = min(1.0, max(0.0, (value - worst) / (best - worst)))
     return rows
 
 
-def _ends(name: str, values: Sequence[float]) -> tuple[float, float]:
-    """Returns the least and the most of a criterion's values, or one for both where alike."""
-    (criterion,) = criteria_of([name])
-    low, high = min(values), max(values)
-    told_apart = spread(np.array(values)[None, :, None], [criterion])[0, 0] > 0
-    return (low, high) if told_apart else (high, high)
+def _told_apart(criterion: Criterion, values: Sequence[float]) -> bool:
+    return bool(spread(np.array(values)[None, :, None], [criterion])[0, 0] > 0)
 
 
 def grid(

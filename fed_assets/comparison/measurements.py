@@ -9,6 +9,9 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     data        name, digest, test_digest (of the common test set), synthetic, classes
     model       weights (their digest), network (its config), learned_from (by hospital the digest
                 of its images)
+    trained_with  recipe, as hospitals were told it; numbers that go with controls, by control
+    otherwise     rows of part (rounds, network, recipe, threshold, controls): in what it is not as
+                the roster and the sandbox ask for now; of rounds and threshold also measured, asked
     machine, versions                         as the report has them
     controls    by control: declared (its value), enforced (true or false), measured (ladder, level,
                 highest)
@@ -17,9 +20,10 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 test set: pooled, pooled_from, and alone by hospital (auroc, accuracy each)
     efficiency  wall_seconds, cpu_seconds, peak_memory_bytes, bytes_up, bytes_down,
                 startup_seconds, round_overhead_seconds, energy_joules, cost
-    security    keeps_its_word (null: no audit was made), at_rest, in_transit and in_use (levels 0
-                to 4), probes (passed, inconclusive, failed), membership_advantage (an interval),
-                epsilon, delta
+    security    keeps_its_word (null: no audit was made of it), audit (none, of_other_controls than
+                the run's, or made; by keeps_its_word where it is left out), at_rest, in_transit and
+                in_use (levels 0 to 4), probes (passed, inconclusive, failed), membership_advantage
+                (an interval), epsilon, delta
     quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
                 (intervals each)
     effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
@@ -31,10 +35,12 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 what it shares), epsilon, images, digest (of the images)
     processes   rows of site, program, how many processes, cpu_seconds, peak_memory_bytes (of the
                 largest). A task is what it said of itself; of others, the last second may miss
-    not_measured  why a figure of `efficiency` is null, by its name: no_counters or
+    not_measured  why a figure is null, by its name. Of `efficiency`: no_counters or
                 counters_unreadable (of energy), processes_hidden (who measures may not look into
                 confined ones), not_watched (nobody measured), federation_was_up (before the run),
-                not_all_measured (what a cost is reckoned from)
+                not_all_measured (what a cost is reckoned from); and why there is no
+                `membership_advantage`: no_weights, no_references, other_images, own_images,
+                too_few_images, not_attacked, attack_failed. A hospital has one of its own.
     prices      the table that `cost` was reckoned by
     meter       what measuring took: cpu_seconds of seconds, looks, readings of shared memory
 
@@ -55,6 +61,7 @@ from fed_assets.comparison.criterion import read_hospital, read_sandbox
 from fed_assets.errors import MeasurementError
 
 Record = Mapping[str, Any]
+NO_AUDIT, OF_OTHER_CONTROLS, AUDITED = AUDITS = ("none", "of_other_controls", "made")
 SECTIONS = (
     *("data", "controls", "efficiency", "security", "quality", "effort", "hospitals"),
     "references",
@@ -146,12 +153,22 @@ def keeps_its_word(records: Iterable[Record]) -> bool | None:
     return True if any(words) else None
 
 
+def audit_of(records: Iterable[Record]) -> str:
+    """Returns whether an audit was made of a sandbox, one of `AUDITS`."""
+    runs = list(records)
+    if keeps_its_word(runs) is not None:
+        return AUDITED
+    told = {(each.get("security") or {}).get("audit") for each in runs}
+    return OF_OTHER_CONTROLS if OF_OTHER_CONTROLS in told else NO_AUDIT
+
+
 def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Returns what weakens the comparison: `kind`, and the `sandboxes` concerned.
 
     Kinds: `machines_differ`, `versions_differ`, `rounds_differ` (from the first record's),
     `one_seed` (chance between runs was not measured), `seeds_differ` (not every sandbox has the
-    same), `synthetic_data`.
+    same), `synthetic_data`; and, of what is not as is asked for now, `other_rounds` and the like,
+    with the numbers `measured` and `asked`.
     """
     found = []
     for key, kind in ALIKE.items():
@@ -163,10 +180,18 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     found.append(("seeds_differ", [name for name, of in seeds.items() if of != everywhere]))
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
-    return [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
+    plain = [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
+    return plain + measured_otherwise(records)
 
 
-def manual_steps(runs: Iterable[Record]) -> dict[str, list[Mapping[str, Any]]]:
-    """Returns what is done by hand in each sandbox whose runs say it, as the last of them does."""
-    found = {run["sandbox"]: (run.get("effort") or {}).get("steps") for run in runs}
-    return {sandbox: steps for sandbox, steps in found.items() if steps is not None}
+def measured_otherwise(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Returns the cautions of what was measured otherwise than is asked for now."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in records:
+        for row in each.get("otherwise") or ():
+            caution = {"kind": f"other_{row['part']}"} | {
+                key: row[key] for key in ("measured", "asked") if key in row
+            }
+            names = found.setdefault(str(caution), caution | {"sandboxes": []})["sandboxes"]
+            names += [] if each["sandbox"] in names else [each["sandbox"]]
+    return list(found.values())

@@ -17,8 +17,9 @@ from fed_assets.comparison.doubt import (
     winners,
 )
 from fed_assets.comparison.draws import draw_weights
+from fed_assets.comparison.measurements import NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.comparison.profiles import Profile
-from fed_assets.comparison.ranking import MAY_WIN, rank, weight_vector
+from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, unranked, weight_vector
 from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
 from fed_assets.comparison.settings import Settings
 
@@ -28,6 +29,7 @@ def outcome(
     of: Drawn,
     *,
     sandboxes: Sequence[Mapping[str, Any]],
+    otherwise: Sequence[Mapping[str, Any]],
     settings: Settings,
 ) -> dict[str, Any]:
     """Returns ranking, doubt and choice by one profile, as JSON-ready values.
@@ -36,29 +38,37 @@ def outcome(
         profile: the profile.
         of: drawn measurements of the sandboxes that may win.
         sandboxes: the comparison's rows of all sandboxes.
+        otherwise: of `measurements.measured_otherwise`.
         settings: of the reckoning.
 
     Returns:
-        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`), `first`
+        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`),
+        `first_by_method` (`ranking.first_by_method`) and whether the `methods_agree` on it, `first`
         (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
         (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
         efficiency), `decision` (`decision.decide`), and by language `sentence` and `verdict` (on
-        the claim). Where fewer than two are ranked, what draws tell is None or empty.
+        the claim). Where fewer than two may win nothing is ranked, and nothing drawn: what that
+        tells is None or empty.
     """
     problem = of.problem
     plain = profile.weights_of(problem.criteria)
     weighed = bool(weight_vector(problem.criteria, plain).any())
+    several = len(problem.sandboxes) > 1
+    ranking = (rank if several else unranked)(problem, plain) if weighed else {}
+    firsts = first_by_method(ranking) if several else {}
     found: dict[str, Any] = {
         "profile": profile.as_record(),
         "weights": plain,
-        "ranking": rank(problem, plain) if weighed else {},
+        "ranking": ranking,
+        "first_by_method": firsts,
+        "methods_agree": len(set(map(tuple, firsts.values()))) == 1 if firsts else None,
         "ranks": {},
-        "first": dict.fromkeys(problem.sandboxes, 1.0) if len(problem.sandboxes) == 1 else {},
+        "first": {},
         "reversals": [],
         "influence": None,
         "claim": None,
     }
-    if weighed and len(problem.sandboxes) > 1:
+    if weighed and several:
         weights = draw_weights(
             profile,
             problem.criteria,
@@ -73,9 +83,11 @@ def outcome(
         choice = problem.sandboxes[int(np.argmax(shares))]
         found["influence"] = influence(of, weights, choice=choice)
         found["claim"] = claim(found["influence"]["groups"])
-    first = found["first"] or dict.fromkeys(problem.sandboxes, 0.0)
-    found["decision"] = decide(first, weighed=weighed)
-    found["sentence"] = {each: _sentence(profile, found, sandboxes, each) for each in LANGUAGES}
+    found["first"] = found["first"] or dict.fromkeys(problem.sandboxes)
+    found["decision"] = decide(found["first"], weighed=weighed)
+    found["sentence"] = {
+        each: _sentence(profile, found, sandboxes, otherwise, each) for each in LANGUAGES
+    }
     found["verdict"] = {
         each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES
     }
@@ -86,14 +98,24 @@ def _sentence(
     profile: Profile,
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
+    otherwise: Sequence[Mapping[str, Any]],
     language: str,
 ) -> str:
     may_win = [row for row in rows if row["standing"] == MAY_WIN]
+    names = {row["sandbox"] for row in may_win}
+    concerned = [
+        {**each, "sandboxes": ranked}
+        for each in otherwise
+        if (ranked := [name for name in each["sandboxes"] if name in names])
+    ]
     return sentence(
         profile.name,
         found["decision"],
+        first_by_method=found["first_by_method"],
         kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
-        unaudited=[row["sandbox"] for row in may_win if row["keeps_its_word"] is None],
+        unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
+        audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
+        otherwise=concerned,
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),
         language=language,
     )

@@ -1,10 +1,11 @@
 """Who may win, and the ranking of those by TOPSIS, VIKOR and PROMETHEE II, as pymcdm reckons them.
 
-The three treat a small difference differently, which is why all are asked. TOPSIS (Hwang and Yoon
-1981, vectors normalized by their length) keeps its size; VIKOR (Opricovic and Tzeng 2004) stretches
-each criterion over what was measured; PROMETHEE II (Brans and Vincke 1985, the linear preference
-with indifference) knows from which difference on one matters. A criterion in which all are alike up
-to its indifference counts in none of them.
+They ask differently, which is why all are asked. TOPSIS (Hwang and Yoon 1981) and VIKOR (Opricovic
+and Tzeng 2004) both stretch each criterion over what was measured, to the very matrix that the page
+shows (`matrix.decision_rows`): TOPSIS weighs how far one is from the best and from the worst in
+all, VIKOR also its worst regret in any. PROMETHEE II (Brans and Vincke 1985, the linear preference
+with indifference) takes values as they are, and knows from which difference on one matters. A
+criterion in which all are alike up to its indifference counts in none of them.
 
 A value that was not measured counts as the worst that was: nobody gains by not measuring.
 """
@@ -33,28 +34,34 @@ from fed_assets.comparison.batched import scores as batched_scores
 from fed_assets.comparison.criteria import OF_SANDBOXES
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.matrix import Cells
+from fed_assets.comparison.measurements import OF_OTHER_CONTROLS
 
-MAY_WIN, BROKE_ITS_WORD, NOT_AUDITED, NOT_MEASURED = (
+MAY_WIN, BROKE_ITS_WORD, NOT_AUDITED, AUDITED_OTHERWISE, NOT_MEASURED = STANDINGS = (
     "may_win",
     "broke_its_word",
     "not_audited",
+    "audited_otherwise",
     "not_measured",
 )
 # Scores nearer than this are a tie: what floating point makes of alike sandboxes.
 TIE = 1e-9
 
 
-def standing(*, measured: bool, keeps_its_word: bool | None, allow_unaudited: bool) -> str:
+def standing(
+    *, measured: bool, keeps_its_word: bool | None, audit: str, allow_unaudited: bool
+) -> str:
     """Returns whether a sandbox may win, or why not, before anything is weighed.
 
     No speed makes good for a broken word. Nor is a sandbox chosen for a protection that nobody
-    tried: without an audit it may win only where the user says so.
+    tried: without an audit of its controls it may win only where the user says so.
     """
     if not measured:
         return NOT_MEASURED
     if keeps_its_word is False:
         return BROKE_ITS_WORD
-    return MAY_WIN if keeps_its_word or allow_unaudited else NOT_AUDITED
+    if keeps_its_word or allow_unaudited:
+        return MAY_WIN
+    return AUDITED_OTHERWISE if audit == OF_OTHER_CONTROLS else NOT_AUDITED
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def scores(
 
     signs = np.array([1 if each.higher_is_better else -1 for each in told])
     if method == TOPSIS:
-        body = methods.TOPSIS(normalizations.vector_normalization)
+        body = methods.TOPSIS(normalizations.minmax_normalization)
     elif method == VIKOR:
         body = methods.VIKOR(v=group_utility)
     elif method == PROMETHEE_II:
@@ -188,6 +195,25 @@ def rank(problem: Problem, weights: Mapping[str, float]) -> dict[str, list[dict[
         ]
         found[method] = sorted(rows, key=lambda row: (row["rank"], row["sandbox"]))
     return found
+
+
+def unranked(problem: Problem, weights: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+    """Returns what `rank` does of sandboxes too few to rank: a `score` and a `rank` of None."""
+    nothing = {"score": None, "rank": None}
+    rows = [{"sandbox": sandbox, **nothing} for sandbox in problem.sandboxes]
+    return {method: [dict(row) for row in rows] for method in METHODS}
+
+
+def first_by_method(ranking: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """Returns, by method, who is first; several where they tie.
+
+    Args:
+        ranking: of `rank`.
+    """
+    return {
+        method: [row["sandbox"] for row in rows if row["rank"] == 1]
+        for method, rows in ranking.items()
+    }
 
 
 def weight_vector(criteria: Sequence[Criterion], weights: Mapping[str, float]) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fed_assets.comparison.cells import half_width
+from fed_assets.comparison.cells import NO_WIDTH, SEEDS, half_width, has_width
 from fed_assets.comparison.measurements import Record
 from fed_assets.comparison.readings import reading
 from fed_assets.comparison.references import ALONE, METRICS, POOLED
@@ -61,7 +61,9 @@ def reference_part(runs: Mapping[str, Sequence[Record]]) -> dict[str, list[Any]]
 
 
 def over_seeds(found: BySeed, *, least: float) -> Row:
-    """Returns mean and interval over the seeds, in their order.
+    """Returns mean and interval over the seeds, in their order, and what it comes from.
+
+    Where all seeds agree there is none: it would have no width, and tell nothing of the doubt.
 
     Args:
         found: a value by seed.
@@ -70,9 +72,14 @@ def over_seeds(found: BySeed, *, least: float) -> Row:
     seeds = sorted(found)
     values = np.array([found[seed] for seed in seeds])
     row: Row = {"value": float(values.mean()) if seeds else None, "low": None, "high": None}
+    row["interval_from"] = None
     if len(seeds) > 1:
         half = half_width(values)
-        row |= {"low": max(least, row["value"] - half), "high": min(1.0, row["value"] + half)}
+        low, high = max(least, row["value"] - half), min(1.0, row["value"] + half)
+        if has_width(low, high):
+            row |= {"low": low, "high": high, "interval_from": SEEDS}
+        else:
+            row["interval_from"] = NO_WIDTH
     return {**row, "runs": len(seeds), "values": values.tolist(), "seeds": seeds}
 
 

@@ -119,7 +119,8 @@ def difference(one: Interval, other: Interval) -> dict[str, float | None]:
     Each end is as far off as the two values' ends together, as if they were independent (Zou and
     Donner 2008, Construction of confidence limits about effect measures, Statistics in Medicine
     27:1693). Two models are seldom right and wrong on the same images by chance alone, so that the
-    interval is rather too long than too short.
+    interval is rather too long than too short. Where neither has any width, as of few images that
+    are all told right, there is none.
 
     Args:
         one: `value`, `low` and `high`; None each where there is none.
@@ -141,6 +142,8 @@ def difference(one: Interval, other: Interval) -> dict[str, float | None]:
         return {**nothing, "value": value}
     below = math.hypot(one["value"] - one["low"], other["high"] - other["value"])
     above = math.hypot(one["high"] - one["value"], other["value"] - other["low"])
+    if not below and not above:  # all resamples of both agree, which tells nothing of the doubt
+        return {**nothing, "value": value}
     return {"value": value, "low": value - below, "high": value + above}
 
 

@@ -62,8 +62,11 @@ def sentence(
     profile: str,
     decision: Mapping[str, Any],
     *,
+    first_by_method: Mapping[str, Sequence[str]],
     kept_out: Mapping[str, Sequence[str]],
     unaudited: Sequence[str],
+    audited_otherwise: Sequence[str],
+    otherwise: Sequence[Mapping[str, Any]],
     one_seed: bool,
     language: str,
 ) -> str:
@@ -72,14 +75,18 @@ def sentence(
     Args:
         profile: its name.
         decision: of `decision.decide`.
+        first_by_method: of `ranking.first_by_method`.
         kept_out: the sandboxes that may not win, by the reason.
         unaudited: those that were let in though no audit was made of them.
+        audited_otherwise: those that were let in though the audit was of other controls.
+        otherwise: what was measured otherwise than is asked for now, of
+            `measurements.measured_otherwise`.
         one_seed: whether one of those that may win was measured with one seed alone.
         language: "en" or "es".
     """
     of = words(language)
     who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
-    contenders = decision["contenders"]
+    contenders = [each for each in decision["contenders"] if each["probability"] is not None]
     others = contenders[1:] if decision["status"] == LIKELY else []
     told = of[decision["status"]].format(
         who=who,
@@ -88,16 +95,54 @@ def sentence(
         others=_with_percents(others, language),
         contenders=_with_percents(contenders, language),
     )
-    clauses = [
+    clauses = [disagreement(first_by_method, language)]
+    clauses += [
         of[reason].format(sandboxes=listed(list(names), language))
         for reason, names in kept_out.items()
     ]
-    if unaudited:
-        named = listed(list(unaudited), language)
-        clauses.append(of["unaudited_choice"].format(sandboxes=named))
+    clauses += [
+        of[let_in].format(sandboxes=listed(list(names), language))
+        for let_in, names in (
+            ("unaudited_choice", unaudited),
+            ("audited_otherwise_choice", audited_otherwise),
+        )
+        if names
+    ]
+    clauses += [measured_with(each, language) for each in otherwise]
     if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
         clauses.append(of["one_seed"])
-    return f"{'; '.join([told, *clauses])}."
+    return f"{'; '.join([told, *filter(None, clauses)])}."
+
+
+def measured_with(caution: Mapping[str, Any], language: str) -> str:
+    """Returns in what was measured, or audited, otherwise than is asked for now.
+
+    Args:
+        caution: its `kind` and `sandboxes`, and of some kinds what was `measured` and is `asked`.
+        language: "en" or "es".
+    """
+    told = {**caution, "sandboxes": listed(caution["sandboxes"], language)}
+    return str(words(language)["otherwise"][caution["kind"]].format(**told))
+
+
+def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) -> str:
+    """Returns which method has whom first, where they do not agree on it; nothing where they do.
+
+    >>> firsts = {"topsis": ["minimal"], "vikor": ["eyes_on"], "promethee_ii": ["eyes_on"]}
+    >>> disagreement(firsts, "en").partition(": ")[2]
+    'minimal by TOPSIS, eyes_on by VIKOR and PROMETHEE II'
+    """
+    of = words(language)
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method, first in first_by_method.items():
+        methods.setdefault(tuple(first), []).append(of["methods"][method])
+    if len(methods) < 2:
+        return ""
+    choices = (
+        of["first_by"].format(sandboxes=listed(first, language), methods=listed(names, language))
+        for first, names in methods.items()
+    )
+    return str(of["disagree"].format(choices=", ".join(choices)))
 
 
 def _with_percents(contenders: Sequence[Mapping[str, Any]], language: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
-from fed_assets.comparison.measurements import manual_steps
+from fed_assets.comparison.sentence import disagreement
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
@@ -57,12 +57,14 @@ def render_comparison(record: Record, language: str) -> str:
     return environment.get_template("comparison.html.j2").render(
         record=record,
         words=words,
+        disagreement=lambda firsts: capitalized(disagreement(firsts, language)),
         page=words.page,
         shared=words.shared,
         synthetic=synthetic,
         simulated=simulated,
         pictures={name: (day, by_night[name]) for name, day in by_day.items()},
         sandboxes=[row["sandbox"] for row in record["sandboxes"]],
+        measured_sandboxes={run["sandbox"] for run in runs},
         decision=_by(record["decision"], "criterion", "sandbox"),
         hospitals=_hospitals(record["hospitals"]),
         references=reference_tables(record, words),
@@ -72,11 +74,17 @@ def render_comparison(record: Record, language: str) -> str:
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
         # What was measured is weighed by every profile, be it with 0.
         weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
-        origin=_origin(runs, words),
-        steps=manual_steps(runs),
+        origin=_origin(runs, words) | _compared_on(record, words),
+        steps=record["steps"],
         unknown=_unknown(runs),
+        unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
+
+
+def capitalized(text: str) -> str:
+    """Returns it with a capital at its beginning, and the end of a sentence at its end."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def simulated_sandboxes(record: Record) -> list[str]:
@@ -97,6 +105,22 @@ def _unknown(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
             of = found.setdefault((criterion, why), [])
             of += [] if run["sandbox"] in of else [run["sandbox"]]
     return found
+
+
+def _unknown_of_hospitals(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
+    """Returns the hospitals of which a criterion was not measured, though of their sandbox it was.
+
+    By criterion and why; each with its sandbox.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for hospital, entry in (run.get("hospitals") or {}).items():
+            for criterion, why in (entry.get("not_measured") or {}).items():
+                of = found.setdefault((criterion, why), [])
+                named = f"{hospital} ({run['sandbox']})"
+                if criterion not in (run.get("not_measured") or {}) and named not in of:
+                    of.append(named)
+    return {key: of for key, of in found.items() if of}
 
 
 def _by(rows: Iterable[Mapping[str, Any]], down: str, across: str) -> Table:
@@ -123,7 +147,7 @@ def _pairs(entries: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
 def _ranking(of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns score and rank by sandbox and method, those that come first most often first."""
     found: dict[str, dict[str, Any]] = {}
-    for sandbox in sorted(of["first"], key=lambda each: (-of["first"][each], each)):
+    for sandbox in sorted(of["first"], key=lambda each: (-(of["first"][each] or 0.0), each)):
         found[sandbox] = {
             method: next(row for row in rows if row["sandbox"] == sandbox)
             for method, rows in of["ranking"].items()
@@ -149,11 +173,22 @@ def _origin(runs: Sequence[Record], words: Words) -> dict[str, Any]:
             runs, lambda run: None if run.get("rounds") is None else str(run["rounds"])
         ),
         "machine": _told(runs, lambda run: _machine(run.get("machine") or {}, words)),
-        "versions": _told(
-            runs,
-            lambda run: ", ".join(f"{key} {of}" for key, of in (run.get("versions") or {}).items()),
-        ),
+        "versions": _told(runs, lambda run: _versions(run.get("versions") or {})),
     }
+
+
+def _compared_on(record: Record, words: Words) -> dict[str, Any]:
+    """Returns the machine and the versions that the comparison was made on, where nothing ran."""
+    if record["measurements"]:
+        return {}
+    found = record["surroundings"]
+    told = {"machine": _machine(found["machine"], words), "versions": _versions(found["versions"])}
+    by_whom = [words.page["origin"]["compared_on"]]
+    return {name: [(said, by_whom)] if said else [] for name, said in told.items()}
+
+
+def _versions(versions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {of}" for key, of in versions.items())
 
 
 def _machine(machine: Mapping[str, Any], words: Words) -> str:

@@ -24,8 +24,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fed_assets.comparison.batched import METHODS
 from fed_assets.comparison.matrix import grid
-from fed_assets.comparison.measurements import manual_steps
 
 Row = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def comparison_tables(record: Mapping[str, Any]) -> dict[str, str]:
         **_of_profiles(record),
         "steps": [
             {"sandbox": sandbox, **step, "number": len(step["who"])}
-            for sandbox, steps in manual_steps(record["measurements"]).items()
+            for sandbox, steps in record["steps"].items()
             for step in steps
         ],
         "runs": [_run(each) for each in record["measurements"]],
@@ -107,6 +107,8 @@ def _choice(of: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: decision[key] for key in ("status", "choice", "probability")},
         "contenders": [each["sandbox"] for each in decision["contenders"]],
+        "methods_agree": of["methods_agree"],
+        **{f"first_by_{method}": of["first_by_method"].get(method) for method in METHODS},
         "claimed_to_decide": claim.get("group"),
         "claim": claim.get("verdict"),
         "decides_most": claim.get("strongest"),

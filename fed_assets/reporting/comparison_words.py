@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fed_assets.comparison.sentence import LANGUAGES, words
+from fed_assets.comparison.ranking import NOT_MEASURED
+from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting.page import TEMPLATES
 
-# Units that stand with a criterion's name; seconds, bytes and joules stand with the numbers, and of
-# shares and steps the name says enough.
-NAMED_UNITS = ("level", "price")
+# Seconds, bytes and joules stand with the numbers, and of shares and steps the name of a criterion
+# says enough; other units stand with it: the ladders', and a price table's currency.
+UNNAMED_UNITS = ("", "s", "B", "J", "share", "steps")
 SIMULATED = "SIMULATED"  # what a control's value says where it is enforced by an imitation
 
 
@@ -44,8 +45,12 @@ class Words:
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
         called = str(self.shared["criteria"][name])
-        unbroken = str(self.shared["units"].get(unit, "")).replace(" ", "\N{NO-BREAK SPACE}")
-        return f"{called} ({unbroken})" if unit in NAMED_UNITS else called
+        unbroken = self.unit(unit).replace(" ", "\N{NO-BREAK SPACE}")
+        return called if unit in UNNAMED_UNITS else f"{called} ({unbroken})"
+
+    def unit(self, name: str) -> str:
+        """Returns what a unit is called; a currency, by its three capitals."""
+        return str(self.shared["units"].get(name, name))
 
     def sandbox(self, name: str, simulated: Container[str]) -> str:
         """Returns what a picture calls a sandbox; one that is simulated says so."""
@@ -54,6 +59,27 @@ class Words:
     def criteria(self, names: Iterable[str]) -> str:
         """Returns criteria as a list."""
         return ", ".join(self.criterion(name) for name in names)
+
+    def standing(self, row: Mapping[str, Any]) -> str:
+        """Returns whether a sandbox may win, or why not and what to do, of its row."""
+        return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
+
+    def audit(self, row: Mapping[str, Any]) -> str:
+        """Returns how a sandbox's posture check ended, or that there was none, of its row."""
+        of = self.page["sandboxes"]
+        if row["standing"] == NOT_MEASURED:
+            return str(self.page["missing"])
+        if row["keeps_its_word"] is None:
+            return str(of["audits"][row["audit"]])
+        return str(of["passed"] if row["keeps_its_word"] else of["failed"])
+
+    def caution(self, caution: Mapping[str, Any]) -> str:
+        """Returns what weakens a comparison, as a sentence."""
+        plain = self.shared["cautions"].get(caution["kind"])
+        if plain is None:
+            told = measured_with(caution, self.language)
+            return f"{told[:1].upper()}{told[1:]}."
+        return str(plain.format(sandboxes=", ".join(caution["sandboxes"])))
 
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""

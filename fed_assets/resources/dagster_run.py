@@ -5,10 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +22,12 @@ from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_ru
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import RETRAIN
 from fed_assets.resources.run_events import Progress, RunEvents
+from fed_assets.resources.run_process import RunProcess, running
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 POLL_SECONDS = 0.3
-STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ def started(
     try:
         with (
             _instance(home) as instance,  # first: two processes must not create its tables at once
-            _running(command, home, launch.log) as process,
+            running(command, home, launch.log) as process,
         ):
             yield StartedRun(launch, home, instance, process, on_progress)
     except SQLAlchemyError as error:
@@ -161,12 +157,16 @@ class StartedRun:
         launch: Launch,
         home: Home,
         instance: DagsterInstance,
-        process: subprocess.Popen[bytes],
+        process: RunProcess,
         on_progress: Callable[[Progress], None],
     ) -> None:
         self._launch, self._home = launch, home
         self._instance, self._process = instance, process
         self._events = RunEvents(instance, launch.tag, on_progress)
+
+    def interrupt(self) -> None:
+        """Asks it to stop, and does not wait: whoever leaves `started` does."""
+        self._process.interrupt()
 
     def ended(self) -> FinishedRun | None:
         """Passes on what is new, and returns how the run ended; None while it goes on."""
@@ -187,30 +187,6 @@ class StartedRun:
         elif code != 0 and not failures:
             failures = log.read_text(errors="replace").strip().splitlines()[-1:]
         return FinishedRun(self._events.run_id, code == 0, tuple(failures), log)
-
-
-@contextmanager
-def _running(command: list[str], home: Home, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-        process = subprocess.Popen(
-            # Tied to this process: even `kill -9` of it ends the run, with all that it started.
-            [sys.executable, "-m", "fed_assets.federation.child", str(os.getpid()), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=os.environ | {"DAGSTER_HOME": str(home.instance)},
-            start_new_session=True,  # Ctrl-C reaches it through us, once
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(STOP_SECONDS)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.kill()  # a run that waits for its place in a pool heeds no signal
-                process.wait()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
-from fed_assets.resources.dagster_run import POLL_SECONDS, FinishedRun, Launch, started
+from fed_assets.resources.dagster_run import POLL_SECONDS, FinishedRun, Launch, StartedRun, started
 from fed_assets.resources.home import Home
 
 Key = TypeVar("Key")
@@ -31,22 +31,30 @@ def run_lanes(
         on_end: Is told how each ended; a run that failed ends no lane.
 
     Raises:
-        KeyboardInterrupt: after all that were under way have stopped.
+        KeyboardInterrupt: after all that were under way have stopped, side by side too.
         StorageError: Dagster's tables cannot be read or written; all were stopped.
     """
+    under_way: list[StartedRun] = []
 
     def lane(keys: Sequence[Key]) -> Generator[None]:
         for key in keys:
             on_start(key)
             with started(launch(key), home, on_progress=lambda _: None) as run:
+                under_way.append(run)
                 while (finished := run.ended()) is None:
                     yield
+                under_way.remove(run)
             on_end(key, finished)
 
     with ExitStack() as open_lanes:
         going = [open_lanes.enter_context(closing(lane(keys))) for keys in lanes]
-        while going := [each for each in going if _goes_on(each)]:
-            time.sleep(POLL_SECONDS)
+        try:
+            while going := [each for each in going if _goes_on(each)]:
+                time.sleep(POLL_SECONDS)
+        finally:
+            # All at once: each is given its time to stop, and waited for one after another.
+            for run in under_way:
+                run.interrupt()
 
 
 def _goes_on(lane: Iterator[None]) -> bool:

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from fed_assets.assets.comparison import measurements
+from fed_assets.assets.comparison import measurements, wanted_of
 from fed_assets.assets.effort import effort_of
 from fed_assets.assets.measurement import measurement, overhead_seconds, usage_of, used_by
 from fed_assets.assets.security_record import with_security
 from fed_assets.comparison.comparison import compare
+from fed_assets.comparison.features import MEASURED_BY
 from fed_assets.errors import StorageError
+from fed_assets.federation.averaging import Averaging
 from fed_assets.federation.roster import read_roster
+from fed_assets.posture.ladders import LADDERS
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import read_prices
-from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, MINIMAL, SANDBOX_NAMES
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
@@ -219,12 +222,20 @@ def test_an_audit_adds_levels_and_probes_and_what_was_measured_of_controls() -> 
         "highest": 4,
     }
     assert record["controls"]["aggregation"]["measured"] is None
+    assert security["audit"] == "made"
+    assert set(MEASURED_BY.values()) == set(LADDERS)
 
 
-@pytest.mark.parametrize("posture", [None, a_posture(controls={"transport": "clear"})])
-def test_no_audit_or_one_of_other_controls_says_nothing(posture: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize(
+    "posture, audit",
+    [(None, "none"), (a_posture(controls={"transport": "clear"}), "of_other_controls")],
+)
+def test_no_audit_or_one_of_other_controls_says_that_alone(
+    posture: dict[str, Any] | None, audit: str
+) -> None:
     security = with_security(measured(), posture)["security"]
     assert security["keeps_its_word"] is None
+    assert security["audit"] == audit
     assert "at_rest" not in security
 
 
@@ -257,9 +268,9 @@ def kept(tmp_path: Path) -> Home:
 
 def test_what_was_measured_is_found_again_with_audit_and_gain(tmp_path: Path, kept: Home) -> None:
     prices = read_prices()
-    assert list(measurements(Home(tmp_path / "elsewhere"), prices)) == []
+    assert list(measurements(Home(tmp_path / "elsewhere"), prices, {})) == []
 
-    (record,) = measurements(kept, prices)
+    (record,) = measurements(kept, prices, {})
 
     controls = {"transport": "mtls", "aggregation": "fedavg"}
     assert record["efficiency"]["cost"] == prices.cost(record["efficiency"], controls) > 0
@@ -280,10 +291,35 @@ def test_references_of_another_kind_give_no_gain(kept: Home) -> None:
     other = references(digests={"north": "other images"})
     (kept.artifacts / "reference_models.json").write_text(json.dumps(other))
 
-    (record,) = measurements(kept, read_prices())
+    (record,) = measurements(kept, read_prices(), {})
 
     assert record["references"] == {"why_not": "images", "private": False}
     assert "gain_auroc" not in record["hospitals"]["north"]
+
+
+def test_a_run_of_another_roster_is_compared_with_a_caution_in_each_sentence(kept: Home) -> None:
+    roster = read_roster(SHIPPED_ROSTER)
+    wanted = wanted_of(roster, Settings(home=kept))
+    assert set(wanted) == set(SANDBOX_NAMES)
+
+    (record,) = measurements(kept, read_prices(), wanted)
+
+    assert {"part": "rounds", "measured": 2, "asked": 15} in record["otherwise"]
+    comparison = compare([record], sandboxes=SANDBOX_NAMES)
+    for of in comparison.profiles.values():
+        said = "measured with 2 rounds where the roster asks for 15: minimal"
+        assert said in of["sentence"]["en"]
+        assert "medido con 2 rondas cuando la lista de" in of["sentence"]["es"]
+
+
+def test_of_a_sandbox_that_cannot_go_with_the_roster_nothing_is_asked(tmp_path: Path) -> None:
+    refined = read_roster(SHIPPED_ROSTER).model_copy(
+        update={"aggregation": Averaging(rule="fedprox")}
+    )
+    wanted = wanted_of(refined, Settings(home=Home(tmp_path)))
+    # The shipped configurable sandbox promises a trimmed mean, which no roster takes back.
+    assert set(wanted) == set(SANDBOX_NAMES) - {"configurable"}
+    assert wanted["minimal"]["controls"]["values"]["aggregation"] == "fedprox"
 
 
 def test_a_damaged_measurement_is_named(tmp_path: Path) -> None:
@@ -291,7 +327,7 @@ def test_a_damaged_measurement_is_named(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(StorageError, match=r"seed_0\.json"):
-        list(measurements(Home(tmp_path), read_prices()))
+        list(measurements(Home(tmp_path), read_prices(), {}))
 
 
 def test_a_run_of_which_something_is_not_known_has_no_cost(tmp_path: Path) -> None:
@@ -303,6 +339,6 @@ def test_a_run_of_which_something_is_not_known_has_no_cost(tmp_path: Path) -> No
         a_report(), MODEL, run_id="r", wall_seconds=20.0, usage=usage, effort=EFFORT
     )
     path.write_text(json.dumps(record))
-    (record,) = measurements(home, read_prices())
+    (record,) = measurements(home, read_prices(), {})
     assert record["efficiency"]["cost"] is None
     assert record["not_measured"]["cost"] == "not_all_measured"

@@ -12,6 +12,15 @@ import yaml
 from dagster import DagsterInstance, ExecuteInProcessResult
 
 from fed_assets.assets.measurement import measurement
+from fed_assets.assets.membership import (
+    ATTACK,
+    NO_REFERENCES,
+    OTHER_IMAGES,
+    TOO_FEW,
+    TOO_OLD,
+    with_membership,
+)
+from fed_assets.assets.open_data import NOT_OPEN
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
@@ -154,7 +163,66 @@ def test_without_references_or_kept_weights_there_is_no_figure_and_a_comparison_
         "what is open is not known: materialize reference_models first"
     }
     assert "membership_advantage" not in shown["security"]
+    assert shown["not_measured"]["membership_advantage"] == "no_references"
     path.write_text(json.dumps({name: of for name, of in record.items() if name != "model"}))
-    found, _ = compared(run("comparison"))
+    found, shown = compared(run("comparison"))
+    assert shown["not_measured"]["membership_advantage"] == "no_weights"
     assert set(found["not_measured"]) == {"north", "south"}
     assert all("an earlier version" in why for why in found["not_measured"].values())
+
+
+def attacked(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Returns what an attack on a record's model came to."""
+    model = {"sandbox": record["sandbox"], "seed": record["seed"], **record["model"]}
+    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}, "not_measured": {}}
+    return {"attack": ATTACK, "models": [model | nothing | changes]}
+
+
+def a_record() -> dict[str, Any]:
+    model = {"final_digest": "of weights", "network": SMALL_RESNET}
+    known: dict[str, Any] = {"run_id": "r", "wall_seconds": 1.0, "usage": used()}
+    return measurement(a_report(), model, **known, effort=EFFORT)
+
+
+@pytest.mark.parametrize(
+    "told, word",
+    [
+        (TOO_OLD, "no_weights"),
+        (NO_REFERENCES, "no_references"),
+        (OTHER_IMAGES, "other_images"),
+        (NOT_OPEN, "own_images"),
+        (TOO_FEW, "too_few_images"),
+        ("The weights cannot be read. Where: /there", "attack_failed"),
+    ],
+)
+def test_a_run_without_a_figure_says_why_and_so_does_each_hospital(told: str, word: str) -> None:
+    record = a_record()
+    attacks = attacked(record, not_measured={"north": told, "south": told})
+    found = with_membership(record, attacks)
+    assert found["not_measured"] == {
+        "energy_joules": "no_counters",
+        "membership_advantage": word,
+    }
+    assert found["hospitals"]["north"]["not_measured"] == {"membership_advantage": word}
+    assert "membership_advantage" not in found["security"]
+
+
+def test_a_model_that_nobody_attacked_yet_says_so() -> None:
+    record = a_record()
+    assert with_membership(record, None)["not_measured"]["membership_advantage"] == "not_attacked"
+    other = attacked(record | {"model": record["model"] | {"weights": "of others"}})
+    assert with_membership(record, other)["not_measured"]["membership_advantage"] == "not_attacked"
+    del record["model"]
+    assert with_membership(record, None)["not_measured"]["membership_advantage"] == "no_weights"
+
+
+def test_one_hospital_without_a_figure_says_why_beside_the_others() -> None:
+    record, figure = a_record(), {"value": 0.1, "low": 0.0, "high": 0.2, "members": 40}
+    attacks = attacked(
+        record, pooled=figure, hospitals={"north": figure}, not_measured={"south": NOT_OPEN}
+    )
+    found = with_membership(record, attacks)
+    assert "membership_advantage" not in found["not_measured"]
+    assert found["security"]["membership_advantage"]["value"] == 0.1
+    assert found["hospitals"]["south"]["not_measured"] == {"membership_advantage": "own_images"}
+    assert "not_measured" not in found["hospitals"]["north"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import Any
 
 import pytest
@@ -47,6 +48,69 @@ def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
         assert set(of["sentence"]) == {"en", "es"} == set(of["verdict"])
         assert len(of["reversals"]) == 5
         assert len(of["influence"]["groups"]) == 4
+
+
+def closeness(record: dict[str, Any], profile: str) -> dict[str, float]:
+    """Returns TOPSIS's scores, worked out from what the page shows: its matrix, and weights."""
+    constant = record["left_out"]["constant"]
+    weights = {
+        name: weight
+        for name, weight in record["profiles"][profile]["weights"].items()
+        if name not in constant
+    }
+    found = {}
+    for sandbox in record["profiles"][profile]["first"]:
+        shown = {
+            row["criterion"]: row["normalized"] or 0.0  # a gap counts as the worst
+            for row in record["decision"]
+            if row["sandbox"] == sandbox
+        }
+        to_best = math.hypot(*(of * (1 - shown[name]) for name, of in weights.items()))
+        to_worst = math.hypot(*(of * shown[name] for name, of in weights.items()))
+        found[sandbox] = to_worst / (to_best + to_worst)
+    return found
+
+
+def test_topsis_ranks_by_the_very_matrix_that_is_shown(five) -> None:
+    five[4]["security"]["keeps_its_word"] = False  # it stretches no scale
+    five[3]["effort"] = None
+    five[2]["quality"]["calibration_error"] = None
+    record = compared(five, profiles=None).as_record()
+    for name, of in record["profiles"].items():
+        scores = {row["sandbox"]: row["score"] for row in of["ranking"]["topsis"]}
+        assert len(scores) == 4
+        assert closeness(record, name) == pytest.approx(scores)
+
+
+def test_it_says_which_method_has_whom_first_where_they_disagree(measured) -> None:
+    def compromise(first: float, second: float, sandbox: str) -> dict[str, Any]:
+        record = measured(sandbox)
+        record["quality"] = {"auroc": {"value": first}, "accuracy": {"value": second}}
+        return record
+
+    # The third is nobody's worst: VIKOR, which weighs regrets, has it first.
+    runs = [
+        compromise(0.95, 0.60, "minimal"),
+        compromise(0.65, 0.90, "eyes_on"),
+        compromise(0.80, 0.747, "eyes_off"),
+        compromise(0.71, 0.66, "confidential_vm"),
+    ]
+    entries = {
+        "mine": {"groups": {"quality": 1}, "criteria": {"quality": {"auroc": 1, "accuracy": 1}}}
+    }
+    mine = profiles_from(entries, where="mine.yaml")
+    of = compared(runs, profiles=mine).profiles["mine"]
+    assert of["methods_agree"] is False
+    assert of["first_by_method"] == {
+        method: [row["sandbox"] for row in rows if row["rank"] == 1]
+        for method, rows in of["ranking"].items()
+    }
+    assert "do not agree on who comes first" in of["sentence"]["en"]
+    assert "minimal by TOPSIS" in of["sentence"]["en"]
+    assert "eyes_off by VIKOR" in of["sentence"]["en"]
+    assert "eyes_off según VIKOR" in of["sentence"]["es"]
+    best = compared([best_of_all(runs[0]), *runs[1:]], profiles=mine).profiles["mine"]
+    assert best["methods_agree"] is True and "agree" not in best["sentence"]["en"]
 
 
 def test_profiles_come_to_other_choices(whole) -> None:
@@ -150,6 +214,40 @@ def test_one_that_was_not_audited_wins_only_on_request(five) -> None:
         assert "no audit was made of eyes_on" in of["sentence"]["en"]
 
 
+def test_an_audit_of_other_controls_is_called_that_and_makes_no_winner(five) -> None:
+    five[1]["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    found = compared(five)
+    assert found.sandboxes[1]["standing"] == "audited_otherwise"
+    assert found.sandboxes[0]["audit"] == "made"
+    for of in found.profiles.values():
+        assert "eyes_on" not in of["first"]
+        assert "eyes_on kept out because the audit was of other controls" in of["sentence"]["en"]
+        assert "no audit was made" not in of["sentence"]["en"]
+        assert "eyes_on: sin opción de ganar porque la auditoría era de" in of["sentence"]["es"]
+    let_in = compared(five, settings=Settings(draws=200, allow_unaudited=True))
+    told = let_in.profiles["equal"]["sentence"]["en"]
+    assert "the audit of eyes_on was of other controls, let in on request" in told
+
+
+def test_what_was_measured_otherwise_than_is_asked_for_is_said_in_each_sentence(five) -> None:
+    for each in five[:2]:
+        each["otherwise"] = [{"part": "rounds", "measured": 3, "asked": 15}, {"part": "recipe"}]
+    five[4]["otherwise"] = [{"part": "network"}]
+    five[4]["security"]["keeps_its_word"] = False  # none of the choice, and none of its sentence
+    found = compared(five)
+    both = ["eyes_on", "minimal"]
+    assert [each for each in found.cautions if each["kind"].startswith("other_")] == [
+        {"kind": "other_network", "sandboxes": ["configurable"]},
+        {"kind": "other_rounds", "measured": 3, "asked": 15, "sandboxes": both},
+        {"kind": "other_recipe", "sandboxes": both},
+    ]
+    for of in found.profiles.values():
+        told = of["sentence"]["en"]
+        assert "measured with 3 rounds where the roster asks for 15: eyes_on and minimal" in told
+        assert "another recipe than is asked for now: eyes_on and minimal" in told
+        assert "network" not in told
+
+
 def test_where_none_may_win_it_says_why(five) -> None:
     for each in five:
         each["security"]["keeps_its_word"] = False
@@ -175,6 +273,7 @@ def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) ->
         "sandbox": "configurable",
         "standing": "not_measured",
         "keeps_its_word": None,
+        "audit": "none",
         "seeds": [],
         "run_ids": [],
     }
@@ -187,8 +286,11 @@ def test_one_sandbox_alone_is_the_only_choice(five) -> None:
     found = compared(five[:1])
     for of in found.profiles.values():
         assert of["decision"]["status"] == "only"
-        assert of["first"] == {"minimal": 1.0}
-        assert "the only one that may win" in of["sentence"]["en"]
+        assert of["first"] == {"minimal": None} and of["decision"]["probability"] is None
+        assert {row["rank"] for rows in of["ranking"].values() for row in rows} == {None}
+        assert of["first_by_method"] == {} and of["methods_agree"] is None
+        assert "the only one left that may win, so that nothing was ranked" in of["sentence"]["en"]
+        assert "el único que queda y puede ganar" in of["sentence"]["es"]
     json.dumps(found.as_record(), allow_nan=False)
 
 

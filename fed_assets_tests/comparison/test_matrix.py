@@ -33,6 +33,17 @@ def test_several_runs_cell_has_students_interval_of_the_mean() -> None:
     assert three.basis == "seeds"
 
 
+def test_where_all_resamples_or_all_seeds_agree_there_is_no_interval() -> None:
+    # 26 images, all told right: every resample says so too.
+    perfect = cell(of("auroc"), [Reading(1.0, 1.0, 1.0)])
+    assert (perfect.value, perfect.low, perfect.high) == (1.0, None, None)
+    assert perfect.as_row()["interval_from"] == "no_width"
+    alike = cell(of("bytes_up"), [Reading(180e6), Reading(180e6)])
+    assert (alike.low, alike.high, alike.basis) == (None, None, "no_width")
+    narrow = cell(of("auroc"), [Reading(0.9, 0.9, 0.9001)])
+    assert (narrow.low, narrow.high, narrow.basis) == (0.9, 0.9001, "measurement")
+
+
 def test_an_interval_stays_where_values_can_be() -> None:
     two = cell(of("auroc"), [Reading(0.99), Reading(0.90)])
     assert two.high == 1.0 and two.low >= 0.0
@@ -91,6 +102,23 @@ def test_a_difference_that_nobody_would_notice_is_not_stretched_over_the_scale(m
 
     assert normalized(1.0) == [0.0, 1.0]  # no bound is the worst there is
     assert normalized(8.0) == [1.0, 1.0]  # an advantage of at most 0.9993 bounds next to nothing
+
+
+def test_the_scale_is_that_of_those_that_may_win(measured) -> None:
+    cells = {
+        name: sandbox_cells([measured(name)])
+        for name in ("minimal", "eyes_on", "eyes_off", "configurable")
+    }
+    rows = decision_rows(cells, ranked=("eyes_on", "eyes_off"))
+    of = {(row["sandbox"], row["criterion"]): row["normalized"] for row in rows}
+    # 70, 115, 140 and 800 s: those that cannot win lie beyond, one at each end.
+    names = ("minimal", "eyes_on", "eyes_off", "configurable")
+    assert [of[name, "wall_seconds"] for name in names] == [1.0, 1.0, 0.0, 0.0]
+    # The two are alike in transit and in AUROC, up to what nobody would notice.
+    assert [of[name, "in_transit"] for name in names] == [0.0, 1.0, 1.0, 1.0]
+    assert [of[name, "auroc"] for name in names] == [1.0, 1.0, 1.0, 0.0]
+    alone = decision_rows(cells, ranked=("eyes_on",))  # nothing is ranked: a scale of all
+    assert alone == decision_rows(cells)
 
 
 def test_normalized_values_do_not_depend_on_the_unit(measured) -> None:
@@ -152,6 +180,7 @@ def test_features_show_what_is_declared_enforced_and_measured_and_where_runs_dif
             "declared": ["clear", "mtls"],
             "enforced": False,
             "measured": [{"ladder": "in_transit", "level": 0, "highest": 4}],
+            "measured_by": "in_transit",
         },
         {
             "control": "transport",
@@ -159,8 +188,16 @@ def test_features_show_what_is_declared_enforced_and_measured_and_where_runs_dif
             "declared": [],
             "enforced": None,
             "measured": [],
+            "measured_by": "in_transit",
         },
     ]
+
+
+def test_of_some_controls_no_attempt_measures_anything(measured) -> None:
+    plain = {"declared": "yes", "enforced": True, "measured": None}
+    run = measured(controls={"previews": plain, "statistics": plain, "aggregation": plain})
+    rows = feature_rows({"minimal": [run]})
+    assert [row["measured_by"] for row in rows] == [None, None, None]
 
 
 def test_a_factor_of_ten_is_the_most_that_chance_may_do() -> None:

@@ -208,3 +208,18 @@ def test_without_any_reference_there_is_no_row_and_the_reason_stands_there() -> 
     part = reference_part({"minimal": [figures_of("minimal", 0)]})
     assert part["models"] == part["gains"] == []
     assert part["not_compared"] == [{"sandbox": "minimal", "seed": 0, "why_not": "none"}]
+
+
+def test_where_all_resamples_of_both_agree_a_difference_has_no_interval() -> None:
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert difference(perfect, perfect) == {"value": 0.0, "low": None, "high": None}
+    known = difference(perfect, {"value": 0.9, "low": 0.8, "high": 1.0})
+    assert known["low"] is not None and known["low"] < known["value"]
+
+
+def test_where_all_seeds_agree_there_is_no_interval_over_them() -> None:
+    same = over_seeds({0: 0.0, 1: 0.0}, least=-1)
+    assert (same["value"], same["low"], same["high"]) == (0.0, None, None)
+    assert same["interval_from"] == "no_width"
+    assert over_seeds({0: 0.0, 1: 0.1}, least=-1)["interval_from"] == "seeds"
+    assert over_seeds({0: 0.0}, least=-1)["interval_from"] is None

@@ -11,11 +11,19 @@ from fed_assets.comparison.criteria import CRITERIA
 from fed_assets.comparison.criterion import GROUPS
 from fed_assets.comparison.decision import STATUSES, decide, kept_out
 from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.ranking import MAY_WIN, STANDINGS
 from fed_assets.comparison.sentence import LANGUAGES, percent, sentence, verdict, words
 
 
 def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
-    given: dict[str, Any] = {"kept_out": {}, "unaudited": [], "one_seed": False}
+    given: dict[str, Any] = {
+        "first_by_method": {},
+        "kept_out": {},
+        "unaudited": [],
+        "audited_otherwise": [],
+        "otherwise": [],
+        "one_seed": False,
+    }
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
     decision = decide(first, weighed=weighed)
@@ -65,8 +73,8 @@ def test_sentences_in_english() -> None:
         "not measured."
     )
     assert told({"minimal": 1.0}, unaudited=["minimal"]) == (
-        "For a clinician the choice is minimal, the only one that may win; no audit was made of "
-        "minimal, let in on request."
+        "For a clinician the choice is minimal, the only one left that may win, so that nothing "
+        "was ranked; no audit was made of minimal, let in on request."
     )
     assert told({"a": 0.0, "b": 0.0}, weighed=False, profile="mine") == (
         "By the profile mine, there is no choice, as nothing that this profile weighs was measured."
@@ -88,7 +96,8 @@ def test_sentences_in_spanish() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_is_one_sentence_without_a_gap(language) -> None:
-    everyone_out = {"broke_its_word": ["x"], "not_audited": ["y", "z"], "not_measured": ["w"]}
+    reasons = [each for each in STANDINGS if each != MAY_WIN]
+    everyone_out = dict(zip(reasons, (["x"], ["y", "z"], ["v"], ["w"]), strict=True))
     for first in (
         {},
         {"a": 1.0},
@@ -103,10 +112,33 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
                 profile=profile,
                 kept_out=everyone_out,
                 unaudited=["u"],
+                audited_otherwise=["v"],
+                otherwise=[
+                    {"kind": f"other_{part}", "measured": 3, "asked": 15, "sandboxes": ["a", "b"]}
+                    for part in ("rounds", "network", "recipe", "threshold", "controls")
+                ],
                 one_seed=True,
             )
             assert found.endswith(".") and found.count(".") == 1
             assert "None" not in found and "{" not in found and ",," not in found
+
+
+@pytest.mark.parametrize(
+    "language, said",
+    [
+        ("en", "do not agree on who comes first"),
+        ("es", "no coinciden en quién queda primero"),
+    ],
+)
+def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language, said) -> None:
+    split = {"topsis": ["b"], "vikor": ["a", "b"], "promethee_ii": ["b"]}
+    found = told({"a": 0.4, "b": 0.6}, language, first_by_method=split)
+    assert said in found and found.count(".") == 1
+    by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
+    by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
+    assert by[language] in found
+    agreed = {key: ["b"] for key in METHODS}
+    assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
 
 
 def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:
@@ -162,3 +194,5 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["methods"]) == {*METHODS, "all"}
     assert set(of["who"]) == {*shipped_profiles(), "other"}
     assert set(STATUSES) <= set(of)
+    assert set(of["standings"]) == set(STANDINGS)
+    assert set(STANDINGS) - {MAY_WIN} <= set(of)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import platform
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,30 +14,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from fed_assets.assets.comparison import NOT_ALL_MEASURED
+from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
-from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
+from fed_assets.assets.surroundings import surroundings_of
+from fed_assets.comparison.comparison import compare
+from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
+from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.page import TEMPLATES
 from fed_assets.resources.energy import UNKNOWN
-from fed_assets.resources.home import COORDINATOR
+from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.looks import HIDDEN
-from fed_assets.sandboxes.controls import (
-    Aggregation,
-    JobCode,
-    KeyCustody,
-    Process,
-    Statistics,
-    Storage,
-    Transport,
-    UpdateProtection,
-)
+from fed_assets.resources.prices import read_prices
+from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.manual_steps import OPERATOR, ROSTER_WRITER, Kind
+from fed_assets.sandboxes.presets import MINIMAL
+from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.browser import (
     broken_pictures,
     complaints,
@@ -43,7 +43,7 @@ from fed_assets_tests.browser import (
     overflow_pixels,
     resize,
 )
-from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of
+from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of, with_references
 from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 from fed_assets_tests.reporting.html_page import HtmlPage
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 PHONE = (360, 740)
 A4_PIXELS, A4_LANDSCAPE_PIXELS = 718, 1047  # between margins of a centimetre
+DASH = "\N{EN DASH} "
 MISSING = {"en": "missing", "es": "falta"}
 # Words that are the same in both languages.
 INTERNATIONAL = {
@@ -220,11 +221,31 @@ def test_no_english_word_is_left_on_the_spanish_page(
         assert word in html["es"] and word not in html["en"]
 
 
-def test_every_value_of_a_control_has_words_in_both_languages() -> None:
-    kinds = (Transport, Storage, KeyCustody, Process, Statistics, JobCode, UpdateProtection)
-    values = {str(value) for kind in (*kinds, Aggregation) for value in kind} | {"yes", "no"}
+def values_of(control: str) -> set[str]:
+    """Returns every value that a control may have, by the sandbox's own definition."""
+    kind = Sandbox.model_fields[control].annotation
+    return {"yes", "no"} if kind is bool else {str(value) for value in kind}
+
+
+def test_every_value_of_every_control_has_words_in_both_languages() -> None:
+    by_control = {control: values_of(control) for control in MINIMAL.controls()}
+    assert "homomorphic_encryption" in by_control["update_protection"]
     for language in ("en", "es"):
-        assert set(page_words(language).page["values"]) == values
+        words = page_words(language)
+        assert set(words.page["controls"]) == set(by_control)
+        assert set(words.page["values"]) == set().union(*by_control.values())
+        for values in by_control.values():
+            # What is only passed through has no words; these values are words already.
+            said = {value: words.value(value) for value in values}
+            unsaid = {value for value, told in said.items() if told == value}
+            assert unsaid <= {"no", "yes", "none", "attested"}, (language, unsaid)
+            assert len(set(said.values())) == len(values)
+            assert all("_" not in told for told in said.values())
+        assert words.value("attested (SIMULATED)").endswith(f"({words.page['simulated']})")
+
+
+def test_every_reason_for_no_references_has_words_in_both_languages() -> None:
+    for language in ("en", "es"):
         assert set(page_words(language).page["references"]["why_not"]) == set(WHY_NOT)
 
 
@@ -366,18 +387,84 @@ def test_without_any_measurement_it_is_a_page_of_gaps() -> None:
     assert "None" not in page.text["main"][0]
 
 
+def test_with_nothing_measured_the_page_has_what_is_known_all_the_same() -> None:
+    roster, settings = read_roster(SHIPPED_ROSTER), Settings(home=Home(Path("/nowhere")))
+    surroundings = surroundings_of(roster, settings, read_prices())
+    record = compare([], sandboxes=SANDBOXES, surroundings=surroundings).as_record()
+    for language, (encrypted, not_run, no_attempt, on, walls) in {
+        "en": ("encrypted", "not run yet", "no attempt measures", "where the comparison", "starts"),
+        "es": ("cifrado", "aún sin ejecutar", "ningún intento", "donde se hizo", "inicia"),
+    }.items():
+        page = HtmlPage(render_comparison(record, language))
+        controls = {row[0]: row[1:] for row in page.cells[1][1:]}
+        storage = controls["Storage" if language == "en" else "Almacenamiento"]
+        assert len(storage) == 5 and encrypted in storage[2] and not_run in storage[2]
+        previews = controls["Previews" if language == "en" else "Vistas previas"]
+        assert all(no_attempt in cell for cell in previews)
+        origin = page.section("origin")
+        assert f"fed_assets {version('fed_assets')}" in origin
+        assert platform.platform() in origin and origin.count(on) == 2
+        effort = page.section("effort")
+        assert "fed-assets approve-code confidential_vm HOSPITAL" in effort and walls in effort
+        assert MISSING[language] not in effort.split()
+        cost = f"{'Cost' if language == 'en' else 'Coste'} (EUR)"
+        assert cost in page.section("decision") and "(price" not in page.section("decision")
+    decision = csv.DictReader(io.StringIO(comparison_tables(record)["decision.csv"]))
+    assert {row["unit"] for row in decision if row["criterion"] == "cost"} == {"EUR"}
+
+
 def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
     runs[0]["security"]["keeps_its_word"] = False
-    runs[1]["security"]["keeps_its_word"] = None
-    page = HtmlPage(render_comparison(record_of(runs, sandboxes=SANDBOXES[:3]), "en"))
+    runs[1]["security"] |= {"keeps_its_word": None, "audit": "of_other_controls"}
+    runs[1]["controls"] = {
+        name: {"declared": "yes", "enforced": True, "measured": None}
+        for name in ("previews", "transport")
+    }
+    for run in runs:
+        del run["hospitals"]
+    found = record_of(runs, sandboxes=SANDBOXES[:3])
+    page = HtmlPage(render_comparison(found, "en"))
     standing = page.cells[0]
     assert standing[1][1:3] == ["cannot win: the posture check failed", "failed"]
-    assert standing[2][1:3] == ["cannot win: no audit was made", "no audit"]
+    anew = "fed-assets posture eyes_on makes it anew"
+    assert standing[2][1].startswith("cannot win: the audit was of other controls than the run;")
+    assert standing[2][1].endswith(anew) and standing[2][2] == "audit of other controls"
+    controls = {row[0]: " ".join(row[2].split()) for row in page.cells[1][1:]}
+    assert controls["Previews"].endswith("Measured: no attempt measures this control")
+    assert controls["Transport"].endswith("Measured: not measured")
     ranking = page.section("ranking")
     assert "minimal cannot win: the posture check failed" in ranking
-    assert "eyes_off, the only one that may win" in page.section("answer")
+    assert "eyes_off, the only one left that may win" in page.section("answer")
+    # Nothing was ranked, and nothing drawn: no rank, no score, no per cent.
+    assert f"eyes_off {3 * DASH}the only one left" in ranking and "%" not in ranking
+    alone = comparison_tables(found)
+    (first,) = csv.DictReader(io.StringIO(alone["first.csv"]))
+    assert (first["sandbox"], first["probability"]) == ("eyes_off", "")
+    rows = list(csv.DictReader(io.StringIO(alone["ranking.csv"])))
+    assert [(row["score"], row["rank"]) for row in rows] == [("", "")] * 3
     assert "70 s" in page.section("decision")
+
+
+def test_where_methods_disagree_page_and_files_say_which_has_whom_first() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:4]]
+    # The third is nobody's worst, which VIKOR makes most of.
+    shares = ((0.95, 0.60), (0.65, 0.90), (0.80, 0.747), (0.71, 0.66))
+    for run, (auroc, accuracy) in zip(runs, shares, strict=True):
+        run["quality"] = {"auroc": {"value": auroc}, "accuracy": {"value": accuracy}}
+        del run["hospitals"]  # which take a picture each
+    criteria = {"quality": {"auroc": 1, "accuracy": 1}}
+    entries = {"mine": {"groups": {"quality": 1}, "criteria": criteria}}
+    found = record_of(runs, profiles=profiles_from(entries, where="mine.yaml"))
+    for language, said in {
+        "en": "The three methods do not agree on who comes first",
+        "es": "Los tres métodos no coinciden en quién queda primero",
+    }.items():
+        page = HtmlPage(render_comparison(found, language))
+        assert said in page.section("ranking")
+        assert said[4:] in page.section("answer")
+    (choice,) = csv.DictReader(io.StringIO(comparison_tables(found)["choices.csv"]))
+    assert (choice["methods_agree"], choice["first_by_vikor"]) == ("false", "eyes_off")
 
 
 def test_what_is_done_by_hand_stands_there_with_who_does_it(pages: dict[str, HtmlPage]) -> None:
@@ -404,7 +491,7 @@ def test_example_prices_and_what_the_machine_does_not_tell_are_said(
     pages: dict[str, HtmlPage],
 ) -> None:
     told = pages["en"].section("decision")
-    assert "Cost: in EUR" in told and "THE PRICES ARE EXAMPLES" in told
+    assert "Cost (EUR)" in told and "Cost: in EUR" in told and "THE PRICES ARE EXAMPLES" in told
     missing = told.split("Energy was not measured in ")[1]
     assert missing.split(": ")[0].split(", ") == [
         "confidential_vm",
@@ -420,9 +507,69 @@ def test_example_prices_and_what_the_machine_does_not_tell_are_said(
     assert "Cost: in CHF" in told and "EXAMPLES" not in told and "was not measured in" not in told
 
 
+def test_where_nobody_inferred_membership_the_page_says_why() -> None:
+    run = figures_of("minimal", 0)
+    run["security"]["membership_advantage"] = None
+    run["not_measured"] = {"membership_advantage": "no_weights"}
+    other = figures_of("eyes_on", 0)
+    other["hospitals"] = {name: other["hospitals"][name] for name in ("hospital_01", "hospital_02")}
+    run["hospitals"] = other["hospitals"]
+    other["hospitals"] = {**other["hospitals"]}
+    other["hospitals"]["hospital_02"] = other["hospitals"]["hospital_02"] | {
+        "membership_advantage": None,
+        "not_measured": {"membership_advantage": "own_images"},
+    }
+    page = HtmlPage(render_comparison(record_of([run, other], sandboxes=SANDBOXES[:2]), "en"))
+    told = "Advantage of membership inference was not measured in "
+    assert f"{told}minimal: an earlier version measured the run" in page.section("decision")
+    why = f"{told}hospital_02 (eyes_on): the images are the hospital's own, and not open."
+    assert why in page.section("hospitals") and "(minimal)" not in page.section("hospitals")
+
+
+def test_dagsters_table_speaks_the_language_of_the_page() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    runs[0]["security"]["keeps_its_word"] = False
+    runs[1]["security"]["keeps_its_word"] = None
+    record = record_of(runs)
+    english, spanish = (rows_of(record, language) for language in ("en", "es"))
+    assert [row["Posture check"] for row in english] == [
+        *("failed", "no audit", "passed"),
+        *("missing", "missing"),
+    ]
+    assert list(spanish[0]) == ["Entorno", "Situación", "Comprobación de seguridad", "Semillas"]
+    assert [row["Comprobación de seguridad"] for row in spanish] == [
+        *("fallida", "sin auditoría", "superada"),
+        *("falta", "falta"),
+    ]
+    assert spanish[0]["Situación"] == "no puede ganar: falló la comprobación de seguridad"
+
+
+def test_an_interval_without_width_is_a_dash_with_a_note() -> None:
+    runs = [with_references(figures_of("minimal", seed)) for seed in (0, 1)]
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    for run in runs:
+        run["hospitals"] = {"hospital_01": run["hospitals"]["hospital_01"] | {"auroc": perfect}}
+        run["references"]["alone"] = {"hospital_01": {"auroc": perfect, "accuracy": perfect}}
+        run["quality"]["auroc"] = perfect
+    record = record_of(runs, sandboxes=SANDBOXES[:2])
+    for language, said in {
+        "en": "tells nothing of the doubt",
+        "es": "no dice nada de la duda",
+    }.items():
+        page = HtmlPage(render_comparison(record, language))
+        for section in ("decision", "hospitals", "references"):
+            assert said in page.section(section)
+        text = page.section("references")
+        assert f"+0.000 {DASH}" in text and "+0.000 to +0.000" not in text
+        assert f"1.000 {DASH}" in page.section("hospitals")
+    rows = csv.DictReader(io.StringIO(comparison_tables(record)["gains.csv"]))
+    assert ("no_width", "") in {(row["interval_from"], row["low"]) for row in rows}
+
+
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
     of = page_words("en").page
     recorded = {*UNKNOWN, HIDDEN, NOT_WATCHED, UP_BEFORE, NOT_ALL_MEASURED}
+    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED}
     assert set(of["decision"]["why"]) == recorded
     assert set(of["effort"]["steps"]) == set(Kind)
     assert set(of["effort"]["people"]) == {OPERATOR, ROSTER_WRITER, COORDINATOR}

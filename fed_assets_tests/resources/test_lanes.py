@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,17 @@ PROGRAMS = {
     "ends": "",
     "fails": "raise SystemExit('no luck')",
     "sleeps": "import time; time.sleep(600)",
+    # Says when it was asked to stop, and takes its time.
+    "lingers": """
+import pathlib, signal, sys, time
+def stop(*_):
+    pathlib.Path(sys.argv[-1]).write_text(str(time.time()))
+    time.sleep(3)
+    sys.exit(130)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path(sys.argv[-1]).write_text("ready")
+time.sleep(600)
+""",
 }
 
 
@@ -80,3 +92,34 @@ def test_whoever_interrupts_it_stops_all_that_were_under_way(
         )
     assert seen[0] == 2
     assert not running()
+
+
+def test_all_that_are_under_way_are_asked_to_stop_at_once(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = {name: tmp_path / f"{name}.txt" for name in "abc"}
+
+    def lingering(name: str) -> Launch:
+        plain = launch(home, name, "lingers")
+        return Launch((*plain.command, str(notes[name])), plain.tag, plain.log)
+
+    slept = time.sleep
+
+    def interrupt(seconds: float) -> None:
+        slept(seconds)
+        if all(note.exists() and note.read_text() for note in notes.values()):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(lanes.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_lanes(
+            [["a"], ["b"], ["c"]],
+            lingering,
+            home,
+            on_start=lambda _: None,
+            on_end=lambda *_: None,
+        )
+    asked = sorted(float(note.read_text()) for note in notes.values())
+    # One after another the last would have been asked six seconds after the first.
+    assert asked[-1] - asked[0] < 2.5

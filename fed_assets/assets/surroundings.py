@@ -1,0 +1,74 @@
+"""What a comparison is made among: what sandboxes declare and ask for, prices, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from fed_assets.assets.effort import steps_of
+from fed_assets.assets.made_on import machine, versions
+from fed_assets.assets.security_record import audits, with_security
+from fed_assets.comparison.surroundings import Surroundings
+from fed_assets.errors import SandboxError
+from fed_assets.federation.asked import asked
+from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.prices import Prices
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.sandbox import Sandbox
+
+
+def wanted_of(roster: Roster, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Returns what a run of each sandbox is asked to be now, by sandbox, see `asked`.
+
+    One that cannot run is left out: nothing is asked of it.
+    """
+    found = {}
+    for name in SANDBOX_NAMES:
+        with suppress(SandboxError):
+            sandbox = find_sandbox(name, configurable=settings.configurable)
+            found[name] = asked(roster, sandbox)
+    return found
+
+
+def surroundings_of(roster: Roster, settings: Settings, prices: Prices) -> Surroundings:
+    """Returns what a comparison on this machine is made among.
+
+    A sandbox whose definition cannot be read declares nothing.
+
+    Raises:
+        StorageError: what an audit showed is damaged.
+    """
+    postures, defined = audits(settings.home), {}
+    for name in SANDBOX_NAMES:
+        with suppress(SandboxError):
+            defined[name] = find_sandbox(name, configurable=settings.configurable)
+    return Surroundings(
+        controls={
+            name: _declared(sandbox, roster, postures[name]) for name, sandbox in defined.items()
+        },
+        steps={
+            name: [step.as_record() for step in steps_of(sandbox, roster)]
+            for name, sandbox in defined.items()
+        },
+        currency=prices.currency,
+        machine=machine(),
+        versions=versions(),
+    )
+
+
+def _declared(
+    sandbox: Sandbox, roster: Roster, posture: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """Returns a sandbox's controls as a measurement has them, before any run of it."""
+    values = {name: shown(sandbox, name) for name in sandbox.controls()}
+    with suppress(SandboxError):  # which a run says
+        values["aggregation"] = str(rule_of(sandbox, roster.aggregation).kind)
+    controls = {name: {"declared": value, "enforced": None} for name, value in values.items()}
+    found: dict[str, dict[str, Any]] = with_security(
+        {"controls": controls, "security": {}}, posture
+    )["controls"]
+    return found

@@ -1,0 +1,47 @@
+"""What is known beside the measurements: definitions, prices, and the machine that compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fed_assets.comparison.measurements import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a comparison is made among.
+
+    Attributes:
+        controls: by sandbox, as a measurement has them: what its definition declares, and what its
+            last audit measured of that.
+        steps: by sandbox, what its definition asks of people, as a measurement's `effort` has it.
+        currency: of the price table; None where there is none.
+        machine: that compares, as a report has it.
+        versions: there, likewise.
+    """
+
+    controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    steps: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    currency: str | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def declared(self, sandbox: str, runs: Sequence[Record]) -> Sequence[Record]:
+        """Returns the runs of a sandbox; of one without any, what its definition declares."""
+        if runs or sandbox not in self.controls:
+            return runs
+        return [{"sandbox": sandbox, "controls": self.controls[sandbox]}]
+
+    def steps_of(self, runs: Sequence[Record]) -> dict[str, Sequence[Mapping[str, Any]]]:
+        """Returns what is done by hand in each sandbox: as its last run says, or its definition."""
+        found = {run["sandbox"]: (run.get("effort") or {}).get("steps") for run in runs}
+        told = {sandbox: steps for sandbox, steps in found.items() if steps is not None}
+        return {**self.steps, **told}
+
+
+def currency_of(runs: Sequence[Record]) -> str | None:
+    """Returns the currency that runs were priced in; None where none was."""
+    prices = (run.get("prices") or {} for run in runs)
+    return next((each["currency"] for each in prices if each.get("currency")), None)
