@@ -82,6 +82,7 @@ THIRD_PARTY_OF = {
     "assets/training.py": {"pydantic"},
     "federation/automation.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
+    "federation/data_sources.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},
     "federation/promotion.py": {"pydantic"},
     "federation/cost.py": {"psutil"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fed_assets.federation.roster import Hospital, Roster, Source
+from fed_assets.federation.data_sources import Source
+from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.source_location import locate_source
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from fed_assets.errors import RosterError
 from fed_assets.federation.automation import Automation, Drift
 from fed_assets.federation.averaging import Averaging
+from fed_assets.federation.data_sources import Entry, Seed, Source
 from fed_assets.federation.learning import (
     Learning,
     PrivateLearning,
@@ -35,76 +35,9 @@ RESERVED_IDS = frozenset(
     | {"output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"}
     | set(keyword.kwlist)
 )
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class _Entry(BaseModel):
-    """Unknown keys are refused: a typo must not turn into a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class MedMnistSource(_Entry):
-    """A MedMNIST npz file: by `dataset`, which `fed-assets data fetch` knows, or by `path`."""
-
-    kind: Literal["medmnist"]
-    dataset: str | None = None
-    path: Path | None = None
-    otherwise: Literal["phantom"] | None = None
-
-    @model_validator(mode="after")
-    def _is_found_one_way(self) -> MedMnistSource:
-        if (self.dataset is None) == (self.path is None):
-            raise ValueError("give either `dataset` or `path`")
-        return self
-
-
-class FolderSource(_Entry):
-    """A folder `split/class/file` of JPEG or PNG images."""
-
-    kind: Literal["folder"]
-    path: Path
-    patient_pattern: str | None = None
-    patient_scope: Literal["dataset", "split"] = "dataset"
-    channels: Literal[1, 3] | None = None
-
-    @model_validator(mode="after")
-    def _pattern_names_the_patient(self) -> FolderSource:
-        if self.patient_pattern is not None:
-            try:
-                groups = re.compile(self.patient_pattern).groupindex
-            except re.error as error:
-                raise ValueError(f"patient_pattern is no regular expression: {error}") from None
-            if "patient" not in groups:
-                raise ValueError("patient_pattern needs a group named patient, (?P<patient>…)")
-        return self
-
-
-class DicomSource(_Entry):
-    """A folder `split/class/file` of DICOM images."""
-
-    kind: Literal["dicom"]
-    path: Path
-
-
-class PhantomSource(_Entry):
-    """Synthetic chest X-rays, made where they are needed."""
-
-    kind: Literal["phantom"]
-    images: int = Field(default=5232, ge=1)
-    test_images: int = Field(default=624, ge=0)
-    size: int = Field(default=28, ge=8, le=1024)
-    channels: Literal[1, 3] = 1
-    classes: int = Field(default=2, ge=2, le=100)
-    seed: Seed = 0
-
-
-Source = Annotated[
-    MedMnistSource | FolderSource | DicomSource | PhantomSource, Field(discriminator="kind")
-]
-
-
-class Share(_Entry):
+class Share(Entry):
     """How hospitals without images of their own share out the roster's public set."""
 
     how: Literal["dirichlet", "quantity", "iid"] = "dirichlet"
@@ -112,19 +45,17 @@ class Share(_Entry):
     seed: Seed = 0
 
 
-class Data(_Entry):
+class Data(Entry):
     """The public set, how it is shared out, and what every hospital's images are turned into."""
 
     source: Source
     share: Share = Share()
     image_size: int = Field(default=28, ge=8, le=1024)
     classes: tuple[str, ...] | None = None
-    split_fractions: dict[Literal["train", "validation", "test"], float] = {
-        "train": 0.85,
-        "validation": 0.05,
-        "test": 0.10,
-    }
-    expectations: dict[str, float] = {}
+    split_fractions: dict[Literal["train", "validation", "test"], float] = Field(
+        default={"train": 0.85, "validation": 0.05, "test": 0.10}
+    )
+    expectations: dict[str, float] = Field(default={})
     common_test: bool = True
 
     @model_validator(mode="after")
@@ -143,7 +74,7 @@ class Data(_Entry):
         return self
 
 
-class Hospital(_Entry):
+class Hospital(Entry):
     """One participant. Its NVFlare site bears its id."""
 
     id: str = Field(pattern=HOSPITAL_ID, max_length=40)
@@ -159,7 +90,7 @@ class Hospital(_Entry):
         return self
 
 
-class Limits(_Entry):
+class Limits(Entry):
     """Ports and hard time limits of the federation's processes."""
 
     port: int = Field(default=0, ge=0, le=65535)
@@ -169,7 +100,7 @@ class Limits(_Entry):
     task_timeout_seconds: float = Field(default=1800, gt=0)
 
 
-class Roster(_Entry):
+class Roster(Entry):
     """Who takes part, on which images, with which recipe and which limits.
 
     `quorum` is the least number of hospitals that a round needs; without one, all are needed.
@@ -258,5 +189,5 @@ def _with_absolute_paths(roster: Roster, folder: Path) -> Roster:
 
 def _known_keys() -> list[str]:
     elsewhere = (Automation, Averaging, Drift, Recipe, PrivateLearning, PrivateRecipe, Promotion)
-    entries: list[type[BaseModel]] = [*_Entry.__subclasses__(), *elsewhere]
+    entries: list[type[BaseModel]] = [*Entry.__subclasses__(), *elsewhere]
     return sorted({key for entry in entries for key in entry.model_fields})

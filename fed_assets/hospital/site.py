@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fed_assets.errors import IdentityRefused, RunConfigError
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.suppression import limit_of
+from fed_assets.hospital.small_counts import limit_of
 from fed_assets.sandboxes.controls import JobCode
 from fed_assets.sandboxes.protection import Protection
 

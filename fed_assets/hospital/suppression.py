@@ -23,7 +23,6 @@ from fed_assets.errors import (
     DataError,
     DisclosureRefused,
     FedAssetsError,
-    RunConfigError,
     error_from_record,
 )
 from fed_assets.hospital.disclosed_looks import (
@@ -57,23 +56,6 @@ _VALIDATION = frozenset({"digest", "passed", "findings"})
 _EVALUATION = frozenset(
     {"images", "classes", "metrics", "roc", "confusion", "calibration", "seconds"}
 )
-
-
-def limit_of(record: Mapping[str, Any]) -> int:
-    """Returns below which number counts are suppressed, as a hospital's process was told; 0: none.
-
-    Raises:
-        RunConfigError: It was not told, or told a number that would hide nothing.
-    """
-    below = record.get("suppress_below")
-    if isinstance(below, int) and not isinstance(below, bool) and (below == 0 or below >= LEAST):
-        return below
-    raise RunConfigError(
-        "A hospital's process was not told which counts it suppresses",
-        seen=f"suppress_below={below}",
-        cure=f"Use the same version of fed_assets on both sides, with 0 or a number from {LEAST} "
-        "on",
-    )
 
 
 def disclosed(task: str, answer: dict[str, Any], below: int) -> dict[str, Any]:

@@ -23,12 +23,9 @@ from fed_assets.hospital.files import Store
 from fed_assets.hospital.named_classes import require_named_classes
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.own_log import log_place, logged
+from fed_assets.hospital.small_counts import limit_of
 from fed_assets.hospital.store import open_store
-from fed_assets.hospital.suppression import (
-    disclosed,
-    disclosed_error,
-    limit_of,
-)
+from fed_assets.hospital.suppression import disclosed, disclosed_error
 from fed_assets.hospital.tasks import WHAT, find_task
 
 

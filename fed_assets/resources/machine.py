@@ -16,8 +16,9 @@ import psutil
 
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
+from fed_assets.federation.data_sources import MedMnistSource
 from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, landlock_abi
-from fed_assets.federation.roster import MedMnistSource, Roster, read_roster
+from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.source_location import locate_source
 from fed_assets.sandboxes.enforcement import unenforced_controls

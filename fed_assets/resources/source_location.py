@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import SourceMissing
-from fed_assets.federation.roster import DATA_FOLDER, MedMnistSource, PhantomSource, Source
+from fed_assets.federation.data_sources import MedMnistSource, PhantomSource, Source
+from fed_assets.federation.roster import DATA_FOLDER
 from fed_assets.resources.datasets import find_dataset, locate_dataset
 
 

@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from fed_assets.errors import RosterError
-from fed_assets.federation.roster import FolderSource, MedMnistSource, PhantomSource, read_roster
+from fed_assets.federation.data_sources import FolderSource, MedMnistSource, PhantomSource
+from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import SHIPPED_ROSTER
 
 Entries = dict[str, Any]

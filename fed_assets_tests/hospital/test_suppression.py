@@ -11,6 +11,7 @@ from fed_assets.errors import DisclosureRefused, RosterError, RunConfigError, So
 from fed_assets.hospital.evaluation import record
 from fed_assets.hospital.expectations import _rules
 from fed_assets.hospital.metrics import METRICS, Predictions
+from fed_assets.hospital.small_counts import limit_of
 from fed_assets.hospital.suppression import (
     FROM_BINS,
     FROM_CLASSES,
@@ -22,7 +23,6 @@ from fed_assets.hospital.suppression import (
     disclosed_error,
     disclosed_round,
     is_told,
-    limit_of,
 )
 from fed_assets.hospital.validation import LIMITS
 
