@@ -131,7 +131,7 @@ def _run(
             kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
             if not finished.succeeded and not kept:
                 failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
-            took = {DONE_AFTER: bar.tasks[task].elapsed}
+            took: dict[str, Any] = {DONE_AFTER: bar.tasks[task].elapsed}
             bar.update(task, advance=WEIGHTS[step.job], **took)
 
         for lanes in in_lanes(steps):

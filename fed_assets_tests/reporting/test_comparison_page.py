@@ -24,9 +24,11 @@ from fed_assets.comparison.references import WHY_NOT
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
+from fed_assets.reporting.canvas import WIDTH_INCHES
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
+from fed_assets.reporting.heat_map import CELL_POINTS
 from fed_assets.reporting.page import TEMPLATES
 from fed_assets.resources.energy import UNKNOWN
 from fed_assets.resources.home import COORDINATOR, Home
@@ -625,6 +627,30 @@ def test_it_renders_by_itself_and_fits_a_phone(opened: Chrome) -> None:
         "getComputedStyle(table.parentElement).overflowX == 'auto').length"
     )
     assert beside > 5  # wider than a phone, each in a box of its own
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 390, 800, 1280])
+def test_letters_of_maps_and_captions_of_tables_can_be_read(opened: Chrome, width: int) -> None:
+    resize(opened, width, 900)
+    opened.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    maps = opened.execute_script(
+        "return [...document.querySelectorAll('figure.map')].map(map => [map.clientWidth, "
+        "map.scrollWidth, map.querySelector('img').getBoundingClientRect().width, "
+        "getComputedStyle(map).overflowX, map.tabIndex])"
+    )
+    assert len(maps) == 8
+    for shown, whole, drawn, overflow, reached in maps:
+        assert CELL_POINTS * drawn / (72 * WIDTH_INCHES) >= 11
+        assert whole <= shown or (overflow, reached) == ("auto", 0)
+    captions = opened.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(box => { const of = "
+        "box.querySelector('caption span').getBoundingClientRect(), edge = "
+        "box.getBoundingClientRect(); return [of.left - edge.left, edge.right - of.right]; })"
+    )
+    assert len(captions) > 15
+    assert all(left >= 0 and right >= 0 for left, right in captions)
+    assert overflow_pixels(opened) == 0
 
 
 @pytest.mark.slow
