@@ -315,6 +315,7 @@ def inside(folder: Path, images: np.ndarray[Any, Any]) -> dict[str, float]:
 
 
 def main() -> None:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder if none")
     parser.add_argument("--requests", type=int, default=500, help="asked one by one")

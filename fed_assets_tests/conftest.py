@@ -24,6 +24,7 @@ PROJECT = Path(__file__).parent.parent
 collect_ignore = ["federation/gates"]
 # Importing the definitions prepares a home, and it shall not be the developer's own, nor be
 # prepared by two processes at once.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in every process of ours that loads onnxruntime
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["FED_ASSETS_HOME"] = str(PROJECT / ".pytest_cache" / f"home-{WORKER}")
 

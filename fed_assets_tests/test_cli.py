@@ -89,7 +89,7 @@ def test_every_command_has_help(cli: Cli) -> None:
     assert "run a sandbox, read its report" in shown
     for command in (
         *("run", "report", "sandboxes", "doctor", "home", "data"),
-        *("federation", "logs", "outbox", "posture", "rotate-key"),
+        *("federation", "logs", "outbox", "posture", "rotate-key", "serve"),
     ):
         assert re.search(rf"\b{command}\b +\w", shown)
 

@@ -14,6 +14,8 @@ import pytest
 
 from fed_assets_tests.places import PROJECT, Place, make_place
 
+pytestmark = pytest.mark.slow  # each starts the command line, and what answers
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import IO
 
-from fed_assets.errors import DeploymentFailed, FedAssetsError
+from fed_assets.errors import DeploymentFailed, FedAssetsError, PromotionRefused
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.model_registry import ModelRegistry
@@ -72,13 +72,17 @@ def _take_back(
     version: ModelVersion, sandbox: Sandbox, registry: ModelRegistry, *, by: str, said: str
 ) -> None:
     try:
-        registry.withdraw(sandbox.name, version.version, by, f"its check failed: {said}"[:1000])
+        why = f"its check failed: {said}"[:1000]
+        registry.rollback(sandbox.name, by, why, of=version.version)
     except FedAssetsError as also:
+        moved_on = isinstance(also, PromotionRefused)
+        if moved_on and registry.champion(sandbox.name) != version.version:
+            return  # another version has come to serve meanwhile, and goes on
         raise DeploymentFailed(
             f"Version {version.version} of {sandbox.name} fails its check and could not be taken "
             "back: it serves",
             seen=f"{said} {also}",
-            cure=f"`fed-assets models rollback {sandbox.name}`",
+            cure=f"`fed-assets models rollback {sandbox.name} --by NAME --because TEXT`",
         ) from None
 
 

@@ -63,6 +63,7 @@ BARE_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # Ten hospitals share a machine: one thread each.
     "OMP_NUM_THREADS": "1",

@@ -142,7 +142,7 @@ class ModelRegistry(KnownModels):
 
     def rollback(
         self, sandbox: str, by: str, why: str, *, of: int | None = None
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int | None]:
         """Has the former champion serve again; returns which served, and which serves now.
 
         A former champion that was retired, or has no package, is passed over.
@@ -151,8 +151,9 @@ class ModelRegistry(KnownModels):
             sandbox: The sandbox.
             by: Who decides so.
             why: What for.
-            of: Only where this version serves; then who is at it is waited for. Without one it is
-                whichever serves, and nobody rolls back what somebody else is promoting.
+            of: Only where this version serves; then who is at it is waited for, and without a
+                former one none serves. Without `of` it is whichever serves, and nobody rolls back
+                what somebody else is promoting.
 
         Raises:
             PromotionRefused: None serves, or another than `of`; there is no former one; or somebody
@@ -165,7 +166,7 @@ class ModelRegistry(KnownModels):
             load_mlflow(self.home.tracking)
         with self._held(sandbox, by, "rolls back", 0 if of is None else WAIT_SECONDS):
             champion, former = self.champion(sandbox), self._former(sandbox)
-            if champion is None or former is None or of not in (None, champion):
+            if champion is None or of not in (None, champion) or not (of or former):
                 serves = "no version" if champion is None else f"version {champion}"
                 wanted = "" if of in (None, champion) else f", and not version {of}"
                 before = "" if wanted else ", and none did before that still may"
@@ -174,30 +175,9 @@ class ModelRegistry(KnownModels):
                     seen=f"{serves} serves{wanted}{before}",
                     cure="Look at `fed-assets models list`; any version can be promoted",
                 )
-            self._switch(sandbox, [Event("rolled_back", former, by, why, champion, former)])
+            after = former or champion
+            self._switch(sandbox, [Event("rolled_back", after, by, why, champion, former)])
         return champion, former
-
-    def withdraw(self, sandbox: str, version: int, by: str, why: str) -> int | None:
-        """Takes a version that fails out of service; returns which one serves now, None if none.
-
-        As `rollback`, but where there is no former champion, none serves; and where another version
-        has come to serve meanwhile, it goes on.
-
-        Raises:
-            PromotionRefused: Somebody else holds the registry for long.
-            RunConfigError: Nobody is named, or no reason given.
-            StorageError: The registry cannot be reached or written; what served serves on.
-        """
-        require_reasons(by, why)
-        with self._held(sandbox, by, f"takes version {version} out of service", WAIT_SECONDS):
-            champion = self.champion(sandbox)
-            if champion != version:
-                return champion
-            former = self._former(sandbox)
-            self._switch(
-                sandbox, [Event("rolled_back", former or version, by, why, champion, former)]
-            )
-        return former
 
     def retire(self, sandbox: str, version: int, why: str, *, by: str = "fed_assets") -> None:
         """Has a version serve never again; where it serves now, the former champion does, or none.

@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "PYTHONPATH": str(Path(fed_assets.__file__).parent.parent),
     "PYTHONSAFEPATH": "1",
     "PYTHONUNBUFFERED": "1",
+    # onnxruntime would keep an id of the machine and tell its maker of every model that it loads.
+    "ORT_DISABLE_TELEMETRY": "1",
     # Before anything forks there shall be one thread, and after it one a process.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

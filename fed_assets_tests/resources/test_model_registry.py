@@ -201,6 +201,18 @@ def test_a_rollback_of_one_version_leaves_another_alone(bench: Bench) -> None:
     assert bench.registry.rollback("minimal", "run 3", "nor did this", of=3) == (3, 2)
 
 
+def test_a_run_rolls_back_its_first_version_to_none_and_a_person_does_not(bench: Bench) -> None:
+    bench.promoted(1)
+    with pytest.raises(PromotionRefused, match="none did before that still may"):
+        bench.registry.rollback("minimal", "ann", "because")
+    assert bench.registry.rollback("minimal", "run 1", "it did not start", of=1) == (1, None)
+    assert bench.registry.champion("minimal") is None
+    assert bench.told()[-1] == ("rolled_back", 1, 1, None)
+    bench.judge(1)
+    bench.registry.promote("minimal", 1, "ann", "it does now")
+    assert bench.registry.champion("minimal") == 1
+
+
 def test_a_retired_version_serves_never_again(bench: Bench) -> None:
     for seed in (1, 2, 3):
         bench.promoted(seed)
