@@ -51,6 +51,20 @@ def places() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yields MLflow's folder of a home in which one run was logged: its tables take ten seconds."""
+    from fed_assets.resources.home import Home
+    from fed_assets_tests.registered import Bench
+
+    before = dict(os.environ)
+    home = Home(tmp_path_factory.mktemp("tables")).prepare()
+    Bench(home).logged("first", 0)
+    yield home.tracking
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
 @dataclass(frozen=True)
 class FinishedLifecycle:
     """A home in which three hospitals with phantoms ran the whole lifecycle once.

@@ -32,6 +32,7 @@ from fed_assets.cli.federation import federation_app
 from fed_assets.cli.forget import forget
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.keys import rotate_key
+from fed_assets.cli.models import models_app
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
@@ -55,6 +56,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(data_app, name="data")
 federation_app.command()(history)
 app.add_typer(federation_app, name="federation")
+app.add_typer(models_app, name="models")
 out = Console()
 errors = Console(stderr=True)
 

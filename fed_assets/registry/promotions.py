@@ -80,6 +80,11 @@ class History:
         judged = (event for event in reversed(self.events) if event.event == "judged")
         return next((event for event in judged if event.version == version), None)
 
+    def change(self) -> Event | None:
+        """Returns what last changed which version serves; None where nothing did."""
+        changed = (event for event in reversed(self.events) if event.champion != event.before)
+        return next(changed, None)
+
     def champions(self) -> list[int]:
         """Returns the champions that came one upon the other, the present one last.
 

@@ -20,6 +20,7 @@ class Standing:
         retired: Why it was retired; None where it was not.
         packaged: Whether it has what serves it.
         judgement: Its last judgement; None where it has none.
+        change: What last changed which version serves; None where nothing did.
     """
 
     version: int
@@ -27,6 +28,7 @@ class Standing:
     retired: str | None
     packaged: bool
     judgement: Event | None
+    change: Event | None = None
 
     @property
     def gates(self) -> list[Gate]:
@@ -66,7 +68,8 @@ def refusal_of(
     if standing.judgement.champion != standing.champion:
         return PromotionRefused(
             f"{what}: it was compared with another champion",
-            seen=f"then {_named(standing.judgement.champion)}, now {_named(standing.champion)}",
+            seen=f"then {_named(standing.judgement.champion)}, now {_named(standing.champion)}"
+            + (f", by {standing.change.by} at {standing.change.at}" if standing.change else ""),
             cure=judge,
         )
     closed = [gate for gate in standing.failed if gate.name not in waived]
@@ -81,7 +84,8 @@ def refusal_of(
         seen="; ".join(f"{gate.name}: {gate.said}" for gate in [*closed, *fast]),
         cure=f"Train a better one, or open it by `{options} --by NAME --because TEXT`"
         if only
-        else "Train a better one, or mend what the gate names; no person can open this one",
+        else "Train a better one, or mend what the gate names and materialize registered_model; "
+        "no person can open this one",
     )
 
 

@@ -67,15 +67,28 @@ class KnownModels:
             PromotionRefused: There is no such version.
             StorageError: The registry cannot be reached, or the record is damaged.
         """
-        known = self.versions(sandbox)
-        found = read_version(self.home.models(sandbox), version) if version in known else None
+        found = self.record(sandbox, version)
         if found is None:
+            known = ", ".join(map(str, self.versions(sandbox)))
             raise PromotionRefused(
                 f"There is no version {version} of {sandbox}",
-                seen=f"versions: {', '.join(map(str, known)) or 'none'}",
+                seen=f"versions: {known or 'none'}",
                 cure="Look at `fed-assets models list`",
             )
         return found
+
+    def record(self, sandbox: str, version: int) -> ModelVersion | None:
+        """Returns what made a version; None where it is not there, or was registered in part.
+
+        A run that was killed as it registered leaves a version without a record, which the same run
+        completes when it is executed again.
+
+        Raises:
+            StorageError: The registry cannot be reached, or the record is damaged.
+        """
+        if version not in self.versions(sandbox):
+            return None
+        return read_version(self.home.models(sandbox), version)
 
     def folder(self, sandbox: str, version: int) -> Path:
         """Returns the folder of a version, with `version.json` and `weights.safetensors`."""

@@ -23,6 +23,7 @@ from fed_assets.resources.registered_models import (
     CHALLENGER,
     CHAMPION,
     create_version,
+    load_mlflow,
     model_name,
     point,
     tags_of,
@@ -62,8 +63,8 @@ class ModelRegistry(KnownModels):
         tags = {RUN: record.run_id, DIGEST: record.weights_digest}
         make_folder(models)
         with (
-            self._held(sandbox, by, "registers a version", WAIT_SECONDS),
             writing(self.home.tracking) as client,
+            self._held(sandbox, by, "registers a version", WAIT_SECONDS),
             ExitStack() as undo,
         ):
             known = tags_of(self.home.tracking, sandbox)
@@ -71,7 +72,9 @@ class ModelRegistry(KnownModels):
             if found:
                 version = found[0]
             else:
-                version = create_version(client, sandbox, run, tags, self.home.tracking)
+                made_up = {"synthetic": "yes"} if record.synthetic else {}
+                told = tags | made_up  # MLflow's own page shall not pass it for a patient's
+                version = create_version(client, sandbox, run, told, self.home.tracking)
                 undo.callback(client.delete_model_version, model_name(sandbox), str(version))
             if not folder_of(models, version).exists():
                 undo.callback(remove_folder, models, version)
@@ -119,48 +122,57 @@ class ModelRegistry(KnownModels):
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
+        if version in self.versions(sandbox) and not self._refusal(sandbox, version, waived):
+            load_mlflow(self.home.tracking)
         with self._held(sandbox, by, f"promotes version {version}"):
             self.weights(sandbox, version)
             champion = self.champion(sandbox)
             if champion == version:
                 return
-            standing = Standing(
-                version=version,
-                champion=champion,
-                retired=self.retired(sandbox).get(version),
-                packaged=self.is_packaged(sandbox, version),
-                judgement=self.history(sandbox).judgement(version),
-            )
-            if refusal := refusal_of(sandbox, standing, waived):
+            if refusal := self._refusal(sandbox, version, waived):
                 said = f"{refusal.what}. {refusal.seen}".strip()
                 event = Event("refused", version, by, said, champion, champion)
                 append(self.home.models(sandbox), [event])
                 raise refusal
             opened = [
                 Event("waived", version, by, why, champion, champion, (gate.as_record(),))
-                for gate in standing.failed
+                for gate in self._standing(sandbox, version).failed
             ]
             self._switch(sandbox, [*opened, Event("promoted", version, by, why, champion, version)])
 
-    def rollback(self, sandbox: str, by: str, why: str) -> tuple[int, int]:
+    def rollback(
+        self, sandbox: str, by: str, why: str, *, of: int | None = None
+    ) -> tuple[int, int]:
         """Has the former champion serve again; returns which served, and which serves now.
 
         A former champion that was retired, or has no package, is passed over.
 
+        Args:
+            sandbox: The sandbox.
+            by: Who decides so.
+            why: What for.
+            of: Only where this version serves; then who is at it is waited for. Without one it is
+                whichever serves, and nobody rolls back what somebody else is promoting.
+
         Raises:
-            PromotionRefused: None serves, there is no former one, or somebody else is at it.
+            PromotionRefused: None serves, or another than `of`; there is no former one; or somebody
+                else is at it.
             RunConfigError: Nobody is named, or no reason given.
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
-        with self._held(sandbox, by, "rolls back"):
+        if self.champion(sandbox) is not None:
+            load_mlflow(self.home.tracking)
+        with self._held(sandbox, by, "rolls back", 0 if of is None else WAIT_SECONDS):
             champion, former = self.champion(sandbox), self._former(sandbox)
-            if champion is None or former is None:
+            if champion is None or former is None or of not in (None, champion):
                 serves = "no version" if champion is None else f"version {champion}"
+                wanted = "" if of in (None, champion) else f", and not version {of}"
+                before = "" if wanted else ", and none did before that still may"
                 raise PromotionRefused(
-                    f"There is nothing to roll back to in {sandbox}",
-                    seen=f"{serves} serves, and none did before that still may",
-                    cure="Promote another version: `fed-assets models promote`",
+                    f"There is nothing to roll back in {sandbox}",
+                    seen=f"{serves} serves{wanted}{before}",
+                    cure="Look at `fed-assets models list`; any version can be promoted",
                 )
             self._switch(sandbox, [Event("rolled_back", former, by, why, champion, former)])
         return champion, former
@@ -174,13 +186,30 @@ class ModelRegistry(KnownModels):
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
+        self.version(sandbox, version)
+        load_mlflow(self.home.tracking)
         with self._held(sandbox, by, f"retires version {version}", WAIT_SECONDS):
             if version in self.history(sandbox).retired:
                 return
-            self.version(sandbox, version)
             champion = self.champion(sandbox)
             after = self._former(sandbox) if champion == version else champion
             self._switch(sandbox, [Event("retired", version, by, why, champion, after)])
+
+    def _standing(self, sandbox: str, version: int) -> Standing:
+        history = self.history(sandbox)
+        return Standing(
+            version=version,
+            champion=self.champion(sandbox),
+            retired=self.retired(sandbox).get(version),
+            packaged=self.is_packaged(sandbox, version),
+            judgement=history.judgement(version),
+            change=history.change(),
+        )
+
+    def _refusal(
+        self, sandbox: str, version: int, waived: Collection[str]
+    ) -> PromotionRefused | None:
+        return refusal_of(sandbox, self._standing(sandbox, version), waived)
 
     def _switch(self, sandbox: str, events: Sequence[Event]) -> None:
         """Has the version serve that the last event names, and logs them all; or does nothing."""

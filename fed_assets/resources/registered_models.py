@@ -122,6 +122,16 @@ def writing(folder: Path) -> Iterator[MlflowClient]:
             raise unreachable(folder, seen) from None
 
 
+def load_mlflow(folder: Path) -> None:
+    """Has MLflow ready, which takes seconds, so that nobody waits for it at the lock.
+
+    Raises:
+        StorageError: The registry cannot be reached.
+    """
+    with writing(folder):
+        pass
+
+
 def unreachable(folder: Path, seen: str) -> StorageError:
     """Returns the error that MLflow's registry cannot be used."""
     return StorageError(

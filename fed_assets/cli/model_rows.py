@@ -1,0 +1,164 @@
+"""What `fed-assets models` shows of versions, as JSON-ready rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fed_assets.registry.promotions import History
+from fed_assets.registry.version import ModelVersion
+from fed_assets.reporting.formats import METRIC_NAMES, interval
+from fed_assets.resources.model_registry import ModelRegistry
+
+METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity")
+DIGITS = 12
+# What two versions are held against each other by, beside their figures.
+MADE_OF = ("data", "common test", "weights", "code", "network", "seed", "rounds", "threshold")
+
+
+def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str, Any]:
+    """Returns a version as a row of the list.
+
+    `standing` names what it is: champion, challenger, retired; `closed` its closed gates, None
+    where it was not judged. Where it is not `whole` it has no record, and nothing else is told.
+    """
+    record, history = registry.record(sandbox, version), registry.history(sandbox)
+    retired = registry.retired(sandbox)
+    judged = history.judgement(version)
+    standing = {
+        "champion": registry.champion(sandbox) == version,
+        "challenger": registry.challenger(sandbox) == version,
+        "retired": version in retired,
+    }
+    closed = [gate["name"] for gate in gates_of(history, version) if not gate["passed"]]
+    return {
+        "sandbox": sandbox,
+        "version": version,
+        "standing": [name for name, holds in standing.items() if holds],
+        "closed": None if judged is None else closed,
+        "packaged": registry.is_packaged(sandbox, version),
+        "retired": retired.get(version),
+        "whole": record is not None,
+        **({} if record is None else _told(record)),
+    }
+
+
+def _told(record: ModelVersion) -> dict[str, Any]:
+    return {
+        "created": record.created,
+        "run_id": record.run_id,
+        "auroc": record.figure("test", "auroc"),
+        "accuracy": record.figure("test", "accuracy"),
+        "participants": len(record.participants),
+        "roster": len({*record.participants, *record.absent}),
+        "weights_digest": record.weights_digest,
+        "synthetic": record.synthetic,
+        "degraded": record.degraded,
+    }
+
+
+def gates_of(history: History, version: int) -> list[dict[str, Any]]:
+    """Returns the gates of a version as they were judged last."""
+    judged = history.judgement(version)
+    return [] if judged is None else list(judged.gates)
+
+
+def events_of(history: History, version: int) -> list[dict[str, Any]]:
+    """Returns what became of a version, but for the gates themselves."""
+    records = [event.as_record() for event in history.of(version)]
+    return [{name: each for name, each in record.items() if name != "gates"} for record in records]
+
+
+def made_of(record: ModelVersion) -> dict[str, Any]:
+    """Returns what made a version, in a few words each."""
+    spent = {name: each for name, each in (record.epsilon or {}).items() if each is not None}
+    most = max(spent, key=lambda name: spent[name], default=None)
+    private = (
+        {"epsilon": f"{spent[most]:.2f} of {record.epsilon_budget:g} at {most}, the most"}
+        if most
+        else {}
+    )
+    return {
+        "run": record.run_id,
+        **_facts(record),
+        "recipe": ", ".join(f"{name} {value}" for name, value in record.recipe.items()),
+        "took part": ", ".join(record.participants),
+        **({"not all the time": "; ".join(record.absent.values())} if record.absent else {}),
+        **private,
+        **({"data are": "SYNTHETIC"} if record.synthetic else {}),
+        **{
+            METRIC_NAMES[metric]: interval(record.evaluation["test"][metric])
+            for metric in METRICS
+            if record.figure("test", metric) is not None
+        },
+    }
+
+
+def _facts(record: ModelVersion) -> dict[str, Any]:
+    facts = (
+        record.data_digest[:DIGITS],
+        (record.common_test_digest or "none")[:DIGITS],
+        record.weights_digest[:DIGITS],
+        record.code_version,
+        str(record.network.get("_target_", "")).rpartition(".")[2],
+        record.seed,
+        record.rounds,
+        record.threshold,
+    )
+    return dict(zip(MADE_OF, facts, strict=True))
+
+
+def difference_rows(one: ModelVersion, other: ModelVersion) -> list[dict[str, Any]]:
+    """Returns two versions side by side: `what`, `one`, `other`, and the `difference` of figures.
+
+    Of what is no figure, the difference is the word `differs`, or None where there is none. The
+    figures are each version's own, as it was reported: what both came to on the very same images
+    is in the gates.
+    """
+    rows = [_figure("common test set", "test", metric, one, other) for metric in METRICS]
+    hospitals = [*one.evaluation["hospitals"]]
+    hospitals += [name for name in other.evaluation["hospitals"] if name not in hospitals]
+    rows += [
+        _figure(name, name, metric, one, other)
+        for name in hospitals
+        for metric in ("auroc", "accuracy")
+    ]
+    rows = [row for row in rows if row["one"] is not None or row["other"] is not None]
+    facts, others = _facts(one), _facts(other)
+    rows += [_plain(name, facts[name], others[name]) for name in facts]
+    for name in {**one.recipe, **other.recipe}:
+        rows.append(_plain(f"recipe: {name}", one.recipe.get(name), other.recipe.get(name)))
+    for name in {**one.controls, **other.controls}:
+        if one.controls.get(name) != other.controls.get(name):
+            rows.append(
+                _plain(f"control: {name}", one.controls.get(name), other.controls.get(name))
+            )
+    for name in dict.fromkeys((*one.participants, *one.absent, *other.participants, *other.absent)):
+        rows.append(_plain(f"{name} took part", _part(one, name), _part(other, name)))
+    return rows
+
+
+def _figure(
+    called: str, place: str, metric: str, one: ModelVersion, other: ModelVersion
+) -> dict[str, Any]:
+    first, second = one.figure(place, metric), other.figure(place, metric)
+    return {
+        "what": f"{METRIC_NAMES[metric]}, {called}",
+        "one": first,
+        "other": second,
+        "difference": None if first is None or second is None else first - second,
+    }
+
+
+def _plain(what: str, one: Any, other: Any) -> dict[str, Any]:
+    return {
+        "what": what,
+        "one": one,
+        "other": other,
+        "difference": None if one == other else "differs",
+    }
+
+
+def _part(version: ModelVersion, hospital: str) -> str:
+    if hospital not in version.participants:
+        return "no"
+    return "in part" if hospital in version.absent else "yes"

@@ -1,0 +1,105 @@
+"""A home with a real MLflow, in which versions of made-up weights are registered at once."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from fed_assets.registry.gate import Gate
+from fed_assets.registry.version import ModelVersion
+from fed_assets.resources.home import Home
+from fed_assets.resources.model_folders import PACKAGE
+from fed_assets.resources.model_registry import ModelRegistry
+from fed_assets.resources.quiet_mlflow import DATABASE
+from fed_assets.resources.tracking import TrackedFederation, Tracking
+from fed_assets_tests.registry.versions import a_version, figures
+
+OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
+ABSENT = Gate("quorum", False, 9, 10, "west was left out", waivable=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A home with MLflow's tables, in which versions can be registered of made-up weights."""
+
+    home: Home
+
+    @property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.home)
+
+    def logged(self, run: str, seed: int) -> tuple[str, Path]:
+        """Returns the MLflow run of a federation, after logging it, and its weights."""
+        weights = self.home.root / "weights" / f"{run}.safetensors"
+        weights.parent.mkdir(exist_ok=True)
+        drawn = np.random.default_rng(seed).normal(size=(4, 4)).astype(np.float32)
+        save_file({"layer.weight": drawn}, weights)
+        federation = TrackedFederation(
+            run_id=run,
+            sandbox="minimal",
+            parameters={"seed": seed},
+            rounds=[{"round_number": 1, "participants": {}}],
+            test=figures(0.9),
+            hospitals={},
+            weights=weights,
+            network={"network": {"_target_": "torch.nn.Linear"}, "channels": 1, "classes": 2},
+            image_size=28,
+        )
+        return Tracking(folder=str(self.home.tracking)).log_federation(federation), weights
+
+    def register(self, seed: int) -> int:
+        run = f"{seed:08d}-2222-3333-4444-555555555555"
+        tracked, weights = self.logged(run, seed)
+        return self.registry.register(self.record(run, tracked, weights), tracked, weights=weights)
+
+    def record(self, run: str, tracked: str, weights: Path, **changes: Any) -> ModelVersion:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        known = {"run_id": run, "mlflow_run": tracked, "weights_digest": digest}
+        return a_version(0, **known | changes)
+
+    def ready(self, seed: int, *gates: Gate) -> int:
+        """Registers a version that is packaged, and judged beside the present champion."""
+        version = self.register(seed)
+        self.package(version)
+        self.judge(version, *gates)
+        return version
+
+    def package(self, version: int) -> None:
+        manifest = self.registry.folder("minimal", version) / PACKAGE
+        manifest.parent.mkdir()
+        manifest.write_text("{}")
+
+    def judge(self, version: int, *gates: Gate) -> None:
+        against = self.registry.champion("minimal")
+        self.registry.keep_judgement(
+            "minimal", version, gates or (OPEN,), against=against, by="run 1"
+        )
+
+    def promoted(self, seed: int) -> int:
+        version = self.ready(seed)
+        self.registry.promote("minimal", version, "ann", "it is better")
+        return version
+
+    def told(self) -> list[tuple[str, int, int | None, int | None]]:
+        return [
+            (event.event, event.version, event.before, event.champion)
+            for event in self.registry.history("minimal").events
+        ]
+
+
+def a_bench(tables: Path, folder: Path) -> Bench:
+    """Returns a home whose MLflow has its tables already, and no version of `minimal`."""
+    home = Home(folder).prepare()
+    shutil.copy(tables / DATABASE, home.tracking / DATABASE)
+    with sqlite3.connect(home.tracking / DATABASE) as database:
+        artifacts = (home.tracking / "artifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ?", (artifacts,))
+    database.close()
+    return Bench(home)

@@ -1,0 +1,217 @@
+"""`fed-assets models` as a person types it, on a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fed_assets.cli import app
+from fed_assets.errors import FedAssetsError, PromotionRefused, RunConfigError, StorageError
+from fed_assets.registry.gate import Gate
+from fed_assets.registry.promotions import LOG, hold
+from fed_assets.resources.home import Home
+from fed_assets.resources.model_folders import RECORD
+from fed_assets.resources.quiet_mlflow import DATABASE
+from fed_assets.resources.registered_models import create_version, writing
+from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench
+
+LOSES = Gate("overall", False, -0.03, -0.01, "AUROC is 0.0300 lower than that of version 1")
+
+
+@pytest.fixture
+def bench(mlflow_tables: Path, tmp_path: Path) -> Bench:
+    return a_bench(mlflow_tables, tmp_path / "home")
+
+
+def ask(home: Home, *command: str) -> Result:
+    environment = {"FED_ASSETS_HOME": str(home.root), "COLUMNS": "200"}
+    return CliRunner().invoke(app, ["models", *command], env=environment)
+
+
+def told(bench: Bench, *command: str) -> str:
+    result = ask(bench.home, *command)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(home: Home, *command: str) -> FedAssetsError:
+    result = ask(home, *command)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, FedAssetsError), result.output
+    return result.exception
+
+
+def test_before_anything_is_registered_it_says_so_and_makes_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert "No model of minimal is registered yet." in ask(home, "list", "minimal").output
+    assert "No model of any sandbox is registered yet." in ask(home, "list", "--all").output
+    assert ask(home, "list", "minimal", "--json").output == "[]\n"
+    assert "There is no version 1 of minimal" in str(refused(home, "show", "minimal", "1"))
+    decided = ("--by", "ann", "--because", "x")
+    for command in (("promote", "minimal", "1"), ("rollback", "minimal", *decided)):
+        assert "No version was ever registered there" in str(refused(home, *command))
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "said"),
+    [
+        (("list",), RunConfigError, "Name one sandbox, or say `--all`"),
+        (("list", "minimal", "--all"), RunConfigError, "Name one sandbox, or say `--all`"),
+        (("list", "maximal"), FedAssetsError, "maximal"),
+        (("promote", "minimal", "1", "--waive", "quorum"), RunConfigError, "Add `--by NAME"),
+        (
+            ("promote", "minimal", "1", "--waive", "quorum", "--by", "ann"),
+            RunConfigError,
+            "Add `--by NAME",
+        ),
+    ],
+)
+def test_what_is_asked_badly_is_refused_before_anything_is_looked_at(
+    tmp_path: Path, command: tuple[str, ...], error: type[FedAssetsError], said: str
+) -> None:
+    refusal = refused(Home(tmp_path / "home"), *command)
+    assert isinstance(refusal, error)
+    assert said in str(refusal)
+
+
+@pytest.mark.slow
+def test_versions_are_listed_with_what_they_are_and_what_bars_them(bench: Bench) -> None:
+    bench.promoted(1)
+    second = bench.ready(2, OPEN, ABSENT)
+    third = bench.register(3)
+    bench.registry.retire("minimal", second, "north withdrew")
+    rows = json.loads(told(bench, "list", "minimal", "--json"))
+    assert [row["version"] for row in rows] == [third, second, 1]
+    standing = {row["version"]: row["standing"] for row in rows}
+    assert standing == {1: ["champion"], 2: ["retired"], 3: ["challenger"]}
+    assert [row["closed"] for row in rows] == [None, ["quorum"], []]
+    assert [row["packaged"] for row in rows] == [False, True, True]
+    assert rows[1]["retired"] == "north withdrew"
+    assert rows == json.loads(told(bench, "list", "--all", "--json"))
+    shown = told(bench, "list", "minimal")
+    for said in ("champion", "not judged, no package", "north withdrew", "SYNTHETIC DATA"):
+        assert said in shown
+
+
+@pytest.mark.slow
+def test_a_version_that_was_registered_in_part_is_listed_until_its_run_completes_it(
+    bench: Bench,
+) -> None:
+    bench.register(1)
+    run = f"{2:08d}-2222-3333-4444-555555555555"
+    tracked, weights = bench.logged(run, 2)
+    record = bench.record(run, tracked, weights)
+    tags = {"dagster_run_id": run, "weights_digest": record.weights_digest}
+    with writing(bench.home.tracking) as client:  # what is left of a process that was killed here
+        assert create_version(client, "minimal", tracked, tags, bench.home.tracking) == 2
+    half, whole = json.loads(told(bench, "list", "minimal", "--json"))
+    assert (half["version"], half["whole"], whole["whole"]) == (2, False, True)
+    assert "no record" in told(bench, "list", "minimal")
+    assert "There is no version 2" in str(refused(bench.home, "show", "minimal", "2"))
+    assert "There is no version 2" in str(refused(bench.home, "promote", "minimal", "2"))
+    assert bench.registry.register(record, tracked, weights=weights) == 2
+    assert json.loads(told(bench, "list", "minimal", "--json"))[0]["whole"]
+
+
+@pytest.mark.slow
+def test_a_version_is_shown_with_its_gates_and_its_history(bench: Bench) -> None:
+    bench.promoted(1)
+    second = bench.ready(2, LOSES)
+    assert "did not pass the gate overall" in str(refused(bench.home, "promote", "minimal", "2"))
+    record = json.loads(told(bench, "show", "minimal", str(second), "--json"))
+    assert record["weights_digest"] == bench.registry.version("minimal", 2).weights_digest
+    assert [gate["name"] for gate in record["gates"]] == ["overall"]
+    assert [event["event"] for event in record["history"]] == ["registered", "judged", "refused"]
+    shown = told(bench, "show", "minimal", "2")
+    assert "Version 2 of minimal: challenger" in shown
+    assert "AUROC is 0.0300 lower than that of version 1" in shown
+    assert "data are: SYNTHETIC" in shown
+    assert "AUROC: 0.950 (0.950" in shown
+    assert "refused by" in shown
+
+
+@pytest.mark.slow
+def test_a_version_is_promoted_and_rolled_back_within_seconds(bench: Bench) -> None:
+    first = bench.ready(1)
+    said = told(bench, "promote", "minimal", str(first))
+    assert "Version 1 of minimal serves now, where none did before." in said
+    assert "Version 1 of minimal serves already." in told(bench, "promote", "minimal", "1")
+    second = bench.ready(2, OPEN, ABSENT)
+    refusal = refused(bench.home, "promote", "minimal", str(second))
+    assert isinstance(refusal, PromotionRefused)
+    assert "quorum: west was left out" in str(refusal)
+    assert "--waive quorum --by NAME --because TEXT" in str(refusal)
+    waived = ("--waive", "quorum", "--by", "Ann", "--because", "west has closed")
+    assert "in the place of version 1" in told(bench, "promote", "minimal", "2", *waived)
+    started = time.monotonic()
+    back = told(bench, "rollback", "minimal", "--by", "Ann", "--because", "it errs")
+    assert time.monotonic() - started < 10
+    assert "Version 1 of minimal serves again, and version 2 no longer." in back
+    assert bench.registry.champion("minimal") == 1
+    history = bench.registry.history("minimal").events
+    assert [(each.event, each.by, each.why) for each in history[-3:]] == [
+        ("waived", "Ann", "west has closed"),
+        ("promoted", "Ann", "west has closed"),
+        ("rolled_back", "Ann", "it errs"),
+    ]
+    assert bench.registry.history("minimal").of(1)[-2].by  # who types it, where nobody is named
+
+
+@pytest.mark.slow
+def test_who_comes_meanwhile_is_told_who_holds_the_registry(bench: Bench) -> None:
+    version = bench.ready(1)
+    with hold(bench.home.models("minimal"), by="Ann", doing="rolls back"):
+        refusal = refused(bench.home, "promote", "minimal", str(version))
+    assert "Ann rolls back since 20" in str(refusal)
+    assert f"process {os.getpid()}" in str(refusal)
+    assert bench.registry.champion("minimal") is None
+
+
+@pytest.mark.slow
+def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
+    bench.register(1)
+    tracked, weights = bench.logged("other", 2)
+    changes = {
+        "recipe": {"learning_rate": 0.01, "augment": True},
+        "participants": ("north", "east"),
+        "absent": {"south": "south did not take part: left out"},
+        "data_digest": "e" * 64,
+    }
+    record = bench.record("other", tracked, weights, **changes)
+    bench.registry.register(record, tracked, weights=weights)
+    rows = {
+        row["what"]: (row["one"], row["other"], row["difference"])
+        for row in json.loads(told(bench, "diff", "minimal", "1", "2", "--json"))
+    }
+    assert rows["AUROC, common test set"] == (0.95, 0.95, 0.0)
+    assert rows["AUROC, north"] == (0.9, 0.9, 0.0)
+    assert rows["data"] == ("c" * 12, "e" * 12, "differs")
+    assert rows["code"][2] is None
+    assert rows["recipe: learning_rate"] == (0.002, 0.01, "differs")
+    assert rows["recipe: augment"] == (None, True, "differs")
+    assert rows["south took part"] == ("yes", "no", "differs")
+    assert "weights" in told(bench, "diff", "minimal", "1", "2")
+    assert "no version 7" in str(refused(bench.home, "diff", "minimal", "1", "7"))
+
+
+@pytest.mark.slow
+def test_a_damaged_registry_is_one_clear_error(bench: Bench) -> None:
+    bench.promoted(1)
+    log = bench.home.models("minimal") / LOG
+    log.write_bytes(log.read_bytes()[:-9])
+    result = ask(bench.home, "list", "minimal")
+    assert "last line of the promotion log was cut off" in result.output
+    record = bench.registry.folder("minimal", 1) / RECORD
+    record.write_text("{")
+    assert "is damaged" in str(refused(bench.home, "show", "minimal", "1"))
+    (bench.home.tracking / DATABASE).unlink()
+    refusal = refused(bench.home, "list", "minimal")
+    assert isinstance(refusal, StorageError)
+    assert "MLflow's registry of models cannot be used" in str(refusal)
+    assert "put mlflow.db back from a backup" in str(refusal)
