@@ -162,7 +162,7 @@ def small_lifecycle(results: Path, **environment: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         env=known | ours | environment,
-        timeout=280,
+        timeout=800,
     )
 
 
@@ -183,6 +183,7 @@ def test_without_a_folder_for_results_it_says_what_is_missing() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_small_lifecycle_ends_with_its_report(tmp_path: Path) -> None:
     results = tmp_path / "results"
     ran = small_lifecycle(results)

@@ -92,7 +92,9 @@ def test_the_hospitals_in_the_readme_could_stand_in_a_roster(tmp_path: Path) -> 
     "path", sorted((PROJECT / "examples").glob("*.yaml")), ids=lambda path: str(path.stem)
 )
 def test_every_example_is_a_roster_that_can_be_read(path: Path) -> None:
-    assert len(read_roster(path).hospitals) >= 10
+    roster = read_roster(path)
+    made_up = roster.data.source.kind == "phantom"  # small on purpose: every change runs it
+    assert len(roster.hospitals) >= (3 if made_up else 10)
 
 
 def test_every_picture_in_the_readme_is_there_and_light() -> None:

@@ -108,7 +108,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 walls_seconds=hospitals.walls_seconds,
                 timings=global_model["timings"],
             )
-            keep_lineage(context, settings.home, sandbox, admission, report, global_model)
+            made_of = keep_lineage(context, settings.home, sandbox, admission, report, global_model)
             measured = hospitals.measured()
             keep_measurement(
                 context, settings.home, report, global_model, measured=measured, effort=effort
@@ -126,6 +126,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 "degraded": report["degraded"],
                 "synthetic": report["data"]["synthetic"],
                 "mlflow_run": tracked,
+                **made_of,
                 **outbox_heads(_answers(admission, records, failed)),
             },
             check_results=[_took_part(report)],

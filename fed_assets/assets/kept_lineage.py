@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetExecutionContext
+from dagster import AssetExecutionContext, MetadataValue, TableRecord
 
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.code_version import package_digest
@@ -27,8 +27,8 @@ def keep_lineage(
     admission: Admission,
     report: Mapping[str, Any],
     global_model: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Keeps what a run's model was made of, and returns it; see `registry.lineage_record`.
+) -> dict[str, MetadataValue]:
+    """Keeps what a run's model was made of, and returns what Dagster shows of it.
 
     Args:
         context: The step's.
@@ -55,7 +55,23 @@ def keep_lineage(
     )
     path = home.lineage / f"{run}.json"
     write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
-    return record
+    return {
+        "lineage": MetadataValue.path(str(path)),
+        "made_of": MetadataValue.table([_row(*each) for each in record["hospitals"].items()]),
+    }
+
+
+def _row(name: str, gave: Mapping[str, Any]) -> TableRecord:
+    images, epsilon = gave["training_images"], gave["epsilon"]
+    return TableRecord(
+        {
+            "hospital": name,
+            "version of its data": ", ".join(each[:12] for each in gave["data_digests"]),
+            "training images": "not known" if images is None else str(images),
+            "rounds": len(gave["rounds"]),
+            "epsilon": "" if epsilon is None else f"{epsilon:.2f}",
+        }
+    )
 
 
 def trained_by(home: Home, sandbox: str, run: str, weights: Path) -> str:

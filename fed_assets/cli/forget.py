@@ -21,7 +21,8 @@ from fed_assets.resources.ledger import RETIRED, read_ledger
 from fed_assets.resources.settings import Settings
 
 LIMITS = (
-    "The hospital's own store is the hospital's: nothing of it was touched.",
+    "The hospital's own store is the hospital's: nothing of it was touched. Until the hospital "
+    "leaves the roster, runs still look through its images there, and use none.",
     "Reports, MLflow's runs, lineage and weights that exist stay, as a record of what was done; "
     "they hold figures and digests of the hospital, and no image.",
     "Nothing was unlearned: weights cannot be freed of one hospital's share. The models were "

@@ -87,7 +87,7 @@ def _write_card(model: Model, folder: Path) -> None:
             cure="Choose a model whose run left one, or run its sandbox again",
         )
     from fed_assets.reporting.model_card import card_files
-    from fed_assets.resources.artifact_store import write_whole
+    from fed_assets.resources.whole_files import write_whole
 
     for name, content in card_files(model.as_record()).items():
         write_whole(folder / name, content)

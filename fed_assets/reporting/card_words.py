@@ -60,9 +60,11 @@ def ethics_of(lineage: Mapping[str, Any]) -> dict[str, Any]:
         for name, gave in lineage["hospitals"].items()
         if gave["epsilon"] is not None
     }
+    pictures = controls.get("previews") == "yes"
     return {
-        "data": "Images, file names and patient ids stayed with each hospital; what left is weight "
-        "updates, counts, digests and metrics.",
+        "data": "Images, file names and patient ids stayed with each hospital"
+        + (", but for small pictures that this sandbox lets be shown" if pictures else "")
+        + "; what left is weight updates, counts, digests and metrics.",
         "privacy": PROTECTED.get(protection, f"Protection of updates: {protection}."),
         "epsilon": spent or None,
         "controls": controls,

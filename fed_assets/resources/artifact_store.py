@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableIOManagerFactory, InputContext, OutputContext, UPathIOManager
 
 from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.resources.whole_files import read_whole, write_whole
 
 if TYPE_CHECKING:
     from upath import UPath
+
+__all__ = ["JsonArtifacts", "JsonIOManager", "read_value", "read_whole", "write_whole"]
 
 
 class JsonIOManager(UPathIOManager):
@@ -64,26 +63,6 @@ class JsonArtifacts(ConfigurableIOManagerFactory[JsonIOManager]):
         return JsonIOManager(base_path=UPath(self.folder))
 
 
-def read_whole(path: Path, *, what: str, cure: str) -> dict[str, Any] | None:
-    """Returns the JSON object that a file holds; None where there is no such file.
-
-    Args:
-        path: the file, as `write_whole` wrote it.
-        what: how a message names its content.
-        cure: what mends it where it is damaged.
-
-    Raises:
-        StorageError: it holds no JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise StorageError(f"{what} is damaged", where=str(path), cure=cure) from None
-    return content
-
-
 def read_value(artifacts: Path, asset: str, *, cure: str) -> dict[str, Any] | None:
     """Returns what an unpartitioned asset last came to; None where it never did.
 
@@ -98,23 +77,3 @@ def read_value(artifacts: Path, asset: str, *, cure: str) -> dict[str, Any] | No
     return read_whole(
         artifacts / f"{asset}.json", what=f"The value of the asset {asset}", cure=cure
     )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file, readable by its owner alone, so that it is there whole or not at all.
-
-    Raises:
-        StorageError: it cannot be written; what stood there before stands there still.
-    """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError as error:
-        what = "The disk is full" if error.errno == errno.ENOSPC else "A file cannot be written"
-        raise StorageError(what, where=str(path.parent), seen=error.strerror or "") from None
-    finally:
-        with contextlib.suppress(OSError):  # it is gone already, or its folder is none
-            partial.unlink()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fed_assets.errors import StorageError, system_reason
 from fed_assets.registry.version import DAMAGED, ModelVersion
-from fed_assets.resources.artifact_store import read_whole, write_whole
+from fed_assets.resources.whole_files import read_whole, write_whole
 
 RECORD, WEIGHTS = "version.json", "weights.safetensors"
 PACKAGE = "package/manifest.json"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fed_assets.federation.withdrawals import withdraw
 from fed_assets.resources.ledger import read_ledger
 from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+PATIENCE_SECONDS = 400  # for a whole run, where other work holds the processors
+ROUNDS = 60
 NAMES = ("north", "east", "south")
 
 
@@ -23,18 +27,43 @@ def lineages(place: Place) -> dict[str, dict[str, Any]]:
     return {record["run_id"]: record for record in found}
 
 
-def trace(place: Place, *arguments: str) -> str:
-    code, told = place.tell("trace", *arguments)
+def command(place: Place, *arguments: str) -> tuple[int, str]:
+    """Returns the exit code of a command, and all that it told."""
+    process = place.start("fed_assets.cli", *arguments)
+    try:
+        told, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()  # what it started goes with it; one that has ended is left
+    return process.returncode, " ".join((told + errors).split())
+
+
+def succeed(place: Place, *arguments: str) -> str:
+    """Returns what a command told that ended well."""
+    code, told = command(place, *arguments)
     assert code == 0, told
     return told
+
+
+def first_round(place: Place) -> Path:
+    """Returns the rounds' folder of the run that is under way, as soon as one is published."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := list(place.home.root.glob("federations/*/*/outbox/rounds/0001"))):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found[0].parent
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Returns a place with a run that was killed after its first round, and one that went on."""
     place = make_place(tmp_path_factory.mktemp("lineage") / "place", rounds=4)
-    place.kill_after_round(1, *LIFECYCLE)
-    place.run(*RETRAIN)
+    process = place.start(*LIFECYCLE)
+    first_round(place)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    psutil.wait_procs(family, timeout=60)
+    succeed(place, *RETRAIN[1:])
     return place
 
 
@@ -78,11 +107,11 @@ def test_the_version_has_its_card_and_the_same_run(finished: Place) -> None:
 
 def test_trace_answers_the_same_when_dagsters_database_is_lost(finished: Place) -> None:
     asked = [("minimal@1",), ("minimal@1", "--json"), ("north",), ("north", "--json")]
-    before = [trace(finished, *arguments) for arguments in asked]
+    before = [succeed(finished, "trace", *arguments) for arguments in asked]
     kept = finished.home.root / "kept"
     shutil.move(finished.home.instance, kept)
     try:
-        assert [trace(finished, *arguments) for arguments in asked] == before
+        assert [succeed(finished, "trace", *arguments) for arguments in asked] == before
     finally:
         shutil.rmtree(finished.home.instance, ignore_errors=True)
         shutil.move(kept, finished.home.instance)
@@ -91,22 +120,24 @@ def test_trace_answers_the_same_when_dagsters_database_is_lost(finished: Place) 
 def test_a_hospital_that_withdraws_while_a_run_trains_is_in_no_model(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    place = make_place(tmp_path_factory.mktemp("withdrawn") / "place", rounds=30, quorum=2)
-    process, folder = place.start_until_round(1, *LIFECYCLE)
+    place = make_place(tmp_path_factory.mktemp("withdrawn") / "place", rounds=ROUNDS, quorum=2)
+    process = place.start(*LIFECYCLE)
+    rounds = first_round(place)
     withdraw(place.home.withdrawals, "south", by="Ada", because="its board decided so")
-    _, told = process.communicate(timeout=200)
+    _, told = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "data of a hospital that withdrew. Where: south." in " ".join(told.split())
-    rounds = list((folder / "outbox" / "rounds").glob("0*"))
-    assert len(rounds) < 30  # it ended with the round, and not with the training
+    assert (
+        len(list(rounds.glob("0*"))) < ROUNDS
+    )  # it ended with the round, and not with the training
     assert lineages(place) == {}
     assert read_ledger(place.home) == ()
 
-    code, said = place.tell("run", "minimal", "--job", "retrain")
+    code, said = command(place, "run", "minimal", "--job", "retrain")
     assert code == 1
-    assert "Nothing is trained with data of a hospital that withdrew" in " ".join(said.split())
+    assert "Nothing is trained with data of a hospital that withdrew" in said
 
-    place.run("fed_assets.cli", "run", "minimal", "--rounds", "1")
+    succeed(place, "run", "minimal", "--rounds", "1")
     (record,) = lineages(place).values()
     assert [*record["hospitals"]] == ["north", "east"]
     assert record["withdrawn"] == ["south"]
@@ -118,9 +149,8 @@ def test_forget_retires_what_contains_it_and_trains_without_it(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     place = make_place(tmp_path_factory.mktemp("forget") / "place", rounds=1, quorum=2)
-    place.run(*LIFECYCLE)
-    code, told = place.tell("forget", "south", "--yes", "--by", "Ada")
-    assert code == 0, told
+    succeed(place, *LIFECYCLE[1:])
+    told = succeed(place, "forget", "south", "--yes", "--by", "Ada")
     assert "minimal is trained without south." in told
     first, second = read_ledger(place.home)
     assert (first.name, "retired" in first.states) == ("minimal@1", True)

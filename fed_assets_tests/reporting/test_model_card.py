@@ -86,6 +86,15 @@ def test_masked_updates_and_a_private_budget_are_said() -> None:
     assert ">2.50</td>" in render_card(card)
 
 
+def test_previews_are_said_where_the_sandbox_lets_them_out() -> None:
+    said = {
+        shown: card_of(model(controls={"previews": shown}))["ethical_considerations"]["data"]
+        for shown in ("yes", "no")
+    }
+    assert "but for small pictures that this sandbox lets be shown" in said["yes"]
+    assert "pictures" not in said["no"]
+
+
 def test_what_was_less_than_the_roster_is_a_caveat() -> None:
     rounds = [round_of(1, THREE), round_of(2, THREE[:2], missing={"south": "it did not answer"})]
     resumed = {"run": "9f8e7d6c-0000", "round": 1}

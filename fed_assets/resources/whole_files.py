@@ -1,0 +1,53 @@
+"""Files that are there whole or not at all, for what has no need of Dagster."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from fed_assets.errors import StorageError
+
+
+def read_whole(path: Path, *, what: str, cure: str) -> dict[str, Any] | None:
+    """Returns the JSON object that a file holds; None where there is no such file.
+
+    Args:
+        path: the file, as `write_whole` wrote it.
+        what: how a message names its content.
+        cure: what mends it where it is damaged.
+
+    Raises:
+        StorageError: it holds no JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StorageError(f"{what} is damaged", where=str(path), cure=cure) from None
+    return content
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file, readable by its owner alone, so that it is there whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written; what stood there before stands there still.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        partial.replace(path)
+    except OSError as error:
+        what = "The disk is full" if error.errno == errno.ENOSPC else "A file cannot be written"
+        raise StorageError(what, where=str(path.parent), seen=error.strerror or "") from None
+    finally:
+        with contextlib.suppress(OSError):  # it is gone already, or its folder is none
+            partial.unlink()
