@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +17,7 @@ from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
 
 # A tick that asks for longer than a minute is ended by Dagster.
-OWN_SECONDS, OTHERS_SECONDS = 30.0, 5.0
+OWN_SECONDS, OTHERS_SECONDS = 25.0, 5.0
 FIRST = "first"
 
 
@@ -46,56 +44,57 @@ class Looking:
         roster: The hospitals.
         settings: Where they lie.
         instance: Dagster's.
-        open_runner: Returns the door to hospitals, which is closed after each sandbox.
+        sandbox: In which sandbox's stores they keep what was taken up.
+        runner: The door to the hospitals of that sandbox, and no other.
     """
 
     roster: Roster
     settings: Settings
     instance: DagsterInstance
-    open_runner: Callable[[], LocalHospitalRunner]
+    sandbox: str
+    runner: LocalHospitalRunner
 
-    def look(self, hospital: Hospital, sandbox: str, *, own: bool, patient: bool = True) -> Look:
+    def look(self, hospital: Hospital, *, own: bool, patient: bool = True) -> Look:
         """Returns what a look at a hospital's source came to; an error is something to say.
 
         Args:
             hospital: Whose.
-            sandbox: In which sandbox's store it keeps what was taken up.
             own: Whether the tick is this hospital's own, which has more time.
             patient: Whether to wait for files that are still being written.
         """
         try:
-            answer = self._ask(hospital, sandbox, OWN_SECONDS if own else OTHERS_SECONDS)
+            answer = self._ask(hospital, OWN_SECONDS if own else OTHERS_SECONDS)
         except FedAssetsError as error:
             return Look(None, f"The images of {hospital.id} cannot be looked at: {error}")
-        where = f"{hospital.id} in {sandbox}"
+        where = f"{hospital.id} in {self.sandbox}"
         if not answer["settled"] and patient:
             return Look(None, f"{where}: {_unsettled(answer)}.", waits=True)
         if not answer["differs"]:
-            return Look(None, self._unchanged(hospital.id, sandbox, answer))
+            return Look(None, self._unchanged(hospital.id, answer))
         change = f"{answer['mark'] or FIRST}-{answer['digest'][:16]}"
-        if earlier := asked_before(self.instance, sandbox, hospital.id, change):
+        if earlier := asked_before(self.instance, self.sandbox, hospital.id, change):
             said = f"{where}: {_told(answer)}; run {earlier.run_id[:8]} {became_of(earlier)}."
             return Look(None, said)
         return Look(change, f"{where}: {_told(answer)}.")
 
-    def _ask(self, hospital: Hospital, sandbox: str, most_seconds: float) -> dict[str, Any]:
-        chosen = require_enforced(find_sandbox(sandbox, configurable=self.settings.configurable))
+    def _ask(self, hospital: Hospital, most_seconds: float) -> dict[str, Any]:
+        configurable = self.settings.configurable
+        sandbox = require_enforced(find_sandbox(self.sandbox, configurable=configurable))
         arguments = image_arguments(
             self.roster,
             hospital,
             data=self.settings.data,
             cache=self.settings.home.cache,
         )
-        with contextlib.closing(self.open_runner()) as runner:
-            return runner.ask(
-                chosen, hospital.id, "look_at_source", arguments | {"most_seconds": most_seconds}
-            )
+        return self.runner.ask(
+            sandbox, hospital.id, "look_at_source", arguments | {"most_seconds": most_seconds}
+        )
 
-    def _unchanged(self, hospital: str, sandbox: str, answer: dict[str, Any]) -> str:
-        said = f"{hospital} in {sandbox}: nothing is new"
+    def _unchanged(self, hospital: str, answer: dict[str, Any]) -> str:
+        said = f"{hospital} in {self.sandbox}: nothing is new"
         if answer["copies"]:
             said += f" ({_files(answer['copies'])} of the same content as others)"
-        if failed := failed_to_take_up(self.instance, sandbox, hospital):
+        if failed := failed_to_take_up(self.instance, self.sandbox, hospital):
             said += f"; but run {failed.run_id[:8]}, which took up the last change, did not end "
             said += "well, and is not asked for again before something changes"
         return f"{said}."

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from fed_assets.resources.earlier_runs import LOOK_BACK_RUNS, PARTITION_TAG
+from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.jobs import LIFECYCLE, NEW_IMAGES, RETRAIN
 
+LOOK_BACK_RUNS = 20  # at every look
 TRAINING_JOBS = (LIFECYCLE, NEW_IMAGES, RETRAIN)
 GOING_ON = [
     DagsterRunStatus.QUEUED,

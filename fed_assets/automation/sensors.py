@@ -17,8 +17,9 @@ is under way.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from dagster import (
@@ -43,8 +44,9 @@ from fed_assets.resources.settings import Settings
 # Where files come in without a pause, they are taken up all the same after as many looks; what is
 # half-written then is left out of that run.
 MOST_WAITS = 10
-ASKED_BY_TAG = "fed_assets/asked_by"
 ON = "RUNNING"
+# Dagster ends a tick after a minute.
+OTHERS_TOGETHER_SECONDS = 15.0
 
 
 def sensor_name(hospital: str) -> str:
@@ -77,7 +79,6 @@ def _build(
         "of its own lane, and the training. The hospital looks, and tells counts alone.",
     )
     def new_images(context: SensorEvaluationContext) -> SensorResult:
-        looking = Looking(roster, settings, context.instance, open_runner)
         bury_dead_runs(context.instance, settings.home)
         waits = _waits(context.cursor)
         requests, said, left = [], [], {}
@@ -87,13 +88,15 @@ def _build(
                 left[sandbox] = waits.get(sandbox, 0)
                 continue
             patient = waits.get(sandbox, 0) < MOST_WAITS
-            look = looking.look(hospital, sandbox, own=True, patient=patient)
-            said.append(look.said)
-            if look.waits:
-                left[sandbox] = waits.get(sandbox, 0) + 1
-            if look.change is not None:
-                changes = {hospital.id: look.change} | _others(looking, hospital, sandbox)
-                requests.append(_request(context, hospital.id, sandbox, changes))
+            with closing(open_runner()) as runner:
+                looking = Looking(roster, settings, context.instance, sandbox, runner)
+                look = looking.look(hospital, own=True, patient=patient)
+                said.append(look.said)
+                if look.waits:
+                    left[sandbox] = waits.get(sandbox, 0) + 1
+                if look.change is not None:
+                    changes = {hospital.id: look.change} | _others(looking, hospital)
+                    requests.append(_request(context, hospital.id, sandbox, changes))
         return SensorResult(
             run_requests=requests,
             skip_reason=None if requests else " ".join(said),
@@ -110,8 +113,12 @@ def _later(run: str, sandbox: str) -> str:
     )
 
 
-def _others(looking: Looking, hospital: Hospital, sandbox: str) -> dict[str, str]:
-    """Returns the changes of the other hospitals whose sensors are switched on."""
+def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
+    """Returns the changes of the other hospitals whose sensors are switched on.
+
+    Those that there is no time to look at change the model in a run of their own.
+    """
+    until = time.monotonic() + OTHERS_TOGETHER_SECONDS
     on = {
         state.instigator_name
         for state in looking.instance.all_instigator_state()
@@ -119,8 +126,9 @@ def _others(looking: Looking, hospital: Hospital, sandbox: str) -> dict[str, str
     }
     found = {}
     for other in looking.roster.hospitals:
-        if other.id != hospital.id and sensor_name(other.id) in on:
-            change = looking.look(other, sandbox, own=False).change
+        wanted = other.id != hospital.id and sensor_name(other.id) in on
+        if wanted and time.monotonic() < until:
+            change = looking.look(other, own=False).change
             if change is not None:
                 found[other.id] = change
     return found
@@ -144,10 +152,7 @@ def _request(
         run_key=" ".join([hospital, sandbox, *(changes[name] for name in sorted(changes))]),
         partition_key=sandbox,
         asset_selection=sorted(keys - left_out),
-        tags={
-            ASKED_BY_TAG: sensor_name(hospital),
-            **{lane_tag(name): change for name, change in changes.items()},
-        },
+        tags={lane_tag(name): change for name, change in changes.items()},
     )
 
 

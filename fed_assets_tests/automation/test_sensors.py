@@ -65,7 +65,7 @@ def test_a_new_file_asks_for_its_lane_and_the_training_alone(taken_up: Federatio
     request = asked(taken_up.tick("north"))
     assert assets(request) == lane("north") | TRAINING
     assert request.tags["dagster/partition"] == "minimal"
-    assert request.tags["fed_assets/asked_by"] == "north_new_images"
+    assert "fed_assets/new.north" in request.tags
     assert nothing(taken_up.tick("east")) == "east in minimal: nothing is new."
 
 
