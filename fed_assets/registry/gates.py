@@ -5,11 +5,13 @@ A new version passes where it is *not worse*, which is the question of a non-inf
 that may be lost, the margin, is agreed on before anything is measured. Both models look at the very
 same images, so the difference and its interval are of pairs.
 
-A trial would ask for the whole interval to lie above the margin. Here that would refuse almost
-everything: with a hospital's few dozen test images the interval of a difference of AUROC is several
-times as wide as any margin that a physician would accept, so that not even a model compared with
-itself, trained from another seed, would pass. So the point decides, and the interval is said beside
-it, with whether non-inferiority is shown by it or not: a person who reads it knows how sure the
+A trial would ask for the whole interval to lie above the margin. With test sets as small as
+hospitals' that refuses models that are as good: of the shipped network, trained twice on the whole
+of PneumoniaMNIST by the same recipe from two seeds, the AUROC on the official test set's 624 images
+differed by -0.0033 (-0.0145 to 0.0071), which does not show that no more than 0.01 is lost; and on
+26 of these images, drawn 40 times, the interval was 0.12 wide in the mean, and reached below -0.05
+in 19. Of ten hospitals one would then always be in doubt. So the point decides, and the interval is
+said beside it, with whether it shows that no more is lost: a person who reads it knows how sure the
 decision is. What is let through by chance is seen in the next comparison, and undone by a rollback.
 
 Overall, on the common test set, the margin is small. At each hospital it is wider, as the images

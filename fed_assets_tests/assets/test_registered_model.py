@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey, DagsterInstance
 
 from fed_assets.assets.judging import differences_of
 from fed_assets.assets.version_record import version_record
+from fed_assets.definitions import build_definitions
 from fed_assets.errors import StorageError, WorkerFailed
 from fed_assets.federation.admission import Admission
+from fed_assets.federation.roster import read_roster
 from fed_assets.registry.comparison import Difference
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.code_version import code_version
 from fed_assets.resources.model_folders import PACKAGE
 from fed_assets.resources.model_registry import ModelRegistry
+from fed_assets.resources.settings import Settings
 from fed_assets_tests.places import Place, make_place
+from fed_assets_tests.registered import a_bench
 from fed_assets_tests.registry.versions import figures
 
 NAMES = ("north", "east", "south")
@@ -162,6 +168,63 @@ def test_other_code_has_another_version(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("2")
     assert code_version(tmp_path) != first
     assert first.startswith("0.1.0+")
+
+
+@pytest.mark.slow
+def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
+    mlflow_tables: Path, tmp_path: Path, entries: dict[str, Any]
+) -> None:
+    bench = a_bench(mlflow_tables, tmp_path / "home")
+    tracked, weights = bench.logged("r", 1)
+    known_as = {"run_id": "r", "mlflow_run": tracked, "weights": "f"}
+    values = {
+        "federation_roster": an_admission().as_record() | {"common_test": None},
+        "global_model": a_model(tmp_path) | {"final_weights": str(weights)},
+        "evaluation_report": a_report(tracked=known_as),
+    }
+    for name, value in values.items():
+        path = bench.home.artifacts / name / "minimal.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(value))
+    roster = tmp_path / "roster.yaml"
+    roster.write_text(yaml.safe_dump(entries))
+    definitions = build_definitions(Settings(home=bench.home, roster=roster), read_roster(roster))
+    job = definitions.resolve_job_def("federated_lifecycle")
+
+    def register(**config: Any) -> tuple[dict[str, Any], AssetCheckEvaluation]:
+        with DagsterInstance.local_temp(
+            str(tmp_path), overrides={"telemetry": {"enabled": False}}
+        ) as instance:
+            result = job.execute_in_process(
+                instance=instance,
+                partition_key="minimal",
+                asset_selection=[AssetKey("registered_model")],
+                run_config={"ops": {"registered_model": {"config": config}}},
+            )
+        (check,) = result.get_asset_check_evaluations()
+        return result.output_for_node("registered_model"), check
+
+    first, check = register()
+    assert (first["version"], first["champion"], first["passed"]) == (1, None, False)
+    closed = {gate["name"] for gate in first["gates"] if not gate["passed"]}
+    assert closed == {"posture", "quorum"}
+    assert not check.passed
+    assert check.severity is AssetCheckSeverity.WARN
+    assert "posture: the sandbox was never attacked" in str(check.description)
+    assert "quorum: 1 of 3 hospitals: south was left out" in str(check.description)
+    assert bench.registry.challenger("minimal") == 1
+
+    bench.home.posture("minimal").mkdir(parents=True)
+    kept = {"controls": {"update_protection": "none"}, "keeps_its_word": True, "shortfalls": []}
+    (bench.home.posture("minimal") / "posture.json").write_text(json.dumps(kept))
+    again, _ = register()
+    anew, _ = register(version=1)
+    for told in (again, anew):
+        assert told["version"] == 1
+        assert {gate["name"] for gate in told["gates"] if not gate["passed"]} == {"quorum"}
+    assert bench.registry.versions("minimal") == [1]
+    events = [event.event for event in bench.registry.history("minimal").events]
+    assert events == ["registered", "judged", "judged", "judged"]
 
 
 def run(place: Place, *arguments: str) -> None:
