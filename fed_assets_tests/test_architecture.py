@@ -135,6 +135,7 @@ THIRD_PARTY_OF = {
     "sandboxes/yaml_file.py": {"yaml"},
     "serving/app.py": {"fastapi", "starlette"},
     "serving/intake.py": {"fastapi", "starlette"},
+    "serving/keeper.py": {"onnxruntime"},
     "serving/model.py": {"onnxruntime"},
     "serving/server.py": {"httpx"},
     "serving/smoke.py": {"httpx"},

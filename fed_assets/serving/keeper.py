@@ -2,9 +2,8 @@
 
 uvicorn's own supervisor starts each process from nothing, which takes seconds, and has no way to
 tell it anything, so that each would have to ask the registry itself, with all of MLflow in it. This
-one has loaded all but onnxruntime, which starts a thread when it is imported, and forks: another
-process answers as soon as its model is loaded. It is told the news on its standard input, a line
-each, and ends with it.
+one has loaded all that answers, and forks: another process answers as soon as its model is loaded.
+It is told the news on its standard input, a line each, and ends with it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ import time
 import traceback
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import onnxruntime  # noqa: F401 - loaded once, for all that are forked
 
 from fed_assets.serving import worker
 from fed_assets.serving.following import News
