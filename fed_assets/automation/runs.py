@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.jobs import LIFECYCLE, NEW_IMAGES, RETRAIN
@@ -70,8 +70,6 @@ def lanes_without_images(
     instance: DagsterInstance, sandbox: str, keys: Iterable[tuple[str, ...]]
 ) -> set[str]:
     """Returns the hospitals of which an asset was never materialized in a sandbox."""
-    from dagster import AssetKey
-
     return {
         key[0]
         for key in keys

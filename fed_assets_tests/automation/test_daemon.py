@@ -194,7 +194,7 @@ def test_a_damaged_file_ends_in_a_clear_refusal_that_is_not_repeated(
     seen = len(unattended.reasons("east"))
     unattended.wait(lambda: len(unattended.reasons("east")) >= seen + 3)
     assert f"run {run.run_id[:8]}, which took up the last change" in unattended.reasons("east")[0]
-    assert unattended.runs()[len(runs) :] == [run]
+    assert [each.run_id for each in unattended.runs()[len(runs) :]] == [run.run_id]
 
     file.unlink()
     mended = unattended.next_run([*runs, run])
@@ -214,4 +214,4 @@ def test_hospitals_that_change_at_once_train_once(unattended: Unattended) -> Non
     assert "east/images" not in unattended.made_in(run)
     seen = len(unattended.reasons("south"))
     unattended.wait(lambda: len(unattended.reasons("south")) >= seen + 2)
-    assert unattended.runs()[len(runs) :] == [run]
+    assert [each.run_id for each in unattended.runs()[len(runs) :]] == [run.run_id]
