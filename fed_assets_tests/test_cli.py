@@ -172,6 +172,15 @@ def test_retrain_cannot_leave_out_a_hospital(cli: Cli) -> None:
     assert "Run federated_lifecycle with --leave-out" in line
 
 
+@pytest.mark.parametrize("option", [("--rounds", "3"), ("--leave-out", "north")])
+def test_a_deployment_trains_nothing_anew(cli: Cli, option: tuple[str, str]) -> None:
+    ran = cli("run", "minimal", "--job", "deployment", *option)
+    assert ran.returncode == 1
+    (line,) = lines(ran.stderr)
+    assert "deployment takes the last model as it is" in line
+    assert "Run federated_lifecycle or retrain with that" in line
+
+
 def test_a_report_before_any_run_says_how_to_make_one(cli: Cli) -> None:
     for options in ((), ("--json",), ("--markdown",)):
         ran = cli("report", "minimal", *options)

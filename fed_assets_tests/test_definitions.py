@@ -101,6 +101,7 @@ def test_the_lifecycle_runs_all_but_the_audit_and_retrain_starts_at_the_training
     assert _selected(definitions, "retrain") == trained | {
         *("evaluation_report", "registered_model", "deployed_model")
     }
+    assert _selected(definitions, "deployment") == {"registered_model", "deployed_model"}
     assert _selected(definitions, "security_audit") == audited | {"sandbox_controls"}
     assert _selected(definitions, "references") == {"reference_models"}
     assert _selected(definitions, "comparison") == compared - {"reference_models"}

@@ -68,6 +68,13 @@ def test_the_lineage_shows_every_hospitals_lane(
     assert "west" not in shown  # a hospital that the roster does not have
 
 
+def test_the_run_said_which_version_it_registered_and_what_keeps_it_from_serving(
+    finished_lifecycle: FinishedLifecycle,
+) -> None:
+    said = "Version 1 is registered, and does not serve: the sandbox was never attacked; run "
+    assert said + "`fed-assets posture minimal`, then" in finished_lifecycle.output
+
+
 def test_every_expectation_of_a_hospital_is_a_check(address: str, browser: Chrome) -> None:
     browser.get(f"{address}/assets/north/validated_images?view=checks")
 

@@ -7,6 +7,7 @@ from dagster import AssetSelection, define_asset_job
 from fed_assets.resources.jobs import (
     AUDIT,
     COMPARISON,
+    DEPLOYMENT,
     LIFECYCLE,
     NEW_IMAGES,
     REFERENCES,
@@ -42,6 +43,13 @@ take_up_new_images = define_asset_job(
     "the others are taken as they stand. The sensors `<hospital>_new_images` ask for it.",
 )
 
+deployment = define_asset_job(
+    DEPLOYMENT,
+    selection=AssetSelection.assets("registered_model", "deployed_model"),
+    description="Judges the last model anew, such as after an audit, packages it, and has it serve "
+    "where every gate is open.",
+)
+
 security_audit = define_asset_job(
     AUDIT,
     selection=AssetSelection.assets("sandbox_controls") | POSTURE,
@@ -61,4 +69,12 @@ comparison = define_asset_job(
     "compares the sandboxes by all that runs, audits and attacks measured.",
 )
 
-JOBS = (federated_lifecycle, retrain, take_up_new_images, security_audit, references, comparison)
+JOBS = (
+    federated_lifecycle,
+    retrain,
+    deployment,
+    take_up_new_images,
+    security_audit,
+    references,
+    comparison,
+)

@@ -36,7 +36,7 @@ from fed_assets.cli.models import models_app
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
-from fed_assets.cli.reports import read_report, report, show_report
+from fed_assets.cli.reports import read_report, report, say_deployment, show_report
 from fed_assets.cli.serve import serve
 from fed_assets.cli.trace import trace
 from fed_assets.errors import FedAssetsError
@@ -61,7 +61,7 @@ app.add_typer(models_app, name="models")
 out = Console()
 errors = Console(stderr=True)
 
-Job = Literal["federated_lifecycle", "retrain"]
+Job = Literal["federated_lifecycle", "retrain", "deployment"]
 
 
 def settings() -> Settings:
@@ -131,6 +131,7 @@ def run(
     told = read_report(chosen, sandbox)
     show_report(told, roster)
     out.print(f"Report: {chosen.home.report(sandbox) / 'report.html'}", soft_wrap=True)
+    say_deployment(chosen, sandbox)
     if told["degraded"]:
         for shortfall in told["shortfalls"]:
             line = f"degraded: {shortfall['said']}"

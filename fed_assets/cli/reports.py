@@ -63,6 +63,26 @@ def read_report(chosen: Settings, sandbox: str) -> dict[str, Any]:
     return content
 
 
+def say_deployment(chosen: Settings, sandbox: str) -> None:
+    """Prints which version the last run registered, and whether it serves, or why it does not.
+
+    Raises:
+        StorageError: What is known of it is damaged.
+    """
+    from fed_assets.resources.artifact_store import read_value
+
+    cure = f"Run `fed-assets run {sandbox} --job deployment`"
+    told = read_value(chosen.home.artifacts, f"deployed_model/{sandbox}", cure=cure)
+    if told is None:
+        return
+    line = f"Version {told['version']} is registered"
+    if told["deployed"]:
+        line += f", and serves: `fed-assets serve {sandbox}`."
+    else:
+        line += f", and does not serve: {'; '.join(told['not_deployed'])}."
+    out.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
 def show_report(report: dict[str, Any], roster: Roster) -> None:
     """Prints a report's metrics, a row per place of testing, and what the federation gains."""
     from fed_assets.reporting.formats import interval

@@ -17,7 +17,8 @@ def posture_kept(version: ModelVersion, posture: Mapping[str, Any] | None, terms
 
     The rule by which updates meet is not among them: a roster may refine it.
     """
-    cure = f"run `fed-assets posture {version.sandbox}`, then materialize registered_model"
+    sandbox = version.sandbox
+    cure = f"run `fed-assets posture {sandbox}`, then `fed-assets run {sandbox} --job deployment`"
     limit = "kept its word"
     if not terms.require_posture:
         return Gate(POSTURE, True, None, None, "the roster does not ask for it")

@@ -64,11 +64,11 @@ class JsonArtifacts(ConfigurableIOManagerFactory[JsonIOManager]):
 
 
 def read_value(artifacts: Path, asset: str, *, cure: str) -> dict[str, Any] | None:
-    """Returns what an unpartitioned asset last came to; None where it never did.
+    """Returns what an asset last came to; None where it never did.
 
     Args:
         artifacts: the folder of all values.
-        asset: its name.
+        asset: its name; of one with partitions, `<name>/<partition>`.
         cure: what mends a value that is damaged.
 
     Raises:

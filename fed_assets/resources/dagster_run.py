@@ -20,7 +20,7 @@ from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import RETRAIN
+from fed_assets.resources.jobs import DEPLOYMENT, RETRAIN
 from fed_assets.resources.run_events import Progress, RunEvents
 from fed_assets.resources.run_process import RunProcess, running
 
@@ -73,6 +73,12 @@ def run_config(
             cure="Give a number above 0",
         )
     changed = {name: value for name, value in training.items() if value is not None}
+    if job == DEPLOYMENT and (changed or leave_out):
+        raise RunConfigError(
+            "deployment takes the last model as it is",
+            seen=", ".join(sorted(changed) or ["leave_out"]),
+            cure="Run federated_lifecycle or retrain with that",
+        )
     ops: dict[str, Any] = {"federated_training": {"config": changed}} if changed else {}
     if leave_out and job == RETRAIN:
         raise RunConfigError(

@@ -6,6 +6,8 @@ LIFECYCLE = "federated_lifecycle"
 # Goes on from a failed run by itself; every other starts anew, unless it is Dagster's re-execution
 # of one.
 RETRAIN = "retrain"
+# Judges the last model anew, packages it, and has it serve where its gates are open.
+DEPLOYMENT = "deployment"
 AUDIT = "security_audit"
 REFERENCES = "references"
 COMPARISON = "comparison"
