@@ -12,7 +12,12 @@ from fed_assets.resources.model_registry import ModelRegistry
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity")
 DIGITS = 12
 # What two versions are held against each other by, beside their figures.
-MADE_OF = ("data", "common test", "weights", "code", "network", "seed", "rounds", "threshold")
+# `weights` is the digest that rounds and traces bear, of the numbers; that of their file is in the
+# package's manifest, and in every answer of the service.
+MADE_OF = (
+    *("data", "common test", "weights", "weights file", "code"),
+    *("network", "seed", "rounds", "threshold"),
+)
 
 
 def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def _facts(record: ModelVersion) -> dict[str, Any]:
     facts = (
         record.data_digest[:DIGITS],
         (record.common_test_digest or "none")[:DIGITS],
+        record.final_digest[:DIGITS],
         record.weights_digest[:DIGITS],
         record.code_version,
         str(record.network.get("_target_", "")).rpartition(".")[2],
