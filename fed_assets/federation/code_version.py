@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import fed_assets
 from fed_assets.privacy.code_digest import files_digest
 
 
-@cache
 def package_digest(folder: Path | None = None) -> str:
-    """Returns it, of the files as they lay on the disk when this process first asked.
+    """Returns it, of the files as they lie on the disk.
 
     Args:
         folder: The package's; that of this process if None.
