@@ -33,6 +33,7 @@ from fed_assets.assets.resemblance import check_resemblance, not_compared, resem
 from fed_assets.errors import DataError, HospitalError
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 
@@ -84,6 +85,9 @@ def build_hospital_lane(
                     roster, hospital, data=settings.data, cache=settings.home.cache
                 )
                 arguments["update_protection"] = sandbox.protection.as_record()
+                if context.run.job_name == NEW_IMAGES:
+                    # Who starts a run by hand means the files as they are.
+                    arguments["settle_seconds"] = roster.automation.settle_seconds
                 prepared = hospitals.ask(sandbox, hospital.id, "prepare_images", arguments)
                 if sandbox.previews:
                     sheet = hospitals.ask(

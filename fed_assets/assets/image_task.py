@@ -46,5 +46,4 @@ def _arguments(roster: Roster, source: Source, data: Path | None, cache: Path) -
         "image_size": roster.data.image_size,
         "split_fractions": dict(roster.data.split_fractions),
         "seed": roster.data.share.seed,
-        "settle_seconds": roster.automation.settle_seconds,
     }

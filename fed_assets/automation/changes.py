@@ -86,9 +86,9 @@ class Looking:
             data=self.settings.data,
             cache=self.settings.home.cache,
         )
-        return self.runner.ask(
-            sandbox, hospital.id, "look_at_source", arguments | {"most_seconds": most_seconds}
-        )
+        arguments["settle_seconds"] = self.roster.automation.settle_seconds
+        arguments["most_seconds"] = most_seconds
+        return self.runner.ask(sandbox, hospital.id, "look_at_source", arguments)
 
     def _unchanged(self, hospital: str, answer: dict[str, Any]) -> str:
         said = f"{hospital} in {self.sandbox}: nothing is new"

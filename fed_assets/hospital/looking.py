@@ -72,7 +72,7 @@ def _files(arguments: Mapping[str, Any], store: Store) -> list[SourceFile]:
             path = Path(str(spec.get("path")))
             if not path.is_file():
                 raise SourceMissing("The file of images is not there", where=str(path))
-            return [packed_file(path, store)]
+            return [packed_file(path)]
         case "folder":
             spec = {**spec, "channels": ANY_CHANNELS}
     return files_of(open_source(spec, classes=arguments.get("classes")), store)

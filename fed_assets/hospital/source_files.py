@@ -62,6 +62,8 @@ class ReadFile:
 
 def files_of(source: Source, store: Store) -> list[SourceFile]:
     """Returns the files of a source that has one per image, in its own order; of others, none."""
+    if not isinstance(source, Folder | Dicom):
+        return []
     salt = pseudonym_salt(store)
     if isinstance(source, Folder):
         told = [
@@ -72,18 +74,16 @@ def files_of(source: Source, store: Store) -> list[SourceFile]:
             _named(file.path, file.image_id, f"{file.split}/{_class(source, label)}/{who}", salt)
             for label, file, who in told
         ]
-    if isinstance(source, Dicom):
-        # Who is on a DICOM image stands in the file.
-        return [
-            _named(file.path, file.image_id, f"{file.split}/{file.class_name}", salt)
-            for file in source.files
-        ]
-    return []
+    # Who is on a DICOM image stands in the file.
+    return [
+        _named(file.path, file.image_id, f"{file.split}/{file.class_name}", salt)
+        for file in source.files
+    ]
 
 
-def packed_file(path: Path, store: Store) -> SourceFile:
+def packed_file(path: Path) -> SourceFile:
     """Returns the one file that holds all images of a source."""
-    return _named(path, path.name, "", pseudonym_salt(store))
+    return SourceFile(path, "packed", "")
 
 
 @dataclass(frozen=True)

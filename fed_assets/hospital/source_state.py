@@ -137,7 +137,7 @@ def choose_files(source: Source, arguments: Mapping[str, Any], store: Store) -> 
     files = files_of(source, store)
     if not isinstance(source, Folder | Dicom):
         path = (arguments.get("source") or {}).get("path")
-        packed = [] if path is None else [packed_file(Path(path), store)]
+        packed = [] if path is None else [packed_file(Path(path))]
         reading = read_files(packed, store)
         return Chosen(source, state_of(reading.files, arguments)[0], reading, 0, 0)
     seconds = float(arguments.get("settle_seconds") or 0.0)

@@ -621,7 +621,7 @@ def test_a_key_is_rotated_by_the_hospitals_own_process(tmp_path: Path) -> None:
         _request("contact_sheet"),
         identity=identity,
     )
-    assert replies[2]["result"]["files"] == 5
+    assert replies[2]["result"]["files"] == 7
     assert replies[1]["result"]["png_base64"] == replies[3]["result"]["png_base64"]
     (reply,), _ = _ask(_request("rotate_key"), identity=_identity(tmp_path / "plain"))
     assert reply["error"]["kind"] == "KeyRefused"
