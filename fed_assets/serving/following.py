@@ -82,11 +82,13 @@ class Served:
         nothing is served any more.
         """
         self.news = news
-        if news.trouble and self.model is not None:
+        if news.trouble:
+            if self.model is None and time.monotonic() >= self._retry_at:
+                self.refusal, self._retry_at = "", time.monotonic() + RETRY_SECONDS
+                self._take_former(news)
             return
         if news.champion is None:
-            if not news.trouble:
-                self.model, self.refusal = None, ""
+            self.model, self.refusal = None, ""
             return
         if news.champion == self.version:
             self.refusal = ""
@@ -95,8 +97,8 @@ class Served:
             return
         try:
             self.model, self.refusal, self._refused = self._load(news.champion), "", None
-        except FedAssetsError as error:
-            self.refusal = f"version {news.champion} is not served: {error}"
+        except Exception as error:  # whatever it is, what is served goes on, and it is told
+            self.refusal = f"version {news.champion} is not served: {_said(error)}"
             self._refused, self._retry_at = news.champion, time.monotonic() + RETRY_SECONDS
             self._take_former(news)
 
@@ -105,8 +107,9 @@ class Served:
         if self.model is None and news.former not in (None, news.champion):
             try:
                 self.model = self._load(news.former or 0)
-            except FedAssetsError as error:
-                self.refusal += f" Nor is version {news.former}: {error}"
+            except Exception as error:
+                also = f"Nor is version {news.former} served: {_said(error)}"
+                self.refusal = f"{self.refusal} {also}".lstrip()
 
     def _load(self, version: int) -> Model:
         return load_model(self._versions, version, public_key(self._key), sandbox=self.sandbox)
@@ -119,3 +122,7 @@ class Served:
             "champion": self.news.champion,
             "trouble": self.trouble,
         }
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, FedAssetsError) else type(error).__name__

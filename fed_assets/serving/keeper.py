@@ -88,7 +88,9 @@ class Keeper:
         return True
 
     def _hear_news(self, news: News) -> None:
-        former = self._news.former if self._news else None
+        # Where nothing shall serve any more, nothing shall serve again by itself.
+        withdrawn = news.champion is None and not news.trouble
+        former = None if withdrawn or self._news is None else self._news.former
         self._news = replace(news, former=former)
         for each in self._answering.values():
             send(each.channel, self._news)
@@ -109,8 +111,9 @@ class Keeper:
                 say(said)
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        sys.stdout.flush()
+        # News go whole or not at all, and who does not read them holds nobody up.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
         pid = os.fork()
         if pid == 0:
             self._answer(ours, theirs)
@@ -161,7 +164,7 @@ class Keeper:
 def send(channel: socket.socket, news: News) -> None:
     """Tells a process the news; one that has just ended is noticed elsewhere."""
     try:
-        channel.sendall(news.as_line())
+        channel.send(news.as_line())
     except OSError:
         return
 

@@ -105,6 +105,38 @@ def test_a_process_in_anothers_place_takes_the_former_where_the_champion_is_refu
     assert "version 2 is not served: The package is not signed" in fresh.trouble
 
 
+def test_a_process_in_anothers_place_takes_the_former_while_the_registry_cannot_be_asked(
+    served: Served, models: Models
+) -> None:
+    fresh = Served(models.versions, models.public, sandbox=SANDBOX)
+    fresh.hear(News(former=1, trouble="the registry cannot be asked: it is gone"))
+    assert (fresh.version, fresh.trouble) == (1, "the registry cannot be asked: it is gone")
+    fresh.hear(News(champion=2, former=1))
+    assert (fresh.version, fresh.trouble) == (2, "")
+
+
+def test_a_former_that_is_not_genuine_is_not_taken_and_it_is_told_once(
+    served: Served, models: Models
+) -> None:
+    (models.folder(1) / "manifest.sig").unlink()
+    fresh = Served(models.versions, models.public, sandbox=SANDBOX)
+    for _ in range(3):
+        fresh.hear(News(former=1, trouble="the registry cannot be asked"))
+    assert fresh.version is None
+    assert fresh.trouble.count("Nor is version 1 served: The package is not signed") == 1
+
+
+def test_what_nobody_foresaw_leaves_what_is_served_and_is_told(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("of a large model")
+
+    monkeypatch.setattr(following, "load_model", fail)
+    served.hear(News(champion=2))
+    assert (served.version, served.trouble) == (1, "version 2 is not served: MemoryError")
+
+
 def test_where_neither_is_genuine_nothing_is_served_and_both_are_told(
     served: Served, models: Models
 ) -> None:
@@ -114,4 +146,4 @@ def test_where_neither_is_genuine_nothing_is_served_and_both_are_told(
     fresh.hear(News(champion=2, former=1))
     assert fresh.version is None
     assert "version 2 is not served" in fresh.trouble
-    assert "Nor is version 1" in fresh.trouble
+    assert "Nor is version 1 served" in fresh.trouble

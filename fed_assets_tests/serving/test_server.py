@@ -200,11 +200,13 @@ def test_while_one_of_two_is_lost_the_other_answers(serve: Serve) -> None:
     with serve(workers=2) as server:
         server.wait_ready(1)
         wait_for(lambda: len(answering(server)) == 2)
-        os.kill(answering(server)[0].pid, signal.SIGSTOP)  # not even dead: it answers no more
-        frozen = [each for each in answering(server) if each.status() == psutil.STATUS_STOPPED]
+        frozen = answering(server)[0]
+        os.kill(frozen.pid, signal.SIGSTOP)  # not even dead: it answers no more
+        wait_for(lambda: frozen.status() == psutil.STATUS_STOPPED)
         asked = [_ready_soon(server) for _ in range(10)]
         assert asked.count(True) >= 5
-        frozen[0].kill()
+        frozen.kill()
+        wait_for(lambda: frozen.pid not in [each.pid for each in answering(server)])
         wait_for(lambda: len(answering(server)) == 2)
         assert get(server, "/health/ready").json()["version"] == 1
 
@@ -272,6 +274,22 @@ def test_while_the_registry_cannot_be_reached_what_served_goes_on(
         assert get(server, "/health/ready").json()["version"] == 1
         registry.broken = False
         wait_for(lambda: get(server, "/health/ready").json()["trouble"] == "")
+
+
+def test_what_was_withdrawn_does_not_serve_again_where_the_registry_is_lost_then(
+    serve: Serve, registry: Registry
+) -> None:
+    with serve(workers=1) as server:
+        server.wait_ready(1)
+        registry.version = None
+        wait_for(lambda: "no champion" in _text(server))
+        registry.broken = True
+        wait_for(lambda: "the registry cannot be asked" in _text(server))
+        (lost,) = answering(server)
+        lost.kill()
+        wait_for(lambda: lost.pid not in [each.pid for each in answering(server)])
+        wait_for(lambda: "the registry cannot be asked" in _text(server))
+        assert get(server, "/health/ready").status_code == 503
 
 
 def test_its_end_leaves_no_process_and_frees_the_port(serve: Serve) -> None:
