@@ -19,6 +19,7 @@ from dagster import (
 from fed_assets_tests.automation.conftest import HOSPITALS, Federation, federation
 
 REPORT = AssetKey("evaluation_report")
+FOLLOWING = ("evaluation_report", "registered_model", "deployed_model")
 
 
 class Evaluated:
@@ -59,7 +60,7 @@ def test_a_model_without_a_report_asks_for_that_in_its_sandbox_once(fresh: Feder
     conditions = Evaluated(fresh)
     assert conditions.requested() == {}
     conditions.trained()
-    assert conditions.requested() == {"evaluation_report": {"minimal"}}
+    assert conditions.requested() == {name: {"minimal"} for name in FOLLOWING}
     assert conditions.requested() == {}
 
 
@@ -70,21 +71,29 @@ def test_a_blocking_check_that_failed_is_waited_for(fresh: Federation) -> None:
     assert conditions.requested() == {}
     conditions.made("federation_roster")
     conditions.checked(passed=True)
-    assert conditions.requested() == {"evaluation_report": {"minimal"}}
+    assert conditions.requested() == {name: {"minimal"} for name in FOLLOWING}
 
 
 def test_what_a_run_took_along_is_not_asked_for_again(fresh: Federation) -> None:
     conditions = Evaluated(fresh)
     conditions.requested()
     conditions.trained()
-    conditions.made("evaluation_report")
+    conditions.made(*FOLLOWING)
     assert conditions.requested() == {}
+
+
+def test_a_report_without_a_registration_asks_for_what_is_left(fresh: Federation) -> None:
+    conditions = Evaluated(fresh)
+    conditions.requested()
+    conditions.trained()
+    conditions.made("evaluation_report")
+    assert conditions.requested() == {name: {"minimal"} for name in FOLLOWING[1:]}
 
 
 def test_a_lane_or_a_roster_alone_asks_for_nothing(fresh: Federation) -> None:
     conditions = Evaluated(fresh)
     conditions.trained()
-    conditions.made("evaluation_report")
+    conditions.made(*FOLLOWING)
     conditions.requested()
     conditions.made("north/images", "north/validated_images", "federation_roster")
     conditions.checked(passed=True)

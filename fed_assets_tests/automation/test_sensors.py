@@ -22,7 +22,7 @@ from fed_assets_tests.confining import require_root
 TRAINING = {
     "federation_roster",
     "global_model",
-    "evaluation_report",
+    *("evaluation_report", "registered_model", "deployed_model"),
     *(f"{name}/local_rounds" for name in HOSPITALS),
 }
 
