@@ -117,7 +117,7 @@ def build_hospital_lane(
 
         The hospital looks, and says how many images fail; which ones stays with it. `admitted`
         says whether it may take part. One more check says whether the images resemble those that
-        the last model learned from.
+        the champion learned from.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -137,7 +137,7 @@ def build_hospital_lane(
                 context.log.error(f"{hospital.id}: {error}")
                 return _not_validated(str(error), error.outbox)
             resembles = check_resemblance(
-                context, roster, hospital, sandbox, hospitals, settings.home.artifacts
+                context, roster, hospital, sandbox, hospitals, settings.home
             )
         return _validated(context, hospital, images, report, resembles)
 

@@ -1,10 +1,9 @@
-"""One check per hospital: whether its images resemble those that the last model learned from."""
+"""One check per hospital: whether its images resemble those that the champion learned from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dagster import (
     AssetCheckResult,
@@ -19,11 +18,20 @@ from dagster import (
 from fed_assets.errors import DataError, HospitalError, StorageError
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.known_models import KnownModels
 from fed_assets.sandboxes.sandbox import Sandbox
 
 RESEMBLES = "resembles_the_champions_data"
 NOTHING_LEARNED = "no model has learned from this hospital's images yet"
+
+
+class LearnedFrom(NamedTuple):
+    """Which images of a hospital a model learned from: their digest, and which model that is."""
+
+    digest: str
+    model: str
 
 
 def resemblance_spec(asset: AssetKey) -> AssetCheckSpec:
@@ -32,8 +40,9 @@ def resemblance_spec(asset: AssetKey) -> AssetCheckSpec:
         RESEMBLES,
         asset=asset,
         description="The images' grey levels and the shares of their classes are like those that "
-        "the last model learned from. The hospital looks, and tells statistics alone. If this "
-        "fails, it shows as a warning, and the hospital takes part all the same.",
+        "the model learned from that serves, or the last one while none does. The hospital looks, "
+        "and tells statistics alone. If this fails, it shows as a warning, and the hospital takes "
+        "part all the same.",
     )
 
 
@@ -43,15 +52,15 @@ def check_resemblance(
     hospital: Hospital,
     sandbox: Sandbox,
     hospitals: LocalHospitalRunner,
-    artifacts: Path,
+    home: Home,
 ) -> AssetCheckResult:
-    """Has a hospital compare its images with those of the last model; what fails is a warning."""
+    """Has a hospital compare its images with those of the champion; what fails is a warning."""
     try:
-        reference = learned_from(artifacts, sandbox.name, hospital.id)
+        reference = learned_from(home, sandbox.name, hospital.id)
         if reference is None:
             return not_compared(NOTHING_LEARNED)
         limits = roster.drift.model_dump()
-        asked = {"reference": reference, "limits": limits}
+        asked = {"reference": reference.digest, "limits": limits}
         answer = hospitals.ask(sandbox, hospital.id, "compare_images", asked)
     except (DataError, HospitalError, StorageError) as error:
         context.log.warning(f"{hospital.id}: {error}")
@@ -60,8 +69,8 @@ def check_resemblance(
         return not_compared(answer["why_not"])
     differing = [row for row in (*answer["intensity"], *answer["labels"]) if row["differs"]]
     if differing:
-        context.log.warning(f"{hospital.id}: {_sentence(differing)}")
-    return _result(not differing, _sentence(differing), _shown(answer))
+        context.log.warning(f"{hospital.id}: {_sentence(differing, reference.model)}")
+    return _result(not differing, _sentence(differing, reference.model), _shown(answer))
 
 
 def not_compared(reason: str) -> AssetCheckResult:
@@ -69,20 +78,35 @@ def not_compared(reason: str) -> AssetCheckResult:
     return _result(True, f"Nothing was compared: {reason}.", {})
 
 
-def learned_from(artifacts: Path, sandbox: str, hospital: str) -> str | None:
-    """Returns the digest of the images that a hospital brought into a sandbox's last model.
+def learned_from(home: Home, sandbox: str, hospital: str) -> LearnedFrom | None:
+    """Returns which of a hospital's images the champion learned from.
+
+    Where none serves, or the hospital has no part in it, it is those of the sandbox's last model.
 
     Raises:
-        StorageError: The model's record is damaged.
+        StorageError: The registry cannot be reached, or a model's record is damaged.
     """
+    models = KnownModels(home)
+    champion = models.champion(sandbox)
+    version = None if champion is None else models.record(sandbox, champion)
+    if version is not None:
+        lineage = read_whole(
+            home.lineage / f"{version.run_id}.json",
+            what="The lineage of the model that serves",
+            cure="Put it back from a backup, or have another version serve.",
+        )
+        brought = (lineage or {"hospitals": {}})["hospitals"].get(hospital)
+        if brought is not None:
+            return LearnedFrom(brought["data_digests"][-1], f"version {champion}, which serves,")
     model = read_whole(
-        artifacts / "global_model" / f"{sandbox}.json",
+        home.artifacts / "global_model" / f"{sandbox}.json",
         what="The value of the asset global_model",
         cure="Materialize global_model again.",
     )
     for record in reversed((model or {}).get("rounds", [])):
         if hospital in record["participants"]:
-            return str(record["participants"][hospital]["dataset_digest"])
+            digest = str(record["participants"][hospital]["dataset_digest"])
+            return LearnedFrom(digest, "the last model")
     return None
 
 
@@ -96,7 +120,7 @@ def _result(passed: bool, said: str, metadata: Mapping[str, Any]) -> AssetCheckR
     )
 
 
-def _sentence(differing: Iterable[Mapping[str, Any]]) -> str:
+def _sentence(differing: Iterable[Mapping[str, Any]], model: str) -> str:
     said = []
     for row in differing:
         if row["quantity"] == "labels":
@@ -107,9 +131,9 @@ def _sentence(differing: Iterable[Mapping[str, Any]]) -> str:
             figure, seen = "Kolmogorov-Smirnov statistic", row["statistic"]
         said.append(f"{what} of {_named(row['group'])} differ ({figure} {seen})")
     if not said:
-        return "The images resemble those that the last model learned from."
+        return f"The images resemble those that {model} learned from."
     return (
-        f"Against the images that the last model learned from, {'; '.join(said)}. Ask the hospital "
+        f"Against the images that {model} learned from, {'; '.join(said)}. Ask the hospital "
         "what changed in how images are taken or chosen, before the next model is promoted."
     )
 

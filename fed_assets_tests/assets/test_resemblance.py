@@ -14,7 +14,9 @@ from PIL import Image
 
 from fed_assets.assets.resemblance import RESEMBLES, learned_from
 from fed_assets.errors import StorageError
+from fed_assets.resources.home import Home
 from fed_assets_tests.automation.conftest import Federation, federation
+from fed_assets_tests.registered import a_bench
 
 
 @pytest.fixture
@@ -88,20 +90,44 @@ def test_a_model_whose_record_is_damaged_is_said_and_holds_nobody_up(place: Fede
     assert validated["admitted"] is True
 
 
-def test_what_a_hospital_brought_last_into_the_model_counts(tmp_path: Path) -> None:
-    assert learned_from(tmp_path, "minimal", "north") is None
-    path = tmp_path / "global_model" / "minimal.json"
-    path.parent.mkdir()
+def test_what_a_hospital_brought_last_into_the_model_counts_where_none_serves(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    assert learned_from(home, "minimal", "north") is None
+    path = home.artifacts / "global_model" / "minimal.json"
+    path.parent.mkdir(parents=True)
     rounds = [
         {"participants": {"north": {"dataset_digest": "a"}, "east": {"dataset_digest": "b"}}},
         {"participants": {"east": {"dataset_digest": "c"}}},
     ]
     path.write_text(json.dumps({"rounds": rounds}))
-    assert [learned_from(tmp_path, "minimal", name) for name in ("north", "east", "south")] == [
-        "a",
-        "c",
+    assert [learned_from(home, "minimal", name) for name in ("north", "east", "south")] == [
+        ("a", "the last model"),
+        ("c", "the last model"),
         None,
     ]
     path.write_text("[")
     with pytest.raises(StorageError):
-        learned_from(tmp_path, "minimal", "north")
+        learned_from(home, "minimal", "north")
+
+
+def test_what_a_hospital_brought_into_the_model_that_serves_counts_before_later_ones(
+    mlflow_tables: Path, tmp_path: Path
+) -> None:
+    bench = a_bench(mlflow_tables, tmp_path / "home")
+    serving = bench.promoted(1)
+    run = bench.registry.version("minimal", serving).run_id
+    bench.home.lineage.mkdir(exist_ok=True)
+    lineage = bench.home.lineage / f"{run}.json"
+    lineage.write_text(json.dumps({"hospitals": {"north": {"data_digests": ["a", "b"]}}}))
+    path = bench.home.artifacts / "global_model" / "minimal.json"
+    path.parent.mkdir(parents=True)
+    later = {name: {"dataset_digest": "later"} for name in ("north", "east")}
+    path.write_text(json.dumps({"rounds": [{"participants": later}]}))
+
+    assert learned_from(bench.home, "minimal", "north") == ("b", "version 1, which serves,")
+    assert learned_from(bench.home, "minimal", "east") == ("later", "the last model")
+    lineage.write_text("{")
+    with pytest.raises(StorageError, match="lineage of the model that serves"):
+        learned_from(bench.home, "minimal", "north")

@@ -165,7 +165,7 @@ def test_a_dropped_file_ends_in_a_new_model_and_its_own_lane_alone_is_run(
     assert unattended.made_in(run) == {
         *("north/images", "north/validated_images", "federation_roster"),
         *(f"{name}/local_rounds" for name in HOSPITALS),
-        *("global_model", "evaluation_report"),
+        *("global_model", "evaluation_report", "registered_model", "deployed_model"),
     }
     trained_in, _ = unattended.last("global_model")
     assert trained_in == run.run_id != before
