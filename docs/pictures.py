@@ -1,6 +1,8 @@
-"""Makes the README's pictures again, from a home with a finished run of `minimal` on real images.
+"""Makes the README's pictures again: a report, and the asset graph.
 
-Run it as `python -m docs.pictures`, with FED_ASSETS_HOME set as for the run.
+The report is that of a home with a finished run of `minimal` on real images; the graph is that of
+three hospitals, so that it can be read. Run it as `python -m docs.pictures`, with FED_ASSETS_HOME
+set as for the run.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fed_assets.federation.roster import read_roster
+from fed_assets.resources.home import Home
 from fed_assets.resources.settings import settings_from
 from fed_assets_tests.browser import missing_browser, open_browser, resize, text_of, wait_for
 from fed_assets_tests.webserver import serving
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 SANDBOX = "minimal"
+FEW_HOSPITALS = FOLDER.parent / "examples" / "three_phantoms.yaml"
 SHARPNESS = 2
 MARGIN = 12
 # From this width on Dagster's graph is as wide as the README shows it.
@@ -38,13 +42,15 @@ def main() -> None:
     report = settings.home.report(SANDBOX) / "report.html"
     if not report.exists():
         sys.exit(f"There is no report in {settings.home.root}: run `fed-assets run {SANDBOX}`.")
-    environment = os.environ | {
-        "FED_ASSETS_HOME": str(settings.home.root),
-        "DAGSTER_HOME": str(settings.home.instance),
-    }
-    groups = ["sandbox", "federation", *read_roster(settings.roster).hospital_ids]
+    groups = ["sandbox", "federation", "comparison", *read_roster(FEW_HOSPITALS).hospital_ids]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        home = Home(folder / "home").prepare()
+        environment = os.environ | {
+            "FED_ASSETS_HOME": str(home.root),
+            "FED_ASSETS_ROSTER": str(FEW_HOSPITALS),
+            "DAGSTER_HOME": str(home.instance),
+        }
         with (
             serving(environment, folder / "webserver.log") as address,
             open_browser(folder / "chromium") as browser,
