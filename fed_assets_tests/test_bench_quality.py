@@ -77,7 +77,7 @@ def test_the_table_has_means_deviations_gains_and_blanks(record: dict[str, Any])
         "| the worst hospital alone | 0.800 ± 0.000 | 0.700 ± 0.000 |  |  |",
         "| the best hospital alone | 0.910 ± 0.014 | 0.810 ± 0.014 |  |  |",
         f"| federated less alone, mean | {' | '.join(['+0.115 (+0.051 to +0.179)'] * 2)} |  |  |",
-        f"| federated less alone, least | {' | '.join(['+0.060 (+0.060 to +0.060)'] * 2)} |  |  |",
+        "| federated less alone, least | +0.060 | +0.060 |  |  |",  # of no width, which is none
         f"| federated less alone, most | {' | '.join(['+0.170 (+0.043 to +0.297)'] * 2)} |  |  |",
         "| federated less pooled | -0.010 | -0.010 |  |  |",
         "| federated, 25 rounds | 0.970 | 0.870 |  |  |",

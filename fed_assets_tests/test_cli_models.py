@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_versions_are_listed_with_what_they_are_and_what_bars_them(bench: Bench)
     assert [row["packaged"] for row in rows] == [False, True, True]
     assert rows[1]["retired"] == "north withdrew"
     assert rows == json.loads(told(bench, "list", "--all", "--json"))
-    shown = told(bench, "list", "minimal")
+    shown = re.sub(r"[│\s]+", " ", told(bench, "list", "minimal"))  # cells may be folded
     for said in ("champion", "not judged, no package", "north withdrew", "SYNTHETIC DATA"):
         assert said in shown
 

@@ -172,6 +172,9 @@ def _startup_seconds(seconds: float, rounds: Iterable[Mapping[str, Any]]) -> flo
 
 
 def _worst(report: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    """Returns the worst hospital's figure; none where one withholds its own, which may be worse."""
+    if any(entry[metric].get("suppressed") for entry in report["hospitals"].values()):
+        return {}
     name = report["worst"][metric]
     return report["hospitals"][name][metric] if name else {}
 

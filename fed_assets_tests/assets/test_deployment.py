@@ -194,8 +194,16 @@ def services() -> list[psutil.Process]:
     return [
         each
         for each in psutil.Process().children(recursive=True)
-        if "fed_assets.serving.keeper" in " ".join(each.cmdline())
+        if "fed_assets.serving.keeper" in " ".join(command_of(each))
     ]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Returns a process's command line, empty where it has ended by now."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def failure(result: ExecuteInProcessResult) -> str:

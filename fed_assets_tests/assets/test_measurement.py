@@ -121,6 +121,13 @@ def measured(**changes: Any) -> dict[str, Any]:
     )
 
 
+def test_the_worst_hospital_counts_where_every_hospital_tells_its_own() -> None:
+    report = a_report()
+    report["hospitals"]["south"] = report["hospitals"]["north"]
+    told = {"run_id": "r", "wall_seconds": 20.0, "usage": used(), "effort": EFFORT}
+    assert measurement(report, MODEL, **told)["quality"]["worst_sensitivity"] == INTERVAL
+
+
 def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     record = measured()
     assert record["efficiency"] == {
@@ -134,7 +141,7 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
         "round_overhead_seconds": 0.5,
     }
     assert record["quality"]["calibration_error"] == INTERVAL
-    assert record["quality"]["worst_sensitivity"] == INTERVAL
+    assert record["quality"]["worst_sensitivity"] is None, "south withholds its own"
     assert record["hospitals"]["south"]["sensitivity"] is None
     assert record["hospitals"]["south"]["train_seconds"] == 3.0
     assert record["model"] == {
