@@ -181,6 +181,13 @@ def test_a_deployment_trains_nothing_anew(cli: Cli, option: tuple[str, str]) -> 
     assert "Run federated_lifecycle or retrain with that" in line
 
 
+def test_a_comparison_cannot_both_measure_anew_and_take_what_is_stored(cli: Cli) -> None:
+    ran = cli("compare", "--stored", "--again")
+    assert ran.returncode == 1
+    (line,) = lines(ran.stderr)
+    assert "Give one of the two" in line
+
+
 def test_a_report_before_any_run_says_how_to_make_one(cli: Cli) -> None:
     for options in ((), ("--json",), ("--markdown",)):
         ran = cli("report", "minimal", *options)

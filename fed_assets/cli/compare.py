@@ -16,7 +16,7 @@ from rich.table import Table
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.time_left import DONE_AFTER, TimeLeft
-from fed_assets.errors import JobFailed
+from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON
@@ -52,6 +52,12 @@ def compare(
     was measured is kept.
     """
     chosen: Settings = context.obj
+    if stored and again:
+        raise RunConfigError(
+            "What is to be measured anew cannot be taken as it is stored",
+            seen="--stored --again",
+            cure="Give one of the two",
+        )
     roster, home = read_roster(chosen.roster), chosen.home.prepare()
     # What cannot be used is to be known before hours of runs.
     read_prices(chosen.prices)
@@ -90,8 +96,6 @@ def compare(
         page = home.comparison / "comparison.html"
         out.print(f"{_words(lang).page['page_at']}: {page}", soft_wrap=True)
         webbrowser.open(page.as_uri())
-    for step, why in failed.items():
-        errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
         raise typer.Exit(DEGRADED)
 
@@ -106,11 +110,12 @@ def require_profiles(path: Path) -> None:
 def _run(
     steps: Sequence[Step], seeds: Sequence[int], weighing: dict[str, Any], home: Home
 ) -> dict[str, str]:
-    """Runs jobs in their order; returns why some failed, while the others go on."""
+    """Runs jobs in their order; says at once and returns why some failed, while others go on."""
     from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
     from fed_assets.resources.lanes import run_lanes
 
     failed, going = {}, []
+    audited = {step.sandbox: _last_audit(home, step) for step in steps if step.job == AUDIT}
     columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
@@ -128,15 +133,26 @@ def _run(
         def on_end(step: Step, finished: FinishedRun) -> None:
             going.remove(step)
             # An audit that shows a broken word has a result all the same.
-            kept = step.job == AUDIT and (home.posture(str(step.sandbox))).exists()
+            kept = step.job == AUDIT and _last_audit(home, step) != audited[step.sandbox]
             if not finished.succeeded and not kept:
-                failed[str(step)] = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
+                why = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
+                failed[str(step)] = why
+                if step.job != COMPARISON:  # without it there is nothing to go on with
+                    errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
             took: dict[str, Any] = {DONE_AFTER: bar.tasks[task].elapsed}
             bar.update(task, advance=WEIGHTS[step.job], **took)
 
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
     return failed
+
+
+def _last_audit(home: Home, step: Step) -> int | None:
+    """Returns when a sandbox's last audit was written, in nanoseconds; None where there is none."""
+    try:
+        return (home.posture(str(step.sandbox)) / "posture.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _words(language: str) -> Words:
