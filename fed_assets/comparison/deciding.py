@@ -96,7 +96,7 @@ def claim(groups: Sequence[Mapping[str, Any]], group: str = EFFICIENCY) -> dict[
         The `group`, and the `verdict`: "holds" where leaving it out changes the winner more often
         than leaving out any other does, beyond the chance of the draws; "refuted" where another's
         does, or no group's changes it at all; else "open". `strongest` is the group that changes it
-        most often, None where none does.
+        most often, and where it is open the one that does of the others; None where none does.
     """
     by_name = {row["name"]: row["changes_winner"] for row in groups}
     strongest = max(by_name, key=lambda name: by_name[name]["value"], default=None)
@@ -104,11 +104,12 @@ def claim(groups: Sequence[Mapping[str, Any]], group: str = EFFICIENCY) -> dict[
         some = strongest if strongest and by_name[strongest]["value"] > 0 else None
         return {"group": group, "verdict": REFUTED, "strongest": some}
     own = by_name[group]
-    others = [of for name, of in by_name.items() if name != group]
-    if all(own["low"] > other["high"] for other in others):
+    others = {name: of for name, of in by_name.items() if name != group}
+    if all(own["low"] > other["high"] for other in others.values()):
         verdict = HOLDS
-    elif any(other["low"] > own["high"] for other in others):
+    elif any(other["low"] > own["high"] for other in others.values()):
         verdict = REFUTED
     else:
         verdict = OPEN
+        strongest = max(others, key=lambda name: others[name]["value"])
     return {"group": group, "verdict": verdict, "strongest": strongest}

@@ -157,14 +157,17 @@ def test_the_claim_is_refuted_where_nothing_decides() -> None:
     assert claim([])["verdict"] == "refuted"
 
 
-def test_the_claim_is_open_where_the_draws_do_not_tell() -> None:
+@pytest.mark.parametrize("ahead", ["efficiency", "quality"])
+def test_the_claim_is_open_where_the_draws_do_not_tell_and_it_is_another_that_is_as_strong(
+    ahead: str,
+) -> None:
     share = {"value": 0.30, "low": 0.28, "high": 0.32}
     near = {"value": 0.31, "low": 0.29, "high": 0.33}
     rows = [
-        {"name": "efficiency", "changes_winner": share},
-        {"name": "quality", "changes_winner": near},
+        {"name": name, "changes_winner": near if name == ahead else share}
+        for name in ("efficiency", "quality")
     ]
-    assert claim(rows)["verdict"] == "open"
+    assert claim(rows) == {"group": "efficiency", "verdict": "open", "strongest": "quality"}
 
 
 def test_a_choice_wins_more_often_the_more_its_strength_weighs() -> None:
