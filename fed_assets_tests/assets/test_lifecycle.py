@@ -219,8 +219,8 @@ def a_text_named_jpeg(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (missing_file, "is not there"),
-        (one_class_only, "class"),
+        pytest.param(missing_file, "is not there", marks=pytest.mark.long),
+        pytest.param(one_class_only, "class", marks=pytest.mark.long),
         (a_corrupt_image, "decoded, and 1 of"),
         pytest.param(truncated_file, "cannot be read", marks=pytest.mark.long),
         pytest.param(empty_folder, "", marks=pytest.mark.long),
@@ -264,6 +264,7 @@ def test_an_error_that_a_hospital_answers_with_witnesses_its_outbox_log_too(
         assert materialized.metadata["outbox_head"].value == entry.hash
 
 
+@pytest.mark.long
 def test_a_hospital_left_out_on_purpose_is_not_missed_by_the_quorum(
     run: Run, entries: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -316,6 +317,7 @@ def test_a_common_test_set_unlike_the_hospitals_is_refused_before_training(
     assert result.output_for_node("federation_roster")["common_test"] is None
 
 
+@pytest.mark.long
 def test_a_made_up_common_test_set_is_known_as_one_from_the_roster_on(run: Run) -> None:
     result = run(*up_to_the_roster("north", "east", "south"))
     common = result.output_for_node("federation_roster")["common_test"]

@@ -55,7 +55,7 @@ def darken(folder: Path) -> None:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_shift_is_a_warning_that_holds_nobody_up(place: Federation) -> None:
     check, validated = run_lane(place)
     assert (check.passed, check.description) == (

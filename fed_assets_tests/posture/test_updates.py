@@ -99,7 +99,7 @@ def test_what_was_learned_privately_is_seen_and_tells_little(tmp_path):
     assert found[TELL].attempt["auc_high"] < AUC
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_clipped_updates_are_seen_and_tell_all(tmp_path):
     found = shown(protecting(UpdateProtection.CLIP), tmp_path)
     assert [found[name].outcome for name in SINGLE] == [FAILED, FAILED, FAILED]

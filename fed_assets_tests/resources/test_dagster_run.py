@@ -65,6 +65,7 @@ def test_a_refused_sandbox_is_a_failed_run_with_its_own_line(
     assert not (home.root / "federations").exists()
 
 
+@pytest.mark.long
 def test_an_unknown_partition_is_a_failed_run_that_names_the_known_ones(home: Home) -> None:
     launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_of", config={})
     finished = execute(launch, home, on_progress=lambda progress: None)
