@@ -136,6 +136,19 @@ def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -
     assert Step(AUDIT, "eyes_on") not in missing_steps(home, ROSTER, [blind], [0], again=False)
 
 
+@pytest.mark.parametrize("content", [{}, [], "minimal", None])
+def test_what_is_stored_in_another_shape_is_made_anew(tmp_path: Path, content: object) -> None:
+    home = Home(tmp_path)
+    keep(home.posture("minimal") / "posture.json", content)
+    keep(home.artifacts / "reference_models.json", content)
+    keep(home.measurement("minimal", 0), content)
+    assert missing_steps(home, ROSTER, [MINIMAL], [0], again=False) == [
+        Step(AUDIT, "minimal"),
+        Step(REFERENCES),
+        Step(LIFECYCLE, "minimal", 0),
+    ]
+
+
 @pytest.mark.parametrize(
     "change", [{"rounds": 2}, {"threshold": 0.4}, {"network": {"_target_": "other"}}]
 )

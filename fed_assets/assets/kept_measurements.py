@@ -26,7 +26,12 @@ def kept_measurements(home: Home) -> Iterator[dict[str, Any]]:
     """
     for sandbox in SANDBOX_NAMES:
         for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
-            record = read_whole(path, what="What was measured", cure="Remove it and measure again.")
+            record = read_whole(
+                path,
+                what="What was measured",
+                cure="Remove it and measure again.",
+                needs=("sandbox", "seed", "hospitals", "controls"),
+            )
             if record is not None:
                 yield record
 

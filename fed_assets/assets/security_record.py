@@ -25,7 +25,8 @@ def audits(home: Home) -> dict[str, dict[str, Any] | None]:
         sandbox: read_whole(
             home.posture(sandbox) / "posture.json",
             what="What an audit showed",
-            cure="Run the job security_audit again.",
+            cure=f"Run `fed-assets posture {sandbox}` again.",
+            needs=("controls", "probes", "keeps_its_word"),
         )
         for sandbox in SANDBOX_NAMES
     }

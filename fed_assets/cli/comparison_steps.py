@@ -98,7 +98,7 @@ def missing_steps(
 
 def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
     """Returns why a sandbox is audited again, nothing where it never was; None where it is not."""
-    posture = _stored(home.posture(sandbox.name) / "posture.json")
+    posture = _stored(home.posture(sandbox.name) / "posture.json", "controls")
     if posture is None:
         return ()
     if audited(posture, {name: shown(sandbox, name) for name in sandbox.controls()}):
@@ -108,7 +108,7 @@ def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
 
 def _run_lacks(home: Home, roster: Roster, sandbox: Sandbox, seed: int) -> Cautions | None:
     """Returns why a sandbox is measured again, nothing where it never was; None where it is not."""
-    record = _stored(home.measurement(sandbox.name, seed))
+    record = _stored(home.measurement(sandbox.name, seed), "controls", "rounds")
     if record is None:
         return ()
     try:
@@ -118,12 +118,12 @@ def _run_lacks(home: Home, roster: Roster, sandbox: Sandbox, seed: int) -> Cauti
     return tuple(measured_otherwise([record])) or None
 
 
-def _stored(path: Path) -> dict[str, Any] | None:
+def _stored(path: Path, *needs: str) -> dict[str, Any] | None:
     """Returns what a file holds; None where there is none, or a damaged one that is made anew."""
     from fed_assets.resources.artifact_store import read_whole
 
     with suppress(StorageError):
-        return read_whole(path, what="What is stored", cure="")
+        return read_whole(path, what="What is stored", cure="", needs=needs)
     return None
 
 

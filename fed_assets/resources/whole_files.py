@@ -7,29 +7,36 @@ import errno
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import StorageError
 
 
-def read_whole(path: Path, *, what: str, cure: str) -> dict[str, Any] | None:
+def read_whole(
+    path: Path, *, what: str, cure: str, needs: Iterable[str] = ()
+) -> dict[str, Any] | None:
     """Returns the JSON object that a file holds; None where there is no such file.
 
     Args:
         path: the file, as `write_whole` wrote it.
         what: how a message names its content.
         cure: what mends it where it is damaged.
+        needs: names that must stand in the object.
 
     Raises:
-        StorageError: it holds no JSON.
+        StorageError: it holds no JSON, no object, or one without a name that it needs.
     """
+    damaged = StorageError(f"{what} is damaged", where=str(path), cure=cure)
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError:
-        raise StorageError(f"{what} is damaged", where=str(path), cure=cure) from None
+        raise damaged from None
+    if not isinstance(content, dict) or not content.keys() >= set(needs):
+        raise damaged
     return content
 
 
