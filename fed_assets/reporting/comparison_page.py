@@ -43,17 +43,7 @@ def render_comparison(record: Record, language: str) -> str:
         for theme in (LIGHT, DARK)
     )
     environment = templates()
-    environment.filters.update(
-        data_uri=data_uri,
-        date=formats.date,
-        quantity=formats.quantity,
-        percents=formats.percents,
-        chance=formats.chance,
-        signed=formats.signed,
-        difference=formats.difference,
-        number=formats.number,
-        significant=formats.significant,
-    )
+    environment.filters.update(data_uri=data_uri)
     return environment.get_template("comparison.html.j2").render(
         record=record,
         words=words,

@@ -103,19 +103,11 @@ def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def render_card(card: Mapping[str, Any]) -> str:
     """Returns the card as HTML that opens from a file, on paper, on a phone, by day or night."""
-    environment = templates()
-    environment.filters.update(
-        interval=formats.interval,
-        bounds=formats.bounds,
-        number=formats.number,
-        value=formats.value,
-        short_digest=formats.short_digest,
-        date=formats.date,
-        count=formats.count,
-    )
     names = card["model_details"]["names"]
-    return environment.get_template("model_card.html.j2").render(
-        card=card, metrics=METRICS, metric_names=formats.METRIC_NAMES, names=names
+    return (
+        templates()
+        .get_template("model_card.html.j2")
+        .render(card=card, metrics=METRICS, metric_names=formats.METRIC_NAMES, names=names)
     )
 
 

@@ -20,19 +20,28 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
+# How every page writes numbers, as filters of the same names.
+WRITTEN = (
+    *(formats.number, formats.value, formats.bounds, formats.interval, formats.significant),
+    *(formats.size, formats.duration, formats.date, formats.count, formats.quantity),
+    *(formats.percents, formats.chance, formats.signed, formats.difference, formats.numbers),
+    formats.short_digest,
+)
 
 
 def templates() -> Environment:
     """Returns what renders the templates of this package; what a template does not know fails."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update({each.__name__: each for each in WRITTEN})
+    return environment
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -41,22 +50,7 @@ def render_page(report: Mapping[str, Any]) -> str:
     Every word of it stands in `templates/`; names and reasons from outside are escaped.
     """
     environment = templates()
-    environment.filters.update(
-        interval=formats.interval,
-        bounds=formats.bounds,
-        number=formats.number,
-        value=formats.value,
-        size=formats.size,
-        duration=formats.duration,
-        short_digest=formats.short_digest,
-        date=formats.date,
-        count=formats.count,
-        numbers=formats.numbers,
-        absent=absent,
-        difference=formats.difference,
-        said=say_shortfall,
-        data_uri=data_uri,
-    )
+    environment.filters.update(absent=absent, said=say_shortfall, data_uri=data_uri)
     by_day = draw_pictures(report, media="svg", theme=LIGHT)
     by_night = draw_pictures(report, media="svg", theme=DARK)
     return environment.get_template("report.html.j2").render(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fed_assets.reporting import formats
 from fed_assets.reporting.page import templates
 
 LADDER_NAMES = {"at_rest": "At rest", "in_transit": "In transit", "in_use": "In use"}
@@ -18,7 +17,7 @@ def render_posture(posture: Mapping[str, Any]) -> str:
         posture: What `Posture.as_record` returns.
     """
     environment = templates()
-    environment.filters.update(date=formats.date, counted=counted, rung=rung)
+    environment.filters.update(counted=counted, rung=rung)
     outcomes = [probe["outcome"] for probe in posture["probes"]]
     return environment.get_template("posture.html.j2").render(
         posture=posture,
