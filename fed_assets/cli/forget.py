@@ -17,7 +17,8 @@ from fed_assets.errors import FedAssetsError
 from fed_assets.federation import revocations, withdrawals
 from fed_assets.registry.lineage import DIGEST_DIGITS, Model, Part, models_with
 from fed_assets.resources.home import Home
-from fed_assets.resources.ledger import RETIRED, read_ledger
+from fed_assets.resources.known_models import RETIRED
+from fed_assets.resources.ledger import read_ledger
 from fed_assets.resources.settings import Settings
 
 LIMITS = (

@@ -6,23 +6,24 @@ nor MLflow is imported, so that the answer is there at once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import StorageError, system_reason
+from fed_assets.errors import StorageError
 from fed_assets.registry.lineage import Model
 from fed_assets.registry.promotions import History, read_history
 from fed_assets.resources.home import Home
+from fed_assets.resources.known_models import RETIRED
+from fed_assets.resources.model_folders import PACKAGE, folder_of
 from fed_assets.resources.registered_models import CHALLENGER, CHAMPION, aliases_of
+from fed_assets.resources.whole_files import read_whole
 
 LINEAGE = "The lineage of a run"
 VERSION = "The record of a registered version"
-RETIRED, DEPLOYED, FORMER = "retired", "deployed", "former champion"
+DEPLOYED, FORMER = "deployed", "former champion"
 BY_LOG = "by the promotion log"  # MLflow's registry, whose alias is the truth, cannot be read
-PACKAGE = "package/manifest.json"
 LINEAGE_NAMES = {"run_id", "sandbox", "created", "hospitals", "rounds"}
 VERSION_NAMES = {"run_id", "sandbox", "version", "participants"}
 CURE = "Put it back from a backup: what a model was made of cannot be told without it"
@@ -85,7 +86,7 @@ class _Standing:
         champion = served[-1] if served else None
         if self.aliases is not None:
             champion = self.aliases.get(CHAMPION)
-        packaged = (self.folder / f"v{version}" / PACKAGE).is_file()
+        packaged = (folder_of(self.folder, version) / PACKAGE).is_file()
         promoted = {event.version for event in self.history.events if event.event == "promoted"}
         states = {
             CHAMPION: version == champion,
@@ -108,18 +109,7 @@ def _standing(home: Home, sandbox: str) -> _Standing:
 
 
 def _records(folder: Path, pattern: str, what: str, names: Set[str]) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted(folder.glob(pattern)):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            seen = system_reason(error) if isinstance(error, OSError) else "no JSON"
-            raise StorageError(
-                f"{what} is damaged", where=str(path), seen=seen, cure=CURE
-            ) from None
-        if not isinstance(record, dict) or not record.keys() >= names:
-            raise StorageError(
-                f"{what} is damaged", where=str(path), seen="not its form", cure=CURE
-            )
-        found.append(record)
-    return found
+    found = (
+        read_whole(path, what=what, cure=CURE, needs=names) for path in sorted(folder.glob(pattern))
+    )
+    return [record for record in found if record is not None]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import StorageError
+from fed_assets.errors import StorageError, system_reason
 
 
 def read_whole(
@@ -26,18 +26,20 @@ def read_whole(
         needs: names that must stand in the object.
 
     Raises:
-        StorageError: it holds no JSON, no object, or one without a name that it needs.
+        StorageError: it cannot be read, or holds no JSON, no object, or one without a name that it
+            needs.
     """
-    damaged = StorageError(f"{what} is damaged", where=str(path), cure=cure)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise damaged from None
-    if not isinstance(content, dict) or not content.keys() >= set(needs):
-        raise damaged
-    return content
+    except (OSError, ValueError) as error:
+        seen = system_reason(error) if isinstance(error, OSError) else "no JSON"
+    else:
+        if isinstance(content, dict) and content.keys() >= set(needs):
+            return content
+        seen = "not its form"
+    raise StorageError(f"{what} is damaged", where=str(path), seen=seen, cure=cure)
 
 
 def write_whole(path: Path, content: bytes) -> None:
