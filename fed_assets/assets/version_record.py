@@ -8,8 +8,8 @@ from typing import Any
 
 from fed_assets.errors import StorageError
 from fed_assets.federation.admission import Admission
+from fed_assets.federation.code_version import code_version
 from fed_assets.registry.version import ModelVersion
-from fed_assets.resources.code_version import code_version
 from fed_assets.resources.model_folders import file_digest
 from fed_assets.sandboxes.controls import UpdateProtection
 

@@ -17,10 +17,10 @@ from fed_assets.assets.version_record import version_record
 from fed_assets.definitions import build_definitions
 from fed_assets.errors import StorageError, WorkerFailed
 from fed_assets.federation.admission import Admission
+from fed_assets.federation.code_version import code_version
 from fed_assets.federation.roster import read_roster
 from fed_assets.registry.comparison import Difference
 from fed_assets.registry.version import ModelVersion
-from fed_assets.resources.code_version import code_version
 from fed_assets.resources.model_folders import PACKAGE
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.settings import Settings
