@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fed_assets.assets.everywhere import ask_everywhere
+from fed_assets.assets.security_record import audit_of
 from fed_assets.errors import FedAssetsError
 from fed_assets.registry.comparison import Difference, Differences, difference_of
 from fed_assets.registry.conditions import same_data
 from fed_assets.registry.gate import Gate, Terms
 from fed_assets.registry.gates import judge
 from fed_assets.registry.version import ModelVersion
-from fed_assets.resources.artifact_store import read_whole
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.sandboxes.sandbox import Sandbox
 
 RESAMPLES = 1000
-POSTURE_FILE = "posture.json"
 
 
 def judge_version(
@@ -57,11 +56,7 @@ def judge_version(
         asked = _comparison(version, champion, registry, terms)
         answers, failed = ask_everywhere(hospitals, sandbox, places, "compare_models", asked)
         differences = differences_of(answers, failed, tested, terms.metric, has_common=has_common)
-    posture = read_whole(
-        registry.home.posture(sandbox.name) / POSTURE_FILE,
-        what="What the last attempts on the sandbox showed",
-        cure=f"Run `fed-assets posture {sandbox.name}`",
-    )
+    posture = audit_of(registry.home, sandbox.name)
     return judge(version, champion, differences, posture, terms), number
 
 

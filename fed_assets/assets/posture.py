@@ -33,13 +33,13 @@ from fed_assets.posture.releasing import probes_of_release
 from fed_assets.posture.updates import update_evidence
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.audit_folder import audit_folder
+from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.probing import planted_targets
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
 
-POSTURE_FILE = "posture.json"
 PAGE_FILE = "posture.html"
 VERSIONS = ("fed_assets", "cryptography", "nvflare")
 
@@ -81,8 +81,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
                 evidence = make_attempts(sandbox, identity, roster.hospital_ids, opened, hospitals)
             posture = judge(sandbox, evidence)
-            folder = settings.home.posture(sandbox.name)
-            _write(posture, folder)
+            _write(posture, settings.home)
         for shortfall in posture.shortfalls:
             context.log.error(f"The sandbox does not keep its word. {shortfall}")
         return MaterializeResult(
@@ -91,7 +90,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 **{name: each.level for name, each in posture.standings.items()},
                 **{outcome.value: posture.count(outcome) for outcome in Outcome},
                 "attempts": MetadataValue.table([_row(each) for each in posture.evidence]),
-                "page": MetadataValue.path(str(folder / PAGE_FILE)),
+                "page": MetadataValue.path(str(settings.home.posture(sandbox.name) / PAGE_FILE)),
                 "simulated": posture.simulated,
             },
             check_results=[
@@ -140,13 +139,13 @@ def make_attempts(
         return [*evidence, *transit.result(), *updates.result()]
 
 
-def _write(posture: Posture, folder: Path) -> None:
+def _write(posture: Posture, home: Home) -> None:
     from fed_assets.reporting.posture_page import render_posture
 
     record = posture.as_record()
     page = render_posture(record).encode()  # first: what cannot be shown is not written either
-    write_whole(folder / POSTURE_FILE, json.dumps(record, indent=1).encode())
-    write_whole(folder / PAGE_FILE, page)
+    write_whole(home.posture_record(posture.sandbox), json.dumps(record, indent=1).encode())
+    write_whole(home.posture(posture.sandbox) / PAGE_FILE, page)
 
 
 def _row(evidence: Evidence) -> TableRecord:

@@ -21,15 +21,21 @@ def audits(home: Home) -> dict[str, dict[str, Any] | None]:
     Raises:
         StorageError: it is damaged.
     """
-    return {
-        sandbox: read_whole(
-            home.posture(sandbox) / "posture.json",
-            what="What an audit showed",
-            cure=f"Run `fed-assets posture {sandbox}` again.",
-            needs=("controls", "probes", "keeps_its_word"),
-        )
-        for sandbox in SANDBOX_NAMES
-    }
+    return {sandbox: audit_of(home, sandbox) for sandbox in SANDBOX_NAMES}
+
+
+def audit_of(home: Home, sandbox: str) -> dict[str, Any] | None:
+    """Returns what the last audit of a sandbox showed; None where there was none.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    return read_whole(
+        home.posture_record(sandbox),
+        what="What an audit showed",
+        cure=f"Run `fed-assets posture {sandbox}` again.",
+        needs=("controls", "probes", "keeps_its_word"),
+    )
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:

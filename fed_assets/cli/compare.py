@@ -15,6 +15,7 @@ from rich.table import Table
 
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
+from fed_assets.cli.posture import audited_at
 from fed_assets.cli.time_left import DONE_AFTER, TimeLeft
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
@@ -115,7 +116,7 @@ def _run(
     from fed_assets.resources.lanes import run_lanes
 
     failed, going = {}, []
-    audited = {step.sandbox: _last_audit(home, step) for step in steps if step.job == AUDIT}
+    audited = {name: audited_at(home, name) for name in SANDBOX_NAMES}
     columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
@@ -133,7 +134,8 @@ def _run(
         def on_end(step: Step, finished: FinishedRun) -> None:
             going.remove(step)
             # An audit that shows a broken word has a result all the same.
-            kept = step.job == AUDIT and _last_audit(home, step) != audited[step.sandbox]
+            name = str(step.sandbox)
+            kept = step.job == AUDIT and audited_at(home, name) not in (None, audited[name])
             if not finished.succeeded and not kept:
                 why = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
                 failed[str(step)] = why
@@ -145,14 +147,6 @@ def _run(
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
     return failed
-
-
-def _last_audit(home: Home, step: Step) -> int | None:
-    """Returns when a sandbox's last audit was written, in nanoseconds; None where there is none."""
-    try:
-        return (home.posture(str(step.sandbox)) / "posture.json").stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def _words(language: str) -> Words:

@@ -98,7 +98,7 @@ def missing_steps(
 
 def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
     """Returns why a sandbox is audited again, nothing where it never was; None where it is not."""
-    posture = _stored(home.posture(sandbox.name) / "posture.json", "controls")
+    posture = _stored(home.posture_record(sandbox.name), "controls")
     if posture is None:
         return ()
     if audited(posture, {name: shown(sandbox, name) for name in sandbox.controls()}):

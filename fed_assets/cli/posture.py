@@ -13,6 +13,7 @@ from fed_assets.cli.exit_codes import FAILED
 from fed_assets.cli.names import SandboxName
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
+from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
@@ -57,11 +58,10 @@ def _audit(chosen: Settings, sandbox: str) -> None:
     from fed_assets.resources.dagster_run import execute, plan_launch
 
     home = chosen.home.prepare()
-    path = home.posture(sandbox) / "posture.json"
-    before = path.stat().st_mtime_ns if path.exists() else 0
+    before = audited_at(home, sandbox)
     launch = plan_launch(home, job=AUDIT, sandbox=sandbox, config={})
     finished = execute(launch, home, on_progress=lambda _: None)
-    if not path.exists() or path.stat().st_mtime_ns == before:
+    if audited_at(home, sandbox) in (None, before):
         raise JobFailed(
             "The sandbox was not audited",
             where=str(finished.log),
@@ -70,8 +70,20 @@ def _audit(chosen: Settings, sandbox: str) -> None:
         )
 
 
+def audited_at(home: Home, sandbox: str) -> int | None:
+    """Returns when a sandbox's last audit was written, in nanoseconds; None where there is none.
+
+    An audit that shows a broken word is a failed run, and is known by this to have come to a
+    result.
+    """
+    try:
+        return home.posture_record(sandbox).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def _read(chosen: Settings, sandbox: str) -> dict[str, Any]:
-    path = chosen.home.posture(sandbox) / "posture.json"
+    path = chosen.home.posture_record(sandbox)
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -130,6 +130,10 @@ class Home:
         """Returns the folder of what the last attempts on a sandbox showed."""
         return self.artifacts / "security_posture" / sandbox
 
+    def posture_record(self, sandbox: str) -> Path:
+        """Returns the file of it as JSON."""
+        return self.posture(sandbox) / "posture.json"
+
     def report(self, sandbox: str) -> Path:
         """Returns the folder of a sandbox's last report."""
         return self.artifacts / "evaluation_report" / sandbox
