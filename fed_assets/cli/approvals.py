@@ -6,16 +6,14 @@ import contextlib
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fed_assets.cli.names import SandboxName, require_hospital
+from fed_assets.cli.saying import say
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import find_sandbox
-
-out = Console()
 
 
 def approve_code(
@@ -56,8 +54,3 @@ def told(measurement: str, before: str | None) -> str:
     if before:
         return f"{measurement} is approved, and {before} no longer"
     return f"{measurement} is approved"
-
-
-def say(line: str) -> None:
-    """Prints a line as it is, for a pipe too."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from rich.table import Table
 
 from fed_assets.cli.exit_codes import FAILED
 from fed_assets.cli.names import require_hospital
+from fed_assets.cli.saying import say, user
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation import revocations, withdrawals
 from fed_assets.registry.lineage import DIGEST_DIGITS, Model, Part, models_with
@@ -60,21 +59,21 @@ def forget(
     if not yes:
         typer.confirm(f"Retire them, and leave {hospital} out from now on?", abort=True)
     home = chosen.home.prepare()
-    named = by or pwd.getpwuid(os.getuid()).pw_name
+    named = by or user()
     entry = withdrawals.withdraw(home.withdrawals, hospital, by=named, because=because)
     revocations.revoke(home.revocations, hospital)
-    _say(f"{hospital} takes no part from now on: {entry.said}.")
+    say(f"{hospital} takes no part from now on: {entry.said}.")
     # Read again: what a run registered before the entry is here, and what comes after is refused.
     affected = models_with(read_ledger(home), hospital)
     failed = _retire(home, affected, by=named, why=f"{hospital} withdrew on {entry.since[:10]}")
     for line in LIMITS:
-        _say(line)
+        say(line)
     sandboxes = list(dict.fromkeys(part.model.sandbox for part in affected))
     if retrain:
         failed |= any([not _train_anew(home, sandbox, hospital) for sandbox in sandboxes])
     elif sandboxes:
         runs = "; ".join(f"fed-assets run {sandbox}" for sandbox in sandboxes)
-        _say(f"To train without it: {runs}")
+        say(f"To train without it: {runs}")
     if failed:
         raise typer.Exit(FAILED)
 
@@ -83,15 +82,15 @@ def _let_join_again(chosen: Settings, hospital: str) -> None:
     """Takes a hospital off both lists; models that were retired stay so."""
     home = chosen.home.prepare()
     if not withdrawals.rejoin(home.withdrawals, hospital):
-        _say(f"{hospital} did not withdraw.")
+        say(f"{hospital} did not withdraw.")
         raise typer.Exit(FAILED)
     revocations.reinstate(home.revocations, hospital)
-    _say(f"{hospital} may join again: the next run takes it in. Retired models stay retired.")
+    say(f"{hospital} may join again: the next run takes it in. Retired models stay retired.")
 
 
 def _show(hospital: str, affected: Sequence[Part]) -> None:
     if not affected:
-        _say(f"No model contains data of {hospital}.")
+        say(f"No model contains data of {hospital}.")
         return
     table = Table(title=f"Models that contain data of {hospital}", title_justify="left")
     for heading in ("model", "state", "version of its data", "what came into the model"):
@@ -110,9 +109,9 @@ def _retire(home: Home, affected: Iterable[Part], *, by: str, why: str) -> bool:
     registry, failed = ModelRegistry(home), False
     for model in (part.model for part in affected):
         if model.version is None:
-            _say(f"{_named(model)} was never registered, and will not be.")
+            say(f"{_named(model)} was never registered, and will not be.")
         elif RETIRED in model.states:
-            _say(f"{_named(model)} was retired before.")
+            say(f"{_named(model)} was retired before.")
         else:
             try:
                 registry.retire(model.sandbox, model.version, why, by=by)
@@ -125,7 +124,7 @@ def _retire(home: Home, affected: Iterable[Part], *, by: str, why: str) -> bool:
             else:
                 champion = registry.champion(model.sandbox)
                 serves = f"{model.sandbox}@{champion} serves" if champion else "none serves"
-                _say(f"{_named(model)} is retired; in {model.sandbox} {serves} now.")
+                say(f"{_named(model)} is retired; in {model.sandbox} {serves} now.")
     return failed
 
 
@@ -139,7 +138,7 @@ def _train_anew(home: Home, sandbox: str, hospital: str) -> bool:
         finished = execute(launch, home, on_progress=lambda _: None)
     if finished.succeeded:
         page = home.report(sandbox) / "report.html"
-        _say(f"{sandbox} is trained without {hospital}. Report: {page}")
+        say(f"{sandbox} is trained without {hospital}. Report: {page}")
         return True
     for failure in dict.fromkeys(finished.failures):
         errors.print(f"{sandbox}: {failure}", soft_wrap=True, markup=False, style="red")
@@ -149,7 +148,3 @@ def _train_anew(home: Home, sandbox: str, hospital: str) -> bool:
 
 def _named(model: Model) -> str:
     return model.name if model.version else f"{model.sandbox}, run {model.name}"
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

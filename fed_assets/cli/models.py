@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -21,6 +19,7 @@ from fed_assets.cli.model_rows import (
     version_row,
 )
 from fed_assets.cli.names import SandboxName
+from fed_assets.cli.saying import say, user
 from fed_assets.errors import RunConfigError
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.settings import Settings
@@ -208,16 +207,3 @@ def shown(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def user() -> str:
-    """Returns the name of who runs this, or his number where he has no name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"
-
-
-def say(line: str) -> None:
-    """Prints a line as it is, for a pipe too."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fed_assets.cli.names import SandboxName
+from fed_assets.cli.saying import say
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.settings import Settings
@@ -80,7 +81,7 @@ def say_deployment(chosen: Settings, sandbox: str) -> None:
         line += f", and serves: `fed-assets serve {sandbox}`."
     else:
         line += f", and does not serve: {'; '.join(told['not_deployed'])}."
-    out.print(line, soft_wrap=True, markup=False, highlight=False)
+    say(line)
 
 
 def show_report(report: dict[str, Any], roster: Roster) -> None:
@@ -105,12 +106,12 @@ def show_report(report: dict[str, Any], roster: Roster) -> None:
         table.add_row(name, str(entry["images"]), *figures)
     out.print(table)
     if spent := _spent(report):
-        out.print(spent, soft_wrap=True, markup=False, highlight=False)
+        say(spent)
     if "references" not in report:
         return  # it was made by an earlier version
     gains = gain_lines(report)
     for line in gains if report["references"]["why_not"] is None else gains[:1]:
-        out.print(line, soft_wrap=True, markup=False, highlight=False, style="dim")
+        say(line, style="dim")
 
 
 def _spent(report: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fed_assets.cli.saying import say
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.registry.lineage import (
@@ -91,19 +92,19 @@ def _write_card(model: Model, folder: Path) -> None:
 
     for name, content in card_files(model.as_record()).items():
         write_whole(folder / name, content)
-        _say(f"Card: {folder / name}")
+        say(f"Card: {folder / name}")
 
 
 def _show_model(model: Model) -> None:
     lineage = model.lineage
     if lineage is None:
-        _say(f"{_titled(model)}: its run left no lineage; by its own record there took part:")
+        say(f"{_titled(model)}: its run left no lineage; by its own record there took part:")
         for part in data_of(model):
-            _say(f"  {part.hospital}")
+            say(f"  {part.hospital}")
         return
-    _say(_titled(model), style="bold")
+    say(_titled(model), style="bold")
     for line in _facts(lineage):
-        _say(f"  {line}")
+        say(f"  {line}")
     out.print(_data_table(lineage))
     out.print(_rounds_table(lineage))
 
@@ -198,7 +199,7 @@ def _show_hospital(
         )
     out.print(table)
     if gone:
-        _say(f"{hospital} takes no part: {gone}.")
+        say(f"{hospital} takes no part: {gone}.")
 
 
 def _named(model: Model) -> str:
@@ -213,7 +214,3 @@ def _titled(model: Model) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _say(line: str, style: str | None = None) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
