@@ -214,9 +214,15 @@ def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
     assert "quorum: 1 of 3 hospitals: south was left out" in str(check.description)
     assert bench.registry.challenger("minimal") == 1
 
-    bench.home.posture("minimal").mkdir(parents=True)
-    kept = {"controls": {"update_protection": "none"}, "keeps_its_word": True, "shortfalls": []}
-    (bench.home.posture("minimal") / "posture.json").write_text(json.dumps(kept))
+    kept: dict[str, Any] = {
+        "controls": {"update_protection": "none"},
+        "probes": [],
+        "keeps_its_word": True,
+        "shortfalls": [],
+    }
+    audit = bench.home.posture_record("minimal")
+    audit.parent.mkdir(parents=True)
+    audit.write_text(json.dumps(kept))
     again, _ = register()
     anew, _ = register(version=1)
     for told in (again, anew):
