@@ -60,7 +60,7 @@ def build_app(served: Served) -> FastAPI:
     )
     # One thread: one more would share the core with it, and large pictures must not hold up what
     # asks for health.
-    pool = ThreadPoolExecutor(1, thread_name_prefix="answers")
+    app.state.pool = pool = ThreadPoolExecutor(1, thread_name_prefix="answers")
 
     @app.get("/health/live", summary="Whether the process answers.")
     async def live() -> Response:

@@ -35,6 +35,7 @@ class Answering:
     pid: int
     channel: socket.socket
     started: float = field(default_factory=time.monotonic)
+    told_at: float = field(default_factory=time.monotonic)
     heard: bytes = b""
 
 
@@ -47,12 +48,20 @@ class Keeper:
         key: the file of the public key whose signature counts.
         sandbox: its name.
         workers: how many processes answer.
+        patience: seconds without a word after which a process hangs, and is replaced.
     """
 
     def __init__(
-        self, listener: socket.socket, versions: Path, key: Path, *, sandbox: str, workers: int
+        self,
+        listener: socket.socket,
+        versions: Path,
+        key: Path,
+        *,
+        sandbox: str,
+        workers: int,
+        patience: float,
     ) -> None:
-        self._listener, self._workers = listener, workers
+        self._listener, self._workers, self._patience = listener, workers, patience
         self._places = versions, key, sandbox
         self._answering: dict[int, Answering] = {}
         self._news: News | None = None
@@ -64,6 +73,7 @@ class Keeper:
         os.set_blocking(sys.stdin.fileno(), False)
         try:
             while self._listen():
+                self._end_hung()
                 self._bury()
                 if self._news is not None:
                     for _ in range(self._workers - len(self._answering)):
@@ -101,6 +111,7 @@ class Keeper:
         except OSError:
             return
         *lines, one.heard = (one.heard + chunk).split(b"\n")
+        one.told_at = time.monotonic()
         for line in lines:
             _, version, refusal = line.decode().split(" ", 2)
             if int(version) and self._news is not None:
@@ -136,6 +147,14 @@ class Keeper:
             traceback.print_exc()
         finally:
             os._exit(code)
+
+    def _end_hung(self) -> None:
+        """Kills what lives and answers no more: whoever waits for it sees the connection end."""
+        for each in self._answering.values():
+            if time.monotonic() - each.told_at > self._patience:
+                say(f"the process {each.pid} said nothing for {self._patience:g} s; it is ended")
+                os.kill(each.pid, signal.SIGKILL)
+                each.told_at = time.monotonic()
 
     def _bury(self) -> None:
         for pid in list(self._answering):
@@ -183,9 +202,17 @@ def main() -> None:
     for name in ("--versions", "--key"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--sandbox", required=True)
+    parser.add_argument("--patience", type=float, required=True)
     asked = parser.parse_args()
     listener = socket.socket(fileno=asked.socket)
-    Keeper(listener, asked.versions, asked.key, sandbox=asked.sandbox, workers=asked.workers).keep()
+    Keeper(
+        listener,
+        asked.versions,
+        asked.key,
+        sandbox=asked.sandbox,
+        workers=asked.workers,
+        patience=asked.patience,
+    ).keep()
 
 
 if __name__ == "__main__":

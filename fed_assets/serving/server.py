@@ -23,6 +23,7 @@ BACKLOG = 2048
 ASK_SECONDS = 1.0
 START_SECONDS = 60.0
 END_SECONDS = 10.0
+HUNG_SECONDS = 30.0
 # What answers finds none of its starter's own: no keys, no tokens, no proxies.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -48,6 +49,7 @@ class ModelServer:
         champion: returns which version the registry names now; asked once a second.
         port: where it listens; 0 takes a free one.
         workers: how many processes answer.
+        patience: seconds after which a process that answers nothing is replaced.
         told: where it says what it serves and what it refuses; standard error if None.
 
     Raises:
@@ -64,6 +66,7 @@ class ModelServer:
         champion: Callable[[], int | None],
         port: int = 0,
         workers: int = 2,
+        patience: float = HUNG_SECONDS,
         told: IO[bytes] | None = None,
     ) -> None:
         self._champion, self._sandbox = champion, sandbox
@@ -77,6 +80,7 @@ class ModelServer:
                     *(sys.executable, "-m", "fed_assets.serving.keeper"),
                     *("--socket", str(listener.fileno()), "--workers", str(workers)),
                     *("--versions", str(versions), "--key", str(key), "--sandbox", sandbox),
+                    *("--patience", str(patience)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -14,6 +16,7 @@ from fed_assets.serving.app import build_app
 from fed_assets.serving.following import News, Served
 
 END_SECONDS = 3
+PULSE_SECONDS = 1
 
 
 def work(
@@ -27,18 +30,28 @@ def work(
         versions: the folder of all versions of the sandbox.
         key: the file of the public key whose signature counts.
         sandbox: its name.
+
+    Each second it tells again what it serves, once all that was asked before is answered: one that
+    tells nothing for long hangs.
     """
     served = Served(versions, key, sandbox=sandbox)
     # uvicorn's log would hold the traceback of whatever fails, and that may quote a picture.
     logging.disable(logging.CRITICAL)
+    app = build_app(served)
+
+    async def pulse() -> None:
+        await asyncio.get_running_loop().run_in_executor(app.state.pool, tell, channel, served)
+
     config = uvicorn.Config(
-        build_app(served),
+        app,
         access_log=False,
         log_config=None,
         lifespan="off",
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=END_SECONDS,
+        callback_notify=pulse,
+        timeout_notify=PULSE_SECONDS,
     )
     server = uvicorn.Server(config)
     lines = channel.makefile("rb")
@@ -61,4 +74,5 @@ def work(
 def tell(channel: socket.socket, served: Served) -> None:
     """Tells the keeper what this process serves, and why not the champion."""
     version = served.version or 0
-    channel.sendall(f"{os.getpid()} {version} {served.refusal}\n".encode())
+    with contextlib.suppress(OSError):  # where the keeper is gone, the news have ended too
+        channel.sendall(f"{os.getpid()} {version} {served.refusal}\n".encode())

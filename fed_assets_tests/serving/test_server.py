@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -120,7 +121,7 @@ def serve(
     for version, each in enumerate(exported, start=1):
         models.package(version, each)
 
-    def start(**options: int) -> ModelServer:
+    def start(**options: Any) -> ModelServer:
         with (tmp_path / "service.log").open("ab") as log:
             return ModelServer(
                 models.versions,
@@ -209,6 +210,20 @@ def test_while_one_of_two_is_lost_the_other_answers(serve: Serve) -> None:
         wait_for(lambda: frozen.pid not in [each.pid for each in answering(server)])
         wait_for(lambda: len(answering(server)) == 2)
         assert get(server, "/health/ready").json()["version"] == 1
+
+
+def test_a_process_that_hangs_is_replaced_and_the_other_goes_on(
+    serve: Serve,
+) -> None:
+    with serve(workers=2, patience=8) as server:
+        server.wait_ready(1)
+        wait_for(lambda: len(answering(server)) == 2)
+        frozen, well = answering(server)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        wait_for(lambda: frozen.pid not in [each.pid for each in answering(server)], 60)
+        wait_for(lambda: len(answering(server)) == 2)
+        assert well.pid in [each.pid for each in answering(server)]
+        assert [_ready_soon(server) for _ in range(10)] == [True] * 10
 
 
 def _ready_soon(server: ModelServer) -> bool:
