@@ -8,18 +8,17 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.errors import RunConfigError
 from fed_assets.federation.ended import told
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
+from fed_assets.resources.instance import open_instance
 from fed_assets.resources.jobs import DEPLOYMENT, RETRAIN
 from fed_assets.resources.run_events import Progress, RunEvents
 from fed_assets.resources.run_process import RunProcess, running
@@ -139,20 +138,11 @@ def started(
     ours = {LAUNCH_TAG: launch.tag, PROCESS_TAG: signature()}
     command[at] = json.dumps(json.loads(command[at]) | ours)
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
-    try:
-        with (
-            _instance(home) as instance,  # first: two processes must not create its tables at once
-            running(command, home, launch.log) as process,
-        ):
-            yield StartedRun(launch, home, instance, process, on_progress)
-    except SQLAlchemyError as error:
-        raise StorageError(
-            "Dagster's tables cannot be read or written",
-            where=str(home.instance),
-            seen=str(error.args[0] if error.args else error),
-            cure="Free disk space under FED_ASSETS_HOME; `--job retrain` then goes on after the "
-            "last whole round",
-        ) from None
+    with (
+        _instance(home) as instance,  # first: two processes must not create its tables at once
+        running(command, home, launch.log) as process,
+    ):
+        yield StartedRun(launch, home, instance, process, on_progress)
 
 
 class StartedRun:
@@ -198,11 +188,9 @@ class StartedRun:
 @contextmanager
 def _instance(home: Home) -> Iterator[DagsterInstance]:
     """Yields Dagster's instance, without the runs that died; one process at a time makes it."""
-    from dagster import DagsterInstance
-
-    with (home.root / ".instance.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = DagsterInstance.from_config(str(home.instance))
-        bury_dead_runs(instance, home)
-    with instance:
+    with ExitStack() as opened:
+        with (home.root / ".instance.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            instance = opened.enter_context(open_instance(home))
+            bury_dead_runs(instance, home)
         yield instance

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.errors import RunConfigError, StorageError, system_reason
 
 INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
 PROBE_BYTES = 1 << 20
@@ -17,9 +17,15 @@ COORDINATOR = "coordinator"
 
 @dataclass(frozen=True)
 class Home:
-    """The home folder and the places in it; nothing is created before `prepare`."""
+    """The home folder and the places in it; nothing is created before `prepare`.
+
+    Attributes:
+        root: The folder.
+        instance_settings: The settings of Dagster's instance, of which `prepare` puts a copy there.
+    """
 
     root: Path
+    instance_settings: Path = INSTANCE_SETTINGS
 
     @property
     def instance(self) -> Path:
@@ -170,7 +176,8 @@ class Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.
 
         Raises:
-            RunConfigError: its path holds white space, at which NVFlare splits command lines.
+            RunConfigError: its path holds white space, at which NVFlare splits command lines; or
+                the settings of Dagster's instance cannot be read.
             StorageError: the folder cannot be created or written.
         """
         if any(character.isspace() for character in str(self.root)):
@@ -184,11 +191,7 @@ class Home:
             if self.root.stat().st_mode & 0o067:  # confined hospitals pass it as members of a group
                 self.root.chmod(0o700)
             self.instance.mkdir(exist_ok=True, mode=0o700)
-            settings = self.instance / "dagster.yaml"
-            if not settings.exists() or settings.read_bytes() != INSTANCE_SETTINGS.read_bytes():
-                fresh = settings.with_name(f".dagster-{uuid.uuid4().hex}.yaml")
-                shutil.copyfile(INSTANCE_SETTINGS, fresh)
-                fresh.replace(settings)  # another process may be reading it
+            self._settle(self._chosen_settings())
             self.tracking.mkdir(exist_ok=True, mode=0o700)
             self._probe()
         except OSError as error:
@@ -196,6 +199,24 @@ class Home:
                 f"The home folder cannot be written: {error.strerror}", where=str(self.root)
             ) from None
         return self
+
+    def _chosen_settings(self) -> bytes:
+        try:
+            return self.instance_settings.read_bytes()
+        except OSError as error:
+            raise RunConfigError(
+                "The settings of Dagster's instance cannot be read",
+                where=str(self.instance_settings),
+                seen=system_reason(error),
+                cure="Name a file in FED_ASSETS_INSTANCE, or leave it out",
+            ) from None
+
+    def _settle(self, chosen: bytes) -> None:
+        settings = self.instance / "dagster.yaml"
+        if not settings.exists() or settings.read_bytes() != chosen:
+            fresh = settings.with_name(f".dagster-{uuid.uuid4().hex}.yaml")
+            fresh.write_bytes(chosen)
+            fresh.replace(settings)  # another process may be reading it
 
     def _probe(self) -> None:
         probe = self.root / f".probe-{uuid.uuid4().hex}"

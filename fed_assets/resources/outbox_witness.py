@@ -26,10 +26,12 @@ def seen_heads(home: Home, hospital: str, sandbox: str) -> set[tuple[int, str]]:
     """
     if not (home.instance / "dagster.yaml").is_file():
         return set()
-    from dagster import AssetKey, DagsterInstance
+    from dagster import AssetKey
+
+    from fed_assets.resources.instance import open_instance
 
     keys = [AssetKey([hospital, name]) for name in ("images", "validated_images", "local_rounds")]
-    with DagsterInstance.from_config(str(home.instance)) as instance:
+    with open_instance(home) as instance:
         own = [
             (plain.get(ENTRIES), plain.get(HEAD))
             for key in keys

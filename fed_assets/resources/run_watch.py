@@ -52,10 +52,10 @@ def main() -> None:
 
     found = Home(home)
     clear_federation(found, run_id)  # private keys wait for nothing
-    from dagster import DagsterInstance
+    from fed_assets.resources.instance import open_instance
 
     # All that was tied to the run has ended before Dagster is imported.
-    with DagsterInstance.from_config(str(found.instance)) as instance:
+    with open_instance(found) as instance:
         bury_dead_runs(instance, found)
 
 

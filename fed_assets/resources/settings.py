@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import INSTANCE_SETTINGS, Home
 from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
 
@@ -25,7 +25,7 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str], *, working_directory: Path) -> Settings:
-    """Returns the settings of FED_ASSETS_HOME, _ROSTER, _DATA, _SANDBOX and _PRICES.
+    """Returns the settings of FED_ASSETS_HOME, _INSTANCE, _ROSTER, _DATA, _SANDBOX and _PRICES.
 
     An empty variable counts as unset. Relative paths start from the working directory.
     """
@@ -36,7 +36,10 @@ def settings_from(environment: Mapping[str, str], *, working_directory: Path) ->
 
     data = environment.get("FED_ASSETS_DATA")
     return Settings(
-        home=Home(path("FED_ASSETS_HOME", working_directory / ".fed_assets")),
+        home=Home(
+            path("FED_ASSETS_HOME", working_directory / ".fed_assets"),
+            path("FED_ASSETS_INSTANCE", INSTANCE_SETTINGS),
+        ),
         roster=path("FED_ASSETS_ROSTER", SHIPPED_ROSTER),
         data=working_directory / data if data else None,
         configurable=path("FED_ASSETS_SANDBOX", SHIPPED_CONFIGURABLE),

@@ -21,6 +21,7 @@ def test_an_empty_environment_gives_the_shipped_files_and_a_home_right_here() ->
 def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay() -> None:
     environment = {
         "FED_ASSETS_HOME": "home",
+        "FED_ASSETS_INSTANCE": "dagster.yaml",
         "FED_ASSETS_ROSTER": "../roster.yaml",
         "FED_ASSETS_DATA": "/data",
         "FED_ASSETS_SANDBOX": "mine.yaml",
@@ -28,6 +29,7 @@ def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay(
     }
     settings = settings_from(environment, working_directory=HERE)
     assert settings.home.root == HERE / "home"
+    assert settings.home.instance_settings == HERE / "dagster.yaml"
     assert settings.roster == HERE / "../roster.yaml"
     assert settings.data == Path("/data")
     assert settings.configurable == HERE / "mine.yaml"
@@ -35,6 +37,6 @@ def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay(
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = ("HOME", "ROSTER", "DATA", "SANDBOX", "PRICES")
+    names = ("HOME", "INSTANCE", "ROSTER", "DATA", "SANDBOX", "PRICES")
     empty = {f"FED_ASSETS_{name}": "" for name in names}
     assert settings_from(empty, working_directory=HERE) == settings_from({}, working_directory=HERE)

@@ -1,0 +1,69 @@
+"""Dagster's instance of a home: its records in SQLite files there, or at a Postgres server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.resources.home import Home
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+@contextmanager
+def open_instance(home: Home) -> Iterator[DagsterInstance]:
+    """Yields the instance of a home; what its database fails at meanwhile is said as one error.
+
+    Raises:
+        RunConfigError: its settings cannot be used.
+        StorageError: its tables cannot be read or written.
+    """
+    from dagster import DagsterInstance
+    from dagster._check import CheckError
+    from dagster._core.errors import DagsterInvalidConfigError
+
+    try:
+        with DagsterInstance.from_config(str(home.instance)) as instance:
+            yield instance
+    except (DagsterInvalidConfigError, CheckError, ModuleNotFoundError) as error:
+        raise RunConfigError(
+            "The settings of Dagster's instance cannot be used",
+            where=str(home.instance / "dagster.yaml"),
+            seen=_unusable(error),
+            cure="Correct the file that FED_ASSETS_INSTANCE names, or give what it asks for",
+        ) from None
+    except Exception as error:
+        if not _of_database(error):
+            raise
+        raise StorageError(
+            "Dagster's tables cannot be read or written",
+            where=str(home.instance),
+            seen=_cause(error),
+            cure="Free disk space under FED_ASSETS_HOME, or see to the database that "
+            "FED_ASSETS_INSTANCE names; `--job retrain` then goes on after the last whole round",
+        ) from None
+
+
+def _of_database(error: Exception) -> bool:
+    # Dagster's door to Postgres, which has an error of its own, is imported where it is used alone.
+    return isinstance(error, SQLAlchemyError) or type(error).__module__.startswith(
+        "dagster_postgres"
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """Returns what the driver said, in a line; it never holds the password."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error).partition("\n")[0].strip()
+
+
+def _unusable(error: Exception) -> str:
+    told = getattr(error, "error_messages", None) or [str(error)]
+    sentence = str(told[0]).partition("Stack Trace")[0]
+    return " ".join(sentence.split())
