@@ -48,8 +48,10 @@ FedAssetsError
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+MEND = " To mend it: "
 
 
 class FedAssetsError(Exception):
@@ -74,7 +76,7 @@ class FedAssetsError(Exception):
         where = f" Where: {self.where.rstrip('.')}." if self.where else ""
         seen = f" Seen: {self.seen.rstrip('.')}." if self.seen else ""
         cure = self.cure if self.cure.endswith("?") else f"{self.cure.rstrip('.')}."
-        return f"{self.what}.{where}{seen} To mend it: {cure}"
+        return f"{self.what}.{where}{seen}{MEND}{cure}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return error_from_record, (self.as_record(),)
@@ -88,6 +90,24 @@ class FedAssetsError(Exception):
             "seen": self.seen,
             "cure": self.cure,
         }
+
+
+def caused_by(failures: Iterable[str], *, cure: str) -> dict[str, str]:
+    """Returns `seen` and `cure` of an error that comes of others, each told with a cure of its own.
+
+    Their cures come first in ours, so that the error says once how to mend it.
+
+    Args:
+        failures: what failed, as errors of this package tell it or in other words.
+        cure: what is to be done after that.
+
+    >>> caused_by(["Prices cannot be read. To mend it: Correct the file."], cure="Run it again")
+    {'seen': 'Prices cannot be read', 'cure': 'Correct the file. Run it again'}
+    """
+    parts = [_one_line(failure).partition(MEND) for failure in dict.fromkeys(failures)]
+    cures = dict.fromkeys(f"{each.rstrip('.')}." for _, _, each in parts if each)
+    seen = "; ".join(what.rstrip(".") for what, _, _ in parts)
+    return {"seen": seen, "cure": " ".join([*cures, cure])}
 
 
 def _one_line(text: str) -> str:

@@ -216,7 +216,24 @@ def test_the_only_one_left_has_no_per_cent_on_the_terminal(
 ) -> None:
     show_comparison(record_of(measurements()[:1]), "en")
     printed = " ".join(capsys.readouterr().out.split())
-    assert "the only one left" in printed and "%" not in printed
+    assert "the only one that may win" in printed and "%" not in printed
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_terminal_writes_a_chance_as_the_page_does(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = record_of(measurements())
+    first = record["profiles"]["equal"]["first"]
+    first |= dict(zip(first, [0.996, 0.004, 0.0], strict=False))
+    show_comparison(record, language)
+    cells = [
+        row.split("│")[2].strip()
+        for row in capsys.readouterr().out.splitlines()[-20:]
+        if "│" in row
+    ]
+    assert cells.count("<1\N{NO-BREAK SPACE}%") == 2 and ">99\N{NO-BREAK SPACE}%" in cells
+    assert not {"0 %", "100 %", "0\N{NO-BREAK SPACE}%"} & set(cells)
 
 
 def test_each_step_has_the_config_of_its_job() -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fed_assets import errors
-from fed_assets.errors import FedAssetsError, error_from_record
+from fed_assets.errors import FedAssetsError, JobFailed, PriceError, caused_by, error_from_record
 
 CLASSES = [
     each
@@ -88,3 +88,14 @@ def test_a_message_is_one_line_whatever_stands_in_its_parts() -> None:
 
 def test_a_cure_that_asks_keeps_its_question_mark() -> None:
     assert str(FedAssetsError("It broke", cure="Did you mean `x`?")).endswith("Did you mean `x`?")
+
+
+def test_an_error_that_comes_of_others_says_once_how_to_mend_it() -> None:
+    prices = str(PriceError("Prices cannot be read", seen="a list", cure="Correct the file"))
+    told = str(JobFailed("It failed", **caused_by([prices, prices, "code 1"], cure="Run again")))
+    assert told == (
+        "It failed. Seen: Prices cannot be read. Seen: a list; code 1. "
+        "To mend it: Correct the file. Run again."
+    )
+    nested = str(JobFailed("It failed", seen=prices, cure="Run again"))
+    assert nested.count("To mend it") == 2  # what it would be otherwise

@@ -25,6 +25,7 @@ from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.reused_lanes import reused_lanes
+from fed_assets.errors import MEND, caused_by
 from fed_assets.federation.admission import Admission, admit
 from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
@@ -115,13 +116,13 @@ def _rows(roster: Roster, admission: Admission) -> list[TableRecord]:
 
 
 def _quorum_check(context: AssetExecutionContext, admission: Admission) -> AssetCheckResult:
-    shortfall = None if admission.quorum_met else _shortfall(admission)
-    if shortfall:
-        context.log.error(f"The quorum is not met: {shortfall}")
+    wanting = None if admission.quorum_met else shortfall(admission)
+    if wanting:
+        context.log.error(f"The quorum is not met: {wanting}")
     return AssetCheckResult(
         check_name="quorum_met",
         passed=admission.quorum_met,
-        description=shortfall,
+        description=wanting,
         metadata={
             "participants": len(admission.participants),
             "quorum": admission.quorum,
@@ -130,14 +131,18 @@ def _quorum_check(context: AssetExecutionContext, admission: Admission) -> Asset
     )
 
 
-def _shortfall(admission: Admission) -> str:
+def shortfall(admission: Admission) -> str:
     """Returns what is wanting, with each reason said once and the hospitals that it holds for."""
     hospitals: dict[str, list[str]] = {}
     for hospital, reason in admission.excluded.items():
-        hospitals.setdefault(reason, []).append(hospital)
-    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in hospitals.items())
-    return (
-        f"{len(admission.participants)} hospitals may take part, and {admission.quorum} have to. "
-        f"{reasons.rstrip('.')}. Mend these, leave them out by the run config `leave_out`, "
-        "or lower the roster's `quorum`."
+        alike = reason.replace(f" Where: hospital {hospital}.", "")  # whom it holds for is said
+        hospitals.setdefault(alike, []).append(hospital)
+    told = caused_by(
+        [f"{', '.join(names)}: {reason}" for reason, names in hospitals.items()],
+        cure="Mend these, leave them out by the run config `leave_out`, or lower the roster's "
+        "`quorum`.",
     )
+    enough = (
+        f"{len(admission.participants)} hospitals may take part, and {admission.quorum} have to"
+    )
+    return f"{enough}. {told['seen']}.{MEND}{told['cure']}"

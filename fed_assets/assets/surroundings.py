@@ -46,10 +46,10 @@ def surroundings_of(roster: Roster, settings: Settings, prices: Prices) -> Surro
     for name in SANDBOX_NAMES:
         with suppress(SandboxError):
             defined[name] = find_sandbox(name, configurable=settings.configurable)
+    known = {name: _declared(each, roster, postures[name]) for name, each in defined.items()}
     return Surroundings(
-        controls={
-            name: _declared(sandbox, roster, postures[name]) for name, sandbox in defined.items()
-        },
+        controls={name: each["controls"] for name, each in known.items()},
+        security={name: each["security"] for name, each in known.items()},
         steps={
             name: [step.as_record() for step in steps_of(sandbox, roster)]
             for name, sandbox in defined.items()
@@ -62,13 +62,10 @@ def surroundings_of(roster: Roster, settings: Settings, prices: Prices) -> Surro
 
 def _declared(
     sandbox: Sandbox, roster: Roster, posture: Mapping[str, Any] | None
-) -> dict[str, dict[str, Any]]:
-    """Returns a sandbox's controls as a measurement has them, before any run of it."""
+) -> dict[str, Any]:
+    """Returns a sandbox's `controls` and `security` as a measurement has them, before any run."""
     values = {name: shown(sandbox, name) for name in sandbox.controls()}
     with suppress(SandboxError):  # which a run says
         values["aggregation"] = str(rule_of(sandbox, roster.aggregation).kind)
     controls = {name: {"declared": value, "enforced": None} for name, value in values.items()}
-    found: dict[str, dict[str, Any]] = with_security(
-        {"controls": controls, "security": {}}, posture
-    )["controls"]
-    return found
+    return with_security({"controls": controls, "security": {}}, posture)

@@ -16,9 +16,10 @@ from rich.table import Table
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
-from fed_assets.cli.time_left import DONE_AFTER, TimeLeft
-from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
+from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
+from fed_assets.reporting import formats
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
 
 Language = Literal["en", "es"]
+COMPARE = Step(COMPARISON)
 PROFILES_ABREAST = 4  # as many as 80 columns hold with whole words
 out = Console()
 errors = Console(stderr=True)
@@ -74,7 +76,8 @@ def compare(
         for stale in steps:
             for caution in stale.again:
                 errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
-        failed = _run([*steps, Step(COMPARISON)], trained, weighing, home)
+        pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
+        failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"
         errors.print(
@@ -82,12 +85,13 @@ def compare(
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED) from None
-    if f"{Step(COMPARISON)}" in failed:
+    if COMPARE in failed:
         raise JobFailed(
             "The sandboxes were not compared",
-            seen=failed[f"{Step(COMPARISON)}"][:300],
-            cure="Mend what was seen, and run `fed-assets compare` again: it goes on with what was "
-            "measured",
+            **caused_by(
+                failed[COMPARE],
+                cure="Run `fed-assets compare` again: it goes on with what was measured",
+            ),
         )
     record = json.loads((home.comparison / "comparison.json").read_text(encoding="utf-8"))
     if as_json:
@@ -109,15 +113,20 @@ def require_profiles(path: Path) -> None:
 
 
 def _run(
-    steps: Sequence[Step], seeds: Sequence[int], weighing: dict[str, Any], home: Home
-) -> dict[str, str]:
+    steps: Sequence[Step],
+    seeds: Sequence[int],
+    weighing: dict[str, Any],
+    home: Home,
+    pace: Pace,
+) -> dict[Step, list[str]]:
     """Runs jobs in their order; says at once and returns why some failed, while others go on."""
     from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
     from fed_assets.resources.lanes import run_lanes
 
-    failed, going = {}, []
+    failed: dict[Step, list[str]] = {}
+    going: list[Step] = []
     audited = {name: audited_at(home, name) for name in SANDBOX_NAMES}
-    columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft())
+    columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft(pace))
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
 
@@ -127,22 +136,22 @@ def _run(
 
         def on_start(step: Step) -> None:
             going.append(step)
+            pace.start(step)
             if not errors.is_terminal:  # where no bar shows, each job is a line
                 errors.print(str(step), soft_wrap=True, highlight=False)
             bar.update(task, description="; ".join(map(str, going)))
 
         def on_end(step: Step, finished: FinishedRun) -> None:
             going.remove(step)
+            pace.end(step, succeeded=finished.succeeded)
             # An audit that shows a broken word has a result all the same.
             name = str(step.sandbox)
             kept = step.job == AUDIT and audited_at(home, name) not in (None, audited[name])
             if not finished.succeeded and not kept:
-                why = "; ".join(dict.fromkeys(finished.failures)) or str(finished.log)
-                failed[str(step)] = why
-                if step.job != COMPARISON:  # without it there is nothing to go on with
+                failed[step] = list(dict.fromkeys(finished.failures)) or [str(finished.log)]
+                for why in failed[step] if step != COMPARE else ():  # which ends it, see `compare`
                     errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
-            took: dict[str, Any] = {DONE_AFTER: bar.tasks[task].elapsed}
-            bar.update(task, advance=WEIGHTS[step.job], **took)
+            bar.update(task, advance=WEIGHTS[step.job])
 
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
@@ -174,8 +183,7 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
         for name, _ in abreast:
             table.add_column(words.profile(name), justify="right")
         for row in record["sandboxes"]:
-            only = page["ranking"]["only"]
-            table.add_row(row["sandbox"], *(_first(row["sandbox"], of, only) for _, of in abreast))
+            table.add_row(row["sandbox"], *(_first(row["sandbox"], of, words) for _, of in abreast))
         out.print(table)
     out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in profiles:
@@ -188,11 +196,12 @@ def _table(title: str, first: str) -> Table:
     return table
 
 
-def _first(sandbox: str, profile: dict[str, Any], only: str) -> str:
-    """Returns how often a sandbox comes first; of one that is alone, that it is."""
+def _first(sandbox: str, profile: dict[str, Any], words: Words) -> str:
+    """Returns how often a sandbox comes first, as the page says it; of one alone, that it is."""
     if sandbox not in profile["first"]:
         return ""
     share = profile["first"][sandbox]
     if share is not None:
-        return f"{share:.0%}"
-    return only if profile["decision"]["status"] == "only" else "\N{EN DASH}"
+        return words.figure(formats.chance, share)
+    only = profile["decision"]["status"] == "only"
+    return str(words.page["ranking"]["only"]) if only else "\N{EN DASH}"

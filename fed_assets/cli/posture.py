@@ -11,7 +11,7 @@ from rich.table import Table
 
 from fed_assets.cli.exit_codes import FAILED
 from fed_assets.cli.names import SandboxName
-from fed_assets.errors import JobFailed, RunConfigError
+from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT
@@ -65,8 +65,7 @@ def _audit(chosen: Settings, sandbox: str) -> None:
         raise JobFailed(
             "The sandbox was not audited",
             where=str(finished.log),
-            seen="; ".join(dict.fromkeys(finished.failures)),
-            cure="Mend what it names and run `fed-assets posture` again",
+            **caused_by(finished.failures, cure="Run `fed-assets posture` again"),
         )
 
 

@@ -137,7 +137,8 @@ def compare(
         )
     runs = {name: found.get(name, []) for name in sandboxes}
     cells = {name: sandbox_cells(of) for name, of in runs.items()}
-    rows = [_sandbox_row(name, of, settings.allow_unaudited) for name, of in runs.items()]
+    told = {name: surroundings.declared(name, of) for name, of in runs.items()}
+    rows = [_sandbox_row(name, of, told[name], settings) for name, of in runs.items()]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
     problem = problem_of(may_win)
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
@@ -155,7 +156,7 @@ def compare(
         },
         sandboxes=rows,
         criteria=_priced([each.as_record() for each in CRITERIA], currency),
-        features=feature_rows({name: surroundings.declared(name, of) for name, of in runs.items()}),
+        features=feature_rows(told),
         decision=_priced(decision_rows(cells, ranked=problem.sandboxes), currency),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
@@ -210,12 +211,17 @@ def _priced(rows: Sequence[Mapping[str, Any]], currency: str | None) -> list[dic
     ]
 
 
-def _sandbox_row(name: str, runs: Sequence[Record], allow_unaudited: bool) -> dict[str, Any]:
-    word, audit = keeps_its_word(runs), audit_of(runs)
+def _sandbox_row(
+    name: str, runs: Sequence[Record], told: Sequence[Record], settings: Settings
+) -> dict[str, Any]:
+    word, audit = keeps_its_word(told), audit_of(told)
     return {
         "sandbox": name,
         "standing": standing(
-            measured=bool(runs), keeps_its_word=word, audit=audit, allow_unaudited=allow_unaudited
+            measured=bool(runs),
+            keeps_its_word=word,
+            audit=audit,
+            allow_unaudited=settings.allow_unaudited,
         ),
         "keeps_its_word": word,
         "audit": audit,

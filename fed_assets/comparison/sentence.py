@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from fed_assets.comparison.deciding import REFUTED
-from fed_assets.comparison.decision import LIKELY, UNDECIDED
+from fed_assets.comparison.decision import LIKELY, NONE, UNDECIDED
+from fed_assets.comparison.ranking import NOT_MEASURED
 
 LANGUAGES = ("en", "es")
 
@@ -88,7 +89,8 @@ def sentence(
     who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
     contenders = [each for each in decision["contenders"] if each["probability"] is not None]
     others = contenders[1:] if decision["status"] == LIKELY else []
-    told = of[decision["status"]].format(
+    unmeasured = decision["status"] == NONE and list(kept_out) == [NOT_MEASURED]
+    told = of["none_measured" if unmeasured else decision["status"]].format(
         who=who,
         choice=decision["choice"],
         probability=percent(decision["probability"] or 0.0, language, "share"),
@@ -98,7 +100,7 @@ def sentence(
     clauses = [disagreement(first_by_method, language)]
     clauses += [
         of[reason].format(sandboxes=listed(list(names), language))
-        for reason, names in kept_out.items()
+        for reason, names in ({} if unmeasured else kept_out).items()
     ]
     clauses += [
         of[let_in].format(sandboxes=listed(list(names), language))
@@ -121,8 +123,14 @@ def measured_with(caution: Mapping[str, Any], language: str) -> str:
         caution: its `kind` and `sandboxes`, and of some kinds what was `measured` and is `asked`.
         language: "en" or "es".
     """
-    told = {**caution, "sandboxes": listed(caution["sandboxes"], language)}
+    values = {name: _number(value, language) for name, value in caution.items()}
+    told = {**values, "sandboxes": listed(caution["sandboxes"], language)}
     return str(words(language)["otherwise"][caution["kind"]].format(**told))
+
+
+def _number(value: Any, language: str) -> Any:
+    """Returns a threshold with the decimal mark of the language; anything else as it is."""
+    return str(value).replace(".", ",") if isinstance(value, float) and language == "es" else value
 
 
 def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) -> str:

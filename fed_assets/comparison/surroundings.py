@@ -16,6 +16,7 @@ class Surroundings:
     Attributes:
         controls: by sandbox, as a measurement has them: what its definition declares, and what its
             last audit measured of that.
+        security: by sandbox, whether there was an audit, and how it ended, as a measurement has it.
         steps: by sandbox, what its definition asks of people, as a measurement's `effort` has it.
         currency: of the price table; None where there is none.
         machine: that compares, as a report has it.
@@ -23,16 +24,18 @@ class Surroundings:
     """
 
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    security: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     currency: str | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def declared(self, sandbox: str, runs: Sequence[Record]) -> Sequence[Record]:
-        """Returns the runs of a sandbox; of one without any, what its definition declares."""
+        """Returns a sandbox's runs; of one without any, what its definition and its audit say."""
         if runs or sandbox not in self.controls:
             return runs
-        return [{"sandbox": sandbox, "controls": self.controls[sandbox]}]
+        security = self.security.get(sandbox, {})
+        return [{"sandbox": sandbox, "controls": self.controls[sandbox], "security": security}]
 
     def steps_of(self, runs: Sequence[Record]) -> dict[str, Sequence[Mapping[str, Any]]]:
         """Returns what is done by hand in each sandbox: as its last run says, or its definition."""

@@ -95,6 +95,7 @@ class Sketch:
         alt: as in `Picture`.
         panels: number of axes, one above the other, over one x axis.
         height_inches: height of the axes, without title and note.
+        width_inches: width of the picture.
         draw: fills the axes.
         mark: how it says that its data are synthetic, where they are, and what that means.
     """
@@ -106,6 +107,7 @@ class Sketch:
     draw: Callable[[list[Axes], Theme], None]
     panels: int = 1
     height_inches: float = 3.2
+    width_inches: float = WIDTH_INCHES
     mark: tuple[str, str] = (SYNTHETIC, MADE_UP)
 
 
@@ -123,14 +125,15 @@ def render(sketch: Sketch, *, media: Media, theme: Theme, synthetic: bool) -> Pi
         "svg.fonttype": "path",
     }
     with rc_context(settings):
-        title = textwrap.wrap(sketch.title, TITLE_CHARACTERS)
-        note = textwrap.wrap(sketch.note, NOTE_CHARACTERS)
+        wide = sketch.width_inches / WIDTH_INCHES
+        title = textwrap.wrap(sketch.title, int(TITLE_CHARACTERS * wide))
+        note = textwrap.wrap(sketch.note, int(NOTE_CHARACTERS * wide))
         badge_inches = 0.34 if synthetic else 0.0
         head_inches = badge_inches + 0.14 + 0.21 * len(title) + 0.17 * len(note)
         height = sketch.height_inches + head_inches
         rect = (0.01, 0.01, 0.98, sketch.height_inches / height - 0.02)
         figure = Figure(
-            figsize=(WIDTH_INCHES, height),
+            figsize=(sketch.width_inches, height),
             facecolor=theme.paper,
             layout=ConstrainedLayoutEngine(rect=rect),
         )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fed_assets.reporting import formats
-from fed_assets.reporting.canvas import SMALL_POINTS, Picture, Sketch, Theme, render
+from fed_assets.reporting.canvas import Picture, Sketch, Theme, render
 from fed_assets.reporting.comparison_maps import hospital_maps, sandbox_map
 from fed_assets.reporting.comparison_words import Words
-from fed_assets.reporting.heat_map import CELL_POINTS, fill
+from fed_assets.reporting.heat_map import CELL_POINTS, MAP_INCHES, Grid, fill
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,25 +57,28 @@ def _ranks(record: Record, words: Words, simulated: Sequence[str]) -> Sketch | N
     if not shown:
         return None
 
+    grids = {
+        profile: Grid(
+            down=[words.sandbox(each, simulated) for each in ranks],
+            across=[said["rank"].format(rank=place + 1) for place in range(len(ranks))],
+            shades=list(ranks.values()),
+            texts=[[words.figure(formats.chance, each) for each in row] for row in ranks.values()],
+            missing=words.page["missing"],
+        )
+        for profile, ranks in shown.items()
+    }
+
     def draw(panels: list[Axes], theme: Theme) -> None:
-        for axes, (profile, ranks) in zip(panels, shown.items(), strict=True):
-            shades = list(ranks.values())
-            texts = [[formats.chance(each) for each in row] for row in shades]
-            fill(axes, theme, shades, texts, missing=words.page["missing"])
-            down = [words.sandbox(each, simulated).replace(" ", "\n") for each in ranks]
-            axes.set_yticks(range(len(ranks)), down, color=theme.ink, fontsize=CELL_POINTS)
-            axes.set_xticks(
-                range(len(ranks)),
-                [said["rank"].format(rank=place + 1) for place in range(len(ranks))],
-                color=theme.ink,
-                fontsize=CELL_POINTS,
-            )
+        for axes, (profile, ranks) in zip(panels, grids.items(), strict=True):
+            fill(axes, theme, ranks)
             _head(axes, theme, words.profile(profile))
 
     firsts = " ".join(
         said["picture_first"].format(
             profile=words.profile(profile),
-            sandboxes=", ".join(f"{each} {formats.chance(row[0])}" for each, row in ranks.items()),
+            sandboxes=", ".join(
+                f"{each} {words.figure(formats.chance, row[0])}" for each, row in ranks.items()
+            ),
         )
         for profile, ranks in shown.items()
     )
@@ -86,7 +89,8 @@ def _ranks(record: Record, words: Words, simulated: Sequence[str]) -> Sketch | N
         f"{words.page['heat_map']}. {said['picture']}. {firsts} {words.page['as_table']}",
         draw,
         panels=len(shown),
-        height_inches=sum(0.75 + 0.27 * len(ranks) for ranks in shown.values()),
+        height_inches=sum(0.4 + each.height_inches(scale=False) for each in grids.values()),
+        width_inches=MAP_INCHES,
         mark=words.synthetic_mark,
     )
 
@@ -119,7 +123,9 @@ def _influence(record: Record, words: Words) -> Sketch | None:
 
     said = " ".join(
         f"{words.profile(profile)}: "
-        + "; ".join(f"{groups[row['name']]} {_changes(row['changes_winner'])}" for row in rows)
+        + "; ".join(
+            f"{groups[row['name']]} {_changes(row['changes_winner'], words)}" for row in rows
+        )
         + "."
         for profile, rows in shown.items()
     )
@@ -131,16 +137,17 @@ def _influence(record: Record, words: Words) -> Sketch | None:
         draw,
         panels=len(shown),
         height_inches=0.4 + sum(0.55 + 0.27 * len(rows) for rows in shown.values()),
+        width_inches=MAP_INCHES,
         mark=words.synthetic_mark,
     )
 
 
-def _changes(of: Mapping[str, float]) -> str:
-    ends = f"{formats.percents(of['low'], 1)}\N{EN DASH}{formats.percents(of['high'], 1)}"
-    return f"{formats.percents(of['value'], 1)} ({ends})"
+def _changes(of: Mapping[str, float], words: Words) -> str:
+    value, low, high = (
+        words.figure(formats.percents, of[key], 1) for key in ("value", "low", "high")
+    )
+    return f"{value} ({low}\N{EN DASH}{high})"
 
 
 def _head(axes: Axes, theme: Theme, text: str) -> None:
-    axes.set_title(
-        text, loc="left", color=theme.ink, fontsize=SMALL_POINTS + 0.5, fontweight="bold"
-    )
+    axes.set_title(text, loc="left", color=theme.ink, fontsize=CELL_POINTS + 0.5, fontweight="bold")

@@ -2,76 +2,103 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fed_assets.comparison.matrix import grid
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import Sketch, Theme, shorten
 from fed_assets.reporting.comparison_words import Words
-from fed_assets.reporting.heat_map import add_scale, fill, name_rows_and_columns
+from fed_assets.reporting.heat_map import MAP_INCHES, Grid, add_scale, fill
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
-LABEL_CHARACTERS, NAME_CHARACTERS = 29, 16
-ROW_INCHES, HEAD_INCHES = 0.33, 1.5
-HOSPITAL_INCHES, HOSPITAL_HEAD_INCHES = 0.27, 2.4  # criteria stand upright above hospitals
+NAME_CHARACTERS = 16
 
 
-def _label(words: Words, row: Row) -> str:
-    return textwrap.fill(words.criterion(row["criterion"], row["unit"]), LABEL_CHARACTERS)
+def sandbox_map(
+    record: Record, words: Words, simulated: Sequence[str], *, field: str
+) -> Sketch | None:
+    """Returns criteria down and sandboxes across: measured values, or normalized ones.
 
-
-def sandbox_map(record: Record, words: Words, simulated: Sequence[str], *, field: str) -> Sketch:
-    """Returns criteria down and sandboxes across: measured values, or normalized ones."""
+    None where fewer than two were measured: there is no worst and no best.
+    """
     page, rows = words.page, record["decision"]
+    if len({row["sandbox"] for row in rows if row["value"] is not None}) < 2:
+        return None
     of = page["decision" if field == "value" else "normalized"]
     sandboxes, criteria, by_sandbox = grid(rows, by="sandbox")
-    shades = [list(each) for each in zip(*by_sandbox, strict=True)]
     cells = {(row["criterion"], row["sandbox"]): row for row in rows}
-    texts = [
-        [_text(cells[criterion, sandbox], field) for sandbox in sandboxes] for criterion in criteria
-    ]
+    shown = Grid(
+        down=[words.criterion(each, cells[each, sandboxes[0]]["unit"]) for each in criteria],
+        across=[words.sandbox(each, simulated).replace(" ", "\n") for each in sandboxes],
+        shades=[list(each) for each in zip(*by_sandbox, strict=True)],
+        texts=[
+            [_text(cells[criterion, sandbox], field, words) for sandbox in sandboxes]
+            for criterion in criteria
+        ],
+        missing=page["missing"],
+    )
+    told_apart = {each for each in criteria if _told_apart(rows, each)}
+    said = " ".join(_best_and_missing(sandbox, rows, told_apart, words) for sandbox in sandboxes)
+    return _map(
+        "decision" if field == "value" else "normalized",
+        of["picture"],
+        of["picture_note"],
+        said,
+        shown,
+        words,
+    )
+
+
+def _map(name: str, title: str, note: str, said: str, shown: Grid, words: Words) -> Sketch:
+    page = words.page
 
     def draw(panels: list[Axes], theme: Theme) -> None:
         (axes,) = panels
-        image = fill(axes, theme, shades, texts, missing=page["missing"])
-        down = [_label(words, cells[criterion, sandboxes[0]]) for criterion in criteria]
-        across = [words.sandbox(each, simulated).replace(" ", "\n") for each in sandboxes]
-        name_rows_and_columns(axes, theme, down, across, upright=False)
-        add_scale(axes, theme, image, worst=page["scale_worst"], best=page["scale_best"])
+        fill(axes, theme, shown)
+        add_scale(axes, theme, worst=page["scale_worst"], best=page["scale_best"])
 
-    said = " ".join(_best_and_missing(sandbox, rows, words) for sandbox in sandboxes)
     return Sketch(
-        "decision" if field == "value" else "normalized",
-        of["picture"],
-        f"{of['picture_note']} {page['hatched']}",
-        f"{page['heat_map']}. {of['picture']}. {said} {page['as_table']}",
+        name,
+        title,
+        f"{note} {page['hatched']}",
+        f"{page['heat_map']}. {title}. {said} {page['as_table']}",
         draw,
-        height_inches=HEAD_INCHES + ROW_INCHES * len(criteria),
+        height_inches=shown.height_inches(scale=True),
+        width_inches=MAP_INCHES,
         mark=words.synthetic_mark,
     )
 
 
-def _text(row: Row, field: str) -> str:
+def _told_apart(rows: Sequence[Row], criterion: str) -> bool:
+    """Returns whether sandboxes differ in a criterion, so that one is best in it."""
+    own = {row["normalized"] for row in rows if row["criterion"] == criterion}
+    return len(own - {None}) > 1
+
+
+def _text(row: Row, field: str, words: Words) -> str:
     if row[field] is None:
         return ""
-    return (
-        f"{row[field]:.2f}"
-        if field == "normalized"
-        else formats.quantity(row["value"], row["unit"])
-    )
+    if field == "normalized":
+        return words.figure(formats.shade, row[field])
+    return words.figure(formats.quantity, row["value"], row["unit"])
 
 
-def _best_and_missing(sandbox: str, rows: Sequence[Row], words: Words) -> str:
+def _best_and_missing(
+    sandbox: str, rows: Sequence[Row], told_apart: Container[str], words: Words
+) -> str:
     page = words.page
     own = [row for row in rows if row["sandbox"] == sandbox]
     missing = [row["criterion"] for row in own if row["normalized"] is None]
-    best = [row["criterion"] for row in own if row["normalized"] == 1.0]
+    best = [
+        row["criterion"]
+        for row in own
+        if row["normalized"] == 1.0 and row["criterion"] in told_apart
+    ]
     if len(missing) == len(own):
         return str(page["wholly_missing"].format(sandbox=sandbox))
     said = [
@@ -85,7 +112,7 @@ def _best_and_missing(sandbox: str, rows: Sequence[Row], words: Words) -> str:
 
 
 def hospital_maps(record: Record, words: Words, simulated: Sequence[str]) -> Iterator[Sketch]:
-    """Yields, of each sandbox with hospitals, hospitals down and criteria across, normalized."""
+    """Yields, of each sandbox with hospitals, criteria down and hospitals across, normalized."""
     for sandbox in dict.fromkeys(row["sandbox"] for row in record["hospitals"]):
         rows = [row for row in record["hospitals"] if row["sandbox"] == sandbox]
         if any(row["value"] is not None for row in rows):
@@ -93,29 +120,21 @@ def hospital_maps(record: Record, words: Words, simulated: Sequence[str]) -> Ite
 
 
 def _hospitals_of(sandbox: str, rows: Sequence[Row], words: Words, named: str) -> Sketch:
-    page, of = words.page, words.page["hospitals"]
+    of = words.page["hospitals"]
     hospitals, criteria, shades = grid(rows, by="hospital")
-    # Two digits and a point are all that a cell of a phone's width holds.
-    texts = [["" if each is None else f"{each:.2f}" for each in row] for row in shades]
-
-    def draw(panels: list[Axes], theme: Theme) -> None:
-        (axes,) = panels
-        image = fill(axes, theme, shades, texts, missing="\N{EN DASH}")
-        across = [textwrap.fill(words.criterion(each), LABEL_CHARACTERS) for each in criteria]
-        names = [shorten(each, NAME_CHARACTERS) for each in hospitals]
-        name_rows_and_columns(axes, theme, names, across, upright=True)
-        add_scale(axes, theme, image, worst=page["scale_worst"], best=page["scale_best"])
-
     title = of["picture"].format(sandbox=named)
-    return Sketch(
-        f"hospitals_{sandbox}",
-        title,
-        f"{of['picture_note']} {page['hatched']}",
-        f"{page['heat_map']}. {title}. {_furthest(rows, words)} {page['as_table']}",
-        draw,
-        height_inches=HOSPITAL_HEAD_INCHES + HOSPITAL_INCHES * len(hospitals),
-        mark=words.synthetic_mark,
+    shown = Grid(
+        down=[words.criterion(each) for each in criteria],
+        across=[shorten(each, NAME_CHARACTERS) for each in hospitals],
+        shades=[list(each) for each in zip(*shades, strict=True)],
+        texts=[
+            ["" if each is None else words.figure(formats.shade, each) for each in column]
+            for column in zip(*shades, strict=True)
+        ],
+        missing="\N{EN DASH}",
     )
+    said = _furthest(rows, words)
+    return _map(f"hospitals_{sandbox}", title, of["picture_note"], said, shown, words)
 
 
 def _furthest(rows: Sequence[Row], words: Words) -> str:

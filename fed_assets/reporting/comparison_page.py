@@ -10,13 +10,14 @@ from typing import Any
 
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
+from fed_assets.comparison.ranking import MAY_WIN
 from fed_assets.comparison.sentence import disagreement
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
 from fed_assets.reporting.comparison_references import reference_tables
 from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words
-from fed_assets.reporting.page import data_uri, templates
+from fed_assets.reporting.page import WRITTEN, data_uri, templates
 
 Record = Mapping[str, Any]
 Table = dict[str, dict[str, Mapping[str, Any]]]
@@ -36,6 +37,9 @@ def render_comparison(record: Record, language: str) -> str:
     words = page_words(language)
     from_record(record)
     runs = record["measurements"]
+    measured = {run["sandbox"] for run in runs}
+    origin = _origin(runs, words) | _compared_on(record, words)
+    drawn = any(of["ranks"] for of in record["profiles"].values())
     synthetic = any((run.get("data") or {}).get("synthetic") for run in runs)
     simulated = simulated_sandboxes(record)
     by_day, by_night = (
@@ -43,7 +47,9 @@ def render_comparison(record: Record, language: str) -> str:
         for theme in (LIGHT, DARK)
     )
     environment = templates()
-    environment.filters.update(data_uri=data_uri)
+    environment.filters.update(
+        {each.__name__: formats.localized(each, language) for each in WRITTEN}, data_uri=data_uri
+    )
     return environment.get_template("comparison.html.j2").render(
         record=record,
         words=words,
@@ -54,17 +60,19 @@ def render_comparison(record: Record, language: str) -> str:
         simulated=simulated,
         pictures={name: (day, by_night[name]) for name, day in by_day.items()},
         sandboxes=[row["sandbox"] for row in record["sandboxes"]],
-        measured_sandboxes={run["sandbox"] for run in runs},
+        measured_sandboxes=measured,
+        ranked=sum(row["standing"] == MAY_WIN for row in record["sandboxes"]),
+        title=words.title(origin["data"], measured=len(measured), of=len(record["sandboxes"])),
         decision=_by(record["decision"], "criterion", "sandbox"),
         hospitals=_hospitals(record["hospitals"]),
         references=reference_tables(record, words),
         features=_by(record["features"], "control", "sandbox"),
-        assumed=_pairs(record["spread_assumed"]),
+        assumed=_pairs(record["spread_assumed"] if drawn else ()),
         worst=_pairs(record["counted_as_worst"]),
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
         # What was measured is weighed by every profile, be it with 0.
         weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
-        origin=_origin(runs, words) | _compared_on(record, words),
+        origin=origin,
         steps=record["steps"],
         unknown=_unknown(runs),
         unknown_of_hospitals=_unknown_of_hospitals(runs),
@@ -185,7 +193,7 @@ def _machine(machine: Mapping[str, Any], words: Words) -> str:
     called = words.page["machine"]
     return ", ".join(
         f"{called.get(key, key.replace('_', ' '))}: "
-        + (formats.size(value) if key.endswith("_bytes") else str(value))
+        + (words.figure(formats.size, value) if key.endswith("_bytes") else str(value))
         for key, value in machine.items()
     )
 

@@ -2,19 +2,19 @@
 
 Names of criteria, groups, methods and units are those of `comparison.sentence`, so that page and
 sentences call one thing by one name; what only the page says stands in templates/comparison.yaml.
-Numbers are written alike in both languages, with a point, as they stand in the files beside it.
+Numbers have the language's decimal mark; in the files beside it that is always a point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fed_assets.comparison.ranking import NOT_MEASURED
 from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
 from fed_assets.errors import ConfigurationError
+from fed_assets.reporting import formats
 from fed_assets.reporting.page import TEMPLATES
 
 # Seconds, bytes and joules stand with the numbers, and of shares and steps the name of a criterion
@@ -42,10 +42,22 @@ class Words:
         """How a picture says that its data are synthetic, and what that means."""
         return self.page["synthetic"], self.page["made_up"]
 
+    def figure(self, write: Callable[..., str], *values: Any) -> str:
+        """Returns what a function of `formats` writes, as the language writes numbers."""
+        return formats.localized(write, self.language)(*values)
+
+    def title(self, data: str | None, *, measured: int, of: int) -> str:
+        """Returns what the page compares: of how many sandboxes how many were measured."""
+        kinds = {of: "all_measured", 1: "one_measured", 0: "none_measured"}
+        told = str(self.page["titles"][kinds.get(measured, "some_measured")]).format(
+            measured=measured, of=of
+        )
+        return f"{data}: {told}" if data else f"{told[:1].upper()}{told[1:]}"
+
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
         called = str(self.shared["criteria"][name])
-        unbroken = self.unit(unit).replace(" ", "\N{NO-BREAK SPACE}")
+        unbroken = self.unit(unit).replace(" ", formats.NO_BREAK)
         return called if unit in UNNAMED_UNITS else f"{called} ({unbroken})"
 
     def unit(self, name: str) -> str:
@@ -67,8 +79,6 @@ class Words:
     def audit(self, row: Mapping[str, Any]) -> str:
         """Returns how a sandbox's posture check ended, or that there was none, of its row."""
         of = self.page["sandboxes"]
-        if row["standing"] == NOT_MEASURED:
-            return str(self.page["missing"])
         if row["keeps_its_word"] is None:
             return str(of["audits"][row["audit"]])
         return str(of["passed"] if row["keeps_its_word"] else of["failed"])
@@ -124,4 +134,5 @@ def page_words(language: str) -> Words:
     import yaml
 
     text = (TEMPLATES / "comparison.yaml").read_text(encoding="utf-8")
+    text = text.replace(" %", f"{formats.NO_BREAK}%")
     return Words(language, yaml.safe_load(text)[language], words(language))

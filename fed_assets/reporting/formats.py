@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 METRIC_NAMES = {
@@ -20,6 +22,7 @@ UNDEFINED = "undefined (one class only)"
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 WRITTEN_UNITS = ("s", "J", "B", "kB", "MB", "GB")
 SUPPRESSED = "suppressed"  # a hospital's answer holds it in place of a count
+NO_BREAK = "\N{NO-BREAK SPACE}"
 NOT_RELEASED = "not released"  # what would cost privacy that no budget counts
 
 
@@ -209,3 +212,33 @@ def difference(value: float) -> str:
     ('+0.036', '-0.001', '+0.000')
     """
     return f"{value:+z.3f}"
+
+
+def shade(value: float) -> str:
+    """Returns what a cell of a heat map has room for: two decimals.
+
+    >>> shade(0.966)
+    '0.97'
+    """
+    return f"{value:.2f}"
+
+
+def localized(write: Callable[..., str], language: str) -> Callable[..., str]:
+    """Returns one of these functions, that writes a number as a language does, on one line.
+
+    Args:
+        write: the function, whose points between digits are decimal ones.
+        language: "en" or "es", which has a decimal comma.
+
+    >>> localized(number, "es")(0.5), localized(number, "en")(0.5)
+    ('0,500', '0.500')
+    >>> localized(percents, "en")(0.1375, 1) == "13.8\N{NO-BREAK SPACE}%"
+    True
+    """
+
+    @wraps(write)
+    def written(*values: Any) -> str:
+        text = re.sub(r"(?<=\d) ", NO_BREAK, write(*values))
+        return re.sub(r"(?<=\d)\.(?=\d)", ",", text) if language == "es" else text
+
+    return written

@@ -1,17 +1,64 @@
-"""A heat map whose every cell says its number; what is missing is hatched, and says so."""
+"""Heat maps that a phone can show: a row's name stands above its cells, which take all the width.
+
+Every cell says its number; what is missing is hatched, and says so.
+"""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fed_assets.reporting.canvas import SMALL_POINTS, Theme
+from fed_assets.reporting.canvas import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Shades = Sequence[Sequence[float | None]]
-CELL_POINTS = 8.0
+# On a page 360 pixels wide a map is 300 wide, and its letters, of 8.5 points of 230, are 11 high.
+MAP_INCHES, CELL_POINTS = 3.2, 8.5
+COLUMNS = 10  # as many as hold two decimals each, in that width
+NAME_CHARACTERS = 44
+LINE_INCHES, CELL_INCHES, GAP_INCHES, SCALE_INCHES = 0.15, 0.21, 0.06, 0.45
+HEAD_INCHES_A_CHARACTER = 0.075
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a heat map shows.
+
+    Attributes:
+        down: the names of rows.
+        across: the names of columns; a name may have several lines.
+        shades: from 0 to 1, by row and column; None is missing, and gets no shade.
+        texts: what stands in each cell that is not missing.
+        missing: what stands in those that are.
+    """
+
+    down: Sequence[str]
+    across: Sequence[str]
+    shades: Sequence[Sequence[float | None]]
+    texts: Sequence[Sequence[str]]
+    missing: str
+
+    def blocks(self) -> list[range]:
+        """Returns the columns that stand side by side; further ones follow below."""
+        columns = range(len(self.across))
+        return [columns[start : start + COLUMNS] for start in columns[::COLUMNS]]
+
+    def head_inches(self) -> float:
+        """Returns how high the names of columns are, which stand upright."""
+        longest = max(len(line) for name in self.across for line in name.split("\n"))
+        return 0.1 + HEAD_INCHES_A_CHARACTER * longest
+
+    def height_inches(self, *, scale: bool) -> float:
+        """Returns how high the map is, with the `scale` of its shades or without."""
+        rows = sum(LINE_INCHES * len(_lines(name)) + CELL_INCHES + GAP_INCHES for name in self.down)
+        return len(self.blocks()) * (self.head_inches() + rows) + SCALE_INCHES * scale
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, NAME_CHARACTERS)
 
 
 def ink_on(color: tuple[float, float, float, float]) -> str:
@@ -24,75 +71,71 @@ def ink_on(color: tuple[float, float, float, float]) -> str:
     return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else "#17212b"
 
 
-def fill(
-    axes: Axes, theme: Theme, shades: Shades, texts: Sequence[Sequence[str]], *, missing: str
-) -> Any:
-    """Fills axes with cells, the first row at the top.
+def fill(axes: Axes, theme: Theme, grid: Grid) -> None:
+    """Fills axes, whose y axis counts inches down, with a grid.
 
-    Args:
-        axes: what to draw on.
-        theme: its colours; the ramp is one that colour-blind readers tell apart.
-        shades: from 0 to 1, by row and column; None is missing, and gets no shade.
-        texts: what stands in each cell that is not missing.
-        missing: what stands in those that are.
-
-    Returns:
-        What a scale of the shades can be drawn of.
+    The theme's ramp is one that colour-blind readers tell apart.
     """
+    axes.grid(visible=False)
+    axes.set_axis_off()
+    width = min(COLUMNS, len(grid.across))
+    top = 0.0
+    for block in grid.blocks():
+        top += grid.head_inches()
+        for place, column in enumerate(block):
+            _write(axes, theme, place + 0.5, top - 0.04, grid.across[column], "bottom", rotation=90)
+        for name, shades, texts in zip(grid.down, grid.shades, grid.texts, strict=True):
+            for line in _lines(name):
+                _write(axes, theme, 0.0, top + LINE_INCHES / 2, line, "center", ha="left")
+                top += LINE_INCHES
+            for place, column in enumerate(block):
+                shade = shades[column]
+                text = grid.missing if shade is None else texts[column]
+                _cell(axes, theme, place, top, shade, text)
+            top += CELL_INCHES + GAP_INCHES
+    axes.set(xlim=(0, width), ylim=(grid.height_inches(scale=False), 0))
+
+
+def _cell(
+    axes: Axes, theme: Theme, left: float, top: float, shade: float | None, text: str
+) -> None:
+    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    known = [[float("nan") if each is None else each for each in row] for row in shades]
-    image = axes.imshow(known, cmap=theme.ramp, vmin=0, vmax=1, aspect="auto")
-    axes.grid(visible=False)
-    for down, row in enumerate(shades):
-        for across, shade in enumerate(row):
-            if shade is None:
-                gap = Rectangle(
-                    *((across - 0.5, down - 0.5), 1, 1),
-                    facecolor=theme.paper,
-                    edgecolor=theme.grid,
-                    hatch="/////",
-                    linewidth=0,
-                )
-                axes.add_patch(gap).set_in_layout(False)
-            # The layout would ask for the size of each, which within its cell makes no difference.
-            axes.text(
-                across,
-                down,
-                missing if shade is None else texts[down][across],
-                ha="center",
-                va="center",
-                color=theme.ink if shade is None else ink_on(image.cmap(shade)),
-                fontsize=CELL_POINTS,
-                fontstyle="italic" if shade is None else "normal",
-            ).set_in_layout(False)
-    right, bottom = len(shades[0]) - 0.5, len(shades) - 0.5
-    between_rows = [down - 0.5 for down in range(len(shades) + 1)]
-    between_columns = [across - 0.5 for across in range(len(shades[0]) + 1)]
-    axes.hlines(between_rows, -0.5, right, color=theme.paper, linewidth=1.2)
-    axes.vlines(between_columns, -0.5, bottom, color=theme.paper, linewidth=1.2)
-    return image
+    color = None if shade is None else colormaps[theme.ramp](shade)
+    look: dict[str, Any] = {"facecolor": color, "edgecolor": theme.paper, "linewidth": 1.2}
+    if color is None:
+        look |= {"facecolor": theme.paper, "edgecolor": theme.grid, "hatch": "/////"}
+        look |= {"linewidth": 0}
+    axes.add_patch(Rectangle((left, top), 1, CELL_INCHES, **look)).set_in_layout(False)
+    ink = theme.ink if color is None else ink_on(color)
+    style = "italic" if color is None else "normal"
+    middle = top + CELL_INCHES / 2
+    _write(axes, theme, left + 0.5, middle, text, "center", color=ink, fontstyle=style)
 
 
-def name_rows_and_columns(
-    axes: Axes, theme: Theme, down: Sequence[str], across: Sequence[str], *, upright: bool
-) -> None:
-    """Writes what stands down and, above the cells, what stands across: slanted, or upright."""
-    axes.set_yticks(range(len(down)), down, color=theme.ink, fontsize=CELL_POINTS)
-    axes.xaxis.tick_top()
-    slant: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"}
-    turned = {"rotation": 90} if upright else slant
-    axes.set_xticks(range(len(across)), across, color=theme.ink, fontsize=CELL_POINTS, **turned)
+def _write(axes: Axes, theme: Theme, x: float, y: float, text: str, va: str, **look: Any) -> None:
+    # The layout would ask for the size of each, which within the axes makes no difference.
+    look = {"ha": "center", "color": theme.ink, "fontsize": CELL_POINTS, **look}
+    axes.text(x, y, text, va=va, **look).set_in_layout(False)
 
 
-def add_scale(axes: Axes, theme: Theme, image: Any, *, worst: str, best: str) -> None:
+def add_scale(axes: Axes, theme: Theme, *, worst: str, best: str) -> None:
     """Draws which shade is the worst and which the best, below the cells."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     bar = axes.figure.colorbar(
-        image, ax=axes, orientation="horizontal", fraction=0.02, pad=0.01, aspect=40
+        ScalarMappable(Normalize(0, 1), theme.ramp),
+        ax=axes,
+        orientation="horizontal",
+        fraction=0.02,
+        pad=0.01,
+        aspect=40,
     )
     bar.outline.set_visible(False)
     bar.set_ticks([0.0, 1.0], labels=[worst, best])
-    bar.ax.tick_params(colors=theme.muted, labelsize=SMALL_POINTS, length=0)
+    bar.ax.tick_params(colors=theme.muted, labelsize=CELL_POINTS, length=0)
     first, last = bar.ax.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")

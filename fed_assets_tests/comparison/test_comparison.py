@@ -264,6 +264,9 @@ def test_without_any_measurement_all_are_missing() -> None:
     assert all(row["value"] is None for row in found.decision)
     assert (found.nodes, list(found.hospitals)) == (0, [])
     assert found.profiles["equal"]["decision"]["status"] == "none"
+    told = found.profiles["equal"]["sentence"]
+    assert told["en"].endswith("there is no choice yet, as no sandbox was measured.")
+    assert told["es"].endswith("porque no se midió ningún entorno.")
     json.dumps(found.as_record(), allow_nan=False)
 
 
@@ -289,8 +292,8 @@ def test_one_sandbox_alone_is_the_only_choice(five) -> None:
         assert of["first"] == {"minimal": None} and of["decision"]["probability"] is None
         assert {row["rank"] for rows in of["ranking"].values() for row in rows} == {None}
         assert of["first_by_method"] == {} and of["methods_agree"] is None
-        assert "the only one left that may win, so that nothing was ranked" in of["sentence"]["en"]
-        assert "el único que queda y puede ganar" in of["sentence"]["es"]
+        assert "is the only one that may win, so that nothing was ranked" in of["sentence"]["en"]
+        assert "es el único que puede ganar" in of["sentence"]["es"]
     json.dumps(found.as_record(), allow_nan=False)
 
 

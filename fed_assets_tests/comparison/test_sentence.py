@@ -72,9 +72,12 @@ def test_sentences_in_english() -> None:
         "For a clinician none may win; minimal kept out because the posture check failed; eyes_on "
         "not measured."
     )
+    assert told({}, kept_out={"not_measured": ["minimal", "eyes_on"]}) == (
+        "For a clinician there is no choice yet, as no sandbox was measured."
+    )
     assert told({"minimal": 1.0}, unaudited=["minimal"]) == (
-        "For a clinician the choice is minimal, the only one left that may win, so that nothing "
-        "was ranked; no audit was made of minimal, let in on request."
+        "For a clinician there is nothing to choose between: minimal is the only one that may win, "
+        "so that nothing was ranked; no audit was made of minimal, let in on request."
     )
     assert told({"a": 0.0, "b": 0.0}, weighed=False, profile="mine") == (
         "By the profile mine, there is no choice, as nothing that this profile weighs was measured."

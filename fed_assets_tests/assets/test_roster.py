@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from fed_assets.assets.roster import shortfall
+from fed_assets.errors import CodeRefused
+from fed_assets.federation.admission import Admission
+
+
+def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -> None:
+    def refused(hospital: str) -> str:
+        error = CodeRefused("The code changed", where=f"hospital {hospital}", cure="Run again")
+        return str(error)
+
+    names = ("north", "east")
+    admission = Admission(
+        participants=("south",),
+        excluded={name: refused(name) for name in names} | {"west": "It has no images."},
+        left_out=(),
+        quorum=4,
+        classes=(),
+        channels=1,
+        image_size=28,
+        digests={},
+        digest="",
+        synthetic=False,
+    )
+    assert all(reason.count("To mend it") == 1 for reason in map(refused, names))
+    assert shortfall(admission) == (
+        "1 hospitals may take part, and 4 have to. north, east: The code changed; "
+        "west: It has no images. To mend it: Run again. Mend these, leave them out by the run "
+        "config `leave_out`, or lower the roster's `quorum`."
+    )
