@@ -16,9 +16,11 @@ from rich.table import Table
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
+from fed_assets.cli.stored_runs import require_comparable, stored_runs
 from fed_assets.cli.time_left import DONE_AFTER, TimeLeft
 from fed_assets.errors import JobFailed, RunConfigError
 from fed_assets.federation.roster import read_roster
+from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
@@ -63,14 +65,23 @@ def compare(
     # What cannot be used is to be known before hours of runs.
     read_prices(chosen.prices)
     trained = wanted_seeds(roster, seeds)
-    weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
+    weighing: dict[str, Any] = {
+        "allow_unaudited": allow_unaudited,
+        "language": lang,
+        "leave_out_other_data": not stored,
+    }
     if profiles is not None:
         require_profiles(profiles)
         weighing["profiles"] = str(profiles.resolve())
     defined = [find_sandbox(name, configurable=chosen.configurable) for name in SANDBOX_NAMES]
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
-        steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        data = asked_data(roster, data=chosen.data, cache=home.cache)
+        if stored:
+            require_comparable(stored_runs(home, roster, runnable, data), home)
+            steps = []
+        else:
+            steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
         for stale in steps:
             for caution in stale.again:
                 errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
