@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fed_assets.cli.comparison_budgets import affordable
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
@@ -46,13 +47,17 @@ def compare(
     allow_unaudited: Annotated[
         bool, typer.Option(help="Let a sandbox win of which no audit was made.")
     ] = False,
+    within_budget: Annotated[
+        bool, typer.Option(help="Go on without runs that privacy budgets do not allow.")
+    ] = False,
     lang: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json alone.")] = False,
 ) -> None:
     """Compare the five sandboxes: run what is missing, rank them, and say how sure that is.
 
     Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
-    was measured is kept.
+    was measured is kept. A private run spends what is left of hospitals' budgets, so that a sandbox
+    of differential privacy is measured once; hospitals are asked before anything runs.
     """
     chosen: Settings = context.obj
     if stored and again:
@@ -82,6 +87,7 @@ def compare(
             steps = []
         else:
             steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
+            steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
         for stale in steps:
             for caution in stale.again:
                 errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
