@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,10 @@ def test_of_several_seeds_a_private_sandbox_is_measured_with_the_first(place: Pl
         require_within_budget([short], settings)
     said = str(refused.value)
     assert "configurable with seeds 1, 2 (each run spends all that is left" in said
-    assert "--within-budget" in said and "epsilon 8" in said
+    assert said.endswith("To mend it: Go on without these runs by `--within-budget`.")
+    spent = replace(short, hospitals={"north": "epsilon 8.00 of 8 is spent, and 0.00 is left"})
+    with pytest.raises(BudgetSpent, match=r"raise `epsilon` in .*own\.yaml .* pays for one run"):
+        require_within_budget([spent], settings)
     plain = sandbox.model_copy(update={"update_protection": "none", "epsilon": None})
     assert over_budget(runs(0, 1), [plain], roster, settings) == []
 

@@ -168,14 +168,18 @@ def require_within_budget(shortfalls: Sequence[Shortfall], chosen: Settings) -> 
     Raises:
         BudgetSpent: There are such.
     """
+    # What is spent before can be added to; that one run spends all that there is cannot be mended.
+    raised = (
+        f"; or, with the hospitals' consent, raise `epsilon` in {chosen.configurable} or a copy of "
+        "it (FED_ASSETS_SANDBOX), which pays for one run; where the images are open, "
+        "FED_ASSETS_HOME may name another home, whose budgets are whole"
+    )
     if shortfalls:
         raise BudgetSpent(
             "Hospitals' privacy budgets do not allow all runs that this comparison asks for, and "
             "nothing was run",
             where="control `update_protection`",
             seen="; ".join(map(str, shortfalls)),
-            cure="Go on without these runs by `--within-budget`; or, with the hospitals' consent, "
-            f"raise `epsilon` in {chosen.configurable} or a copy of it (FED_ASSETS_SANDBOX), which "
-            "pays for one run; where the images are open, FED_ASSETS_HOME may name another home, "
-            "whose budgets are whole",
+            cure="Go on without these runs by `--within-budget`"
+            + (raised if any(each.hospitals for each in shortfalls) else ""),
         )
