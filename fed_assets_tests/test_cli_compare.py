@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
 from fed_assets.cli.compare import show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
+from fed_assets.cli.stored_runs import require_comparable, stored_runs
 from fed_assets.comparison.profiles import shipped_profiles
-from fed_assets.errors import RunConfigError
+from fed_assets.comparison.stored import LADDERS
+from fed_assets.errors import MeasurementError, RunConfigError, StorageError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import read_roster
@@ -22,13 +25,14 @@ from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
 from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.sandboxes.enforcement import shown
-from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
 from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 
 ROSTER = read_roster(SHIPPED_ROSTER)
+DATA, OTHER = "d1" * 32, "d2" * 32  # of what hospitals are asked to make of which images
 
 
 def keep(path: Path, content: object = None) -> None:
@@ -46,20 +50,32 @@ def test_the_rosters_seeds_come_first_and_each_once() -> None:
 
 def a_run(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
     """Returns of a sandbox's measurement what it was trained with: as the roster asks, but for."""
-    wanted = asked(ROSTER, sandbox)
+    wanted = asked(ROSTER, sandbox, DATA)
     values = wanted["controls"]["values"]
     return {
         "sandbox": sandbox.name,
+        "seed": 0,
+        "created": "2026-11-27T05:00:00+00:00",
+        "data": {"name": "chest", "digest": "3f" * 32, "test_digest": "4f" * 32},
+        "hospitals": {"hospital_01": {"digest": "5f" * 32}},
+        "quality": {"auroc": {"value": 0.97, "low": 0.95, "high": 0.98}},
+        "efficiency": {"wall_seconds": 60.0},
         "rounds": wanted["rounds"],
         "model": {"network": wanted["network"]},
         "controls": {name: {"declared": value} for name, value in values.items()},
-        "trained_with": {"recipe": wanted["recipe"], "numbers": wanted["controls"]["numbers"]},
+        "trained_with": {
+            "recipe": wanted["recipe"],
+            "numbers": wanted["controls"]["numbers"],
+            "data": wanted["data"],
+        },
         **changes,
     }
 
 
 def an_audit(sandbox: Sandbox) -> dict[str, Any]:
-    return {"controls": {name: shown(sandbox, name) for name in sandbox.controls()}}
+    controls = {name: shown(sandbox, name) for name in sandbox.controls()}
+    levels = dict.fromkeys(LADDERS, 2)
+    return {"controls": controls, "probes": [], "keeps_its_word": True, **levels}
 
 
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
@@ -72,7 +88,7 @@ def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -
         *(Step(LIFECYCLE, each.name, seed) for seed in (0, 1) for each in both),
     ]
     keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
-    keep(home.measurement("eyes_on", 1), a_run(EYES_ON))
+    keep(home.measurement("eyes_on", 1), a_run(EYES_ON, seed=1))
     keep(home.artifacts / "reference_models.json", references())
     left = missing_steps(home, ROSTER, both, [0, 1], again=False)
     assert set(everything) - set(left) == {
@@ -136,6 +152,123 @@ def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -
     assert Step(AUDIT, "eyes_on") not in missing_steps(home, ROSTER, [blind], [0], again=False)
 
 
+def test_runs_of_another_roster_of_data_are_made_anew_and_say_why(tmp_path: Path) -> None:
+    home, both = Home(tmp_path), [MINIMAL, EYES_ON]
+    for each in both:
+        keep(home.posture_record(each.name), an_audit(each))
+        keep(home.measurement(each.name, 0), a_run(each))
+    keep(home.artifacts / "reference_models.json", references())
+    assert missing_steps(home, ROSTER, both, [0], again=False, data=DATA) == []
+    assert missing_steps(home, ROSTER, both, [0], again=False, data=None) == []  # it cannot be told
+    steps = missing_steps(home, ROSTER, both, [0], again=False, data=OTHER)
+    lifecycles = [Step(LIFECYCLE, each.name, 0) for each in both]
+    assert steps == [Step(REFERENCES), *lifecycles]
+    said = page_words("en").caution(steps[1].again[0])
+    assert said == (
+        "Measured on other data than the roster names now, or than the newest runs: minimal."
+    )
+    assert page_words("es").caution(steps[1].again[0]).startswith("Medido con otros datos")
+    # What did not record it is not held against it.
+    keep(home.measurement("eyes_on", 0), a_run(EYES_ON, trained_with={}))
+    again = missing_steps(home, ROSTER, [EYES_ON], [0], again=False, data=OTHER)
+    assert again == [Step(REFERENCES)]
+
+
+def test_what_learned_from_other_images_than_the_newest_run_is_made_anew(tmp_path: Path) -> None:
+    """The roster may be the same, and a file's content another."""
+    home, three = Home(tmp_path), [MINIMAL, EYES_ON, EYES_OFF]
+    other = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32}
+    for each in three:
+        keep(home.posture_record(each.name), an_audit(each))
+        keep(home.measurement(each.name, 0), a_run(each))
+    newest = {"data": other, "created": "2026-11-27T06:00:00+00:00"}
+    keep(home.measurement("eyes_off", 0), a_run(EYES_OFF, **newest))
+    keep(home.artifacts / "reference_models.json", references())
+    steps = missing_steps(home, ROSTER, three, [0], again=False, data=DATA)
+    assert steps == [Step(LIFECYCLE, "minimal", 0), Step(LIFECYCLE, "eyes_on", 0)]
+    assert {each["kind"] for step in steps for each in step.again} == {"other_data"}
+    # A run without all hospitals decides nothing, however new it is.
+    keep(home.measurement("eyes_off", 0), a_run(EYES_OFF, degraded=True, **newest))
+    steps = missing_steps(home, ROSTER, three, [0], again=False, data=DATA)
+    assert steps == [Step(LIFECYCLE, "eyes_off", 0)]
+
+
+def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_works(
+    tmp_path: Path,
+) -> None:
+    home, both = Home(tmp_path), [MINIMAL, EYES_ON]
+    keep(home.measurement("minimal", 0), a_run(MINIMAL, trained_with={"data": OTHER}))
+    keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
+    require_comparable(stored_runs(home, ROSTER, both, DATA), home)  # but for the words, it is one
+    of_old = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32}
+    old = a_run(MINIMAL, trained_with={"data": OTHER}, data=of_old, created="2026-11-27T06:00:00")
+    keep(home.measurement("minimal", 0), old)
+    with pytest.raises(MeasurementError) as refused:
+        require_comparable(stored_runs(home, ROSTER, both, DATA), home)
+    said = str(refused.value)
+    assert "minimal (seed 0) not on the data of eyes_on (seed 0)" in said
+    assert "without `--stored`" in said and "minimal/seed_0.json" in said
+    # What the cure names does it: that very run is made anew, or it is removed.
+    keep(home.posture_record("minimal"), an_audit(MINIMAL))
+    keep(home.posture_record("eyes_on"), an_audit(EYES_ON))
+    keep(home.artifacts / "reference_models.json", references())
+    steps = missing_steps(home, ROSTER, both, [0], again=False, data=DATA)
+    assert steps == [Step(LIFECYCLE, "minimal", 0)]
+    home.measurement("minimal", 0).unlink()
+    require_comparable(stored_runs(home, ROSTER, both, DATA), home)
+
+
+@pytest.mark.parametrize(
+    "change, seen",
+    [
+        (
+            {"quality": {"auroc": {"value": 1.7, "low": 0.9, "high": 1.8}}},
+            "A value of auroc is from 0 to 1: auroc of minimal, seed 0: 1.7",
+        ),
+        ({"efficiency": {"wall_seconds": -5}}, "wall_seconds of minimal, seed 0: -5"),
+        ({"seed": 3}, "It is another run's: minimal, seed 3"),
+        ({"hospitals": {"hospital_01": 3}}, "hospital_01 in minimal, seed 0: int"),
+    ],
+)
+def test_a_value_that_cannot_be_is_damage_which_is_made_anew_or_named_by_its_file(
+    tmp_path: Path, change: dict[str, Any], seen: str
+) -> None:
+    home = Home(tmp_path)
+    keep(home.posture_record("minimal"), an_audit(MINIMAL))
+    keep(home.artifacts / "reference_models.json", references())
+    keep(home.measurement("minimal", 0), a_run(MINIMAL, **change))
+    (step,) = missing_steps(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
+    assert step == Step(LIFECYCLE, "minimal", 0)
+    path = home.measurement("minimal", 0)
+    said = page_words("en").caution(step.again[0])
+    assert said.startswith("What was measured of minimal is damaged") and str(path) in said
+    assert seen in said
+    # Where nothing makes it anew, it is said at once, and removing it is what mends it.
+    for refused in (
+        lambda: require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home),
+        lambda: missing_steps(home, ROSTER, [MINIMAL], [1], again=False, data=DATA),
+    ):
+        with pytest.raises(StorageError, match=f"{path}.*To mend it: Remove {path}"):
+            refused()
+    path.unlink()
+    require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home)
+
+
+def test_an_audit_and_references_that_cannot_be_are_made_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    keep(home.measurement("minimal", 0), a_run(MINIMAL))
+    keep(home.posture_record("minimal"), an_audit(MINIMAL) | {"in_use": 7})
+    wrong = references()
+    wrong["seeds"]["1"]["pooled"] = {"test": {"auroc": {"value": -1}, "accuracy": {"value": 1}}}
+    keep(home.artifacts / "reference_models.json", wrong)
+    steps = missing_steps(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
+    assert steps == [Step(AUDIT, "minimal"), Step(REFERENCES)]
+    with pytest.raises(StorageError, match=r"posture\.json.*in_use is from 0 to 4.*7"):
+        require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home)
+    with pytest.raises(StorageError, match=r"reference_models\.json.*auroc is from 0 to 1"):
+        reference_value(home)
+
+
 @pytest.mark.parametrize("content", [{}, [], "minimal", None])
 def test_what_is_stored_in_another_shape_is_made_anew(tmp_path: Path, content: object) -> None:
     home = Home(tmp_path)
@@ -164,7 +297,9 @@ def test_references_of_another_roster_are_trained_anew(
 
 def references() -> dict[str, Any]:
     learned = {"rounds": ROSTER.rounds, "learning": roster_learning(ROSTER)}
-    return {"seeds": {"0": {}, "1": {}}, **learned}
+    test = {"auroc": {"value": 0.9, "low": 0.8, "high": 0.95}, "accuracy": {"value": 0.8}}
+    each = {"pooled": {"test": test}, "alone": {"hospital_01": {"test": test}}}
+    return {"seeds": {"0": each, "1": each}, "asked_data": DATA, **learned}
 
 
 def test_every_step_is_a_job_that_there_is() -> None:

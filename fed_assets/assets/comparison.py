@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,18 @@ from pydantic import Field
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
-from fed_assets.assets.membership import membership_value, with_membership
+from fed_assets.assets.membership import (
+    MEMBERSHIP_CURE,
+    membership_value,
+    with_membership,
+)
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.assets.surroundings import surroundings_of, wanted_of
+from fed_assets.comparison.measurements import require_readable
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
+from fed_assets.comparison.stored import damage_of, of_one_data
 from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.federation.asked import otherwise
 from fed_assets.federation.roster import Roster
@@ -36,6 +43,7 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
+MEMBERSHIP, MEMBERSHIP_FILE = "The value of membership_inference", "membership_inference.json"
 # Why a run has no cost: something that it is reckoned from is not known.
 NOT_ALL_MEASURED = "not_all_measured"
 
@@ -47,6 +55,10 @@ class ComparisonConfig(Config):
     seed: int = Field(default=0, ge=0, description="Seed of the drawn weights and measurements.")
     allow_unaudited: bool = Field(
         default=False, description="Whether a sandbox may win of which no audit was made."
+    )
+    leave_out_other_data: bool = Field(
+        default=False,
+        description="Whether runs of other data than the newest are left out, and not refused.",
     )
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
@@ -71,7 +83,12 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         with clear_failures():
             prices = read_prices(settings.prices)
             found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
-            comparison = _compare(found, config, surroundings_of(roster, settings, prices))
+            surroundings = surroundings_of(roster, settings, prices)
+            if config.leave_out_other_data:
+                found, others = of_one_data(found)
+                left_out = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
+                surroundings = replace(surroundings, other_data=left_out)
+            comparison = _compare(found, config, surroundings)
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(
             value=comparison,
@@ -113,6 +130,8 @@ def measurements(
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
+        with damage_of(MEMBERSHIP, home.artifacts / MEMBERSHIP_FILE, MEMBERSHIP_CURE):
+            require_readable(known)
         if record["sandbox"] in wanted:
             known["otherwise"] = otherwise(record, wanted[record["sandbox"]])
         yield _with_cost(_with_references(known, references), prices)

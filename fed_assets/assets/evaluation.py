@@ -34,6 +34,7 @@ from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.roster import Roster
 from fed_assets.reporting.shortfalls import missing_tag
 from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
@@ -111,7 +112,13 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             made_of = keep_lineage(context, settings.home, sandbox, admission, report, global_model)
             measured = hospitals.measured()
             keep_measurement(
-                context, settings.home, report, global_model, measured=measured, effort=effort
+                context,
+                settings.home,
+                report,
+                global_model,
+                measured=measured,
+                effort=effort,
+                asked_data=asked_data(roster, data=settings.data, cache=settings.home.cache),
             )
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}

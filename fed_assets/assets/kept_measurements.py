@@ -11,6 +11,7 @@ from typing import Any
 from dagster import AssetExecutionContext
 
 from fed_assets.assets.measurement import measurement, usage_of
+from fed_assets.comparison.stored import CURE, NEEDS, require_measured
 from fed_assets.errors import StorageError, system_reason
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
@@ -29,11 +30,11 @@ def kept_measurements(home: Home) -> Iterator[dict[str, Any]]:
             record = read_whole(
                 path,
                 what="What was measured",
-                cure="Remove it and measure again.",
-                needs=("sandbox", "seed", "hospitals", "controls"),
+                cure=CURE.format(path=path),
+                needs=NEEDS,
             )
             if record is not None:
-                yield record
+                yield require_measured(record, path)
 
 
 def keep_measurement(
@@ -44,6 +45,7 @@ def keep_measurement(
     *,
     measured: Mapping[str, Any] | None,
     effort: Mapping[str, Any],
+    asked_data: str | None,
 ) -> None:
     """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
 
@@ -56,6 +58,7 @@ def keep_measurement(
         global_model: the model that it came to.
         measured: what it used, see `usage_of`.
         effort: see `effort.effort_of`.
+        asked_data: which images it was asked to learn from, of `asked_data.asked_data`.
 
     Raises:
         StorageError: it cannot be written, or the weights cannot be read.
@@ -72,6 +75,7 @@ def keep_measurement(
         wall_seconds=time.time() - begun.start_time if begun and begun.start_time else None,
         usage=usage_of(measured, own_federation=effort["setup_seconds"] is not None),
         effort=effort,
+        asked_data=asked_data,
     )
     path = home.measurement(report["sandbox"], report["seed"])
     # Weights that are newer than the record are known by their digest for what they are.

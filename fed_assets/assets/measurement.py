@@ -53,6 +53,7 @@ def measurement(
     wall_seconds: float | None,
     usage: Mapping[str, Any],
     effort: Mapping[str, Any],
+    asked_data: str | None = None,
 ) -> dict[str, Any]:
     """Returns the measurement record of a run.
 
@@ -63,6 +64,7 @@ def measurement(
         wall_seconds: how long it took so far; the report is its last part.
         usage: of `usage_of`.
         effort: see `effort.effort_of`.
+        asked_data: which images it was asked to learn from, of `asked_data.asked_data`.
     """
     sent, rounds = report["sent"], report["round_records"]
     budgets = {name: each["epsilon"] for name, each in sent.items()}
@@ -78,6 +80,7 @@ def measurement(
         "trained_with": {
             "recipe": global_model.get("recipe"),
             "numbers": report.get("numbers"),
+            "data": asked_data,
         },
         # Under differential privacy another network learns than otherwise.
         "model": {

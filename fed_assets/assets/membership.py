@@ -54,6 +54,7 @@ REASONS = {
     NOT_OPEN: "own_images",
 }
 NOT_ATTACKED, ATTACK_FAILED = "not_attacked", "attack_failed"
+MEMBERSHIP_CURE = "Remove it, and materialize membership_inference again."
 
 
 def build_membership_asset(settings: Settings) -> AssetsDefinition:
@@ -140,7 +141,7 @@ def membership_value(home: Home) -> dict[str, Any] | None:
     return read_value(
         home.artifacts,
         "membership_inference",
-        cure="Remove it, and materialize membership_inference again.",
+        cure=MEMBERSHIP_CURE,
     )
 
 

@@ -24,6 +24,7 @@ from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.comparison.references import POOLED
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster
+from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.turns import take_turn
@@ -70,6 +71,7 @@ def build_reference_asset(roster: Roster, settings: Settings) -> AssetsDefinitio
             "digests": dict(data.digests),
             "test_digest": data.test_digest,
             "learning": roster_learning(roster),
+            "asked_data": asked_data(roster, data=settings.data, cache=settings.home.cache),
             "left_out": dict(data.left_out),
             "rounds": config.rounds or roster.rounds,
             "seeds": references,

@@ -8,6 +8,7 @@ from typing import Any
 
 from fed_assets.comparison.features import MEASURED_BY, audited
 from fed_assets.comparison.measurements import AUDITED, NO_AUDIT, OF_OTHER_CONTROLS
+from fed_assets.comparison.stored import AUDIT_CURE, AUDIT_NEEDS, require_audited
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.ladders import HIGHEST, LADDERS
 from fed_assets.resources.artifact_store import read_whole
@@ -30,12 +31,9 @@ def audit_of(home: Home, sandbox: str) -> dict[str, Any] | None:
     Raises:
         StorageError: it is damaged.
     """
-    return read_whole(
-        home.posture_record(sandbox),
-        what="What an audit showed",
-        cure=f"Run `fed-assets posture {sandbox}` again.",
-        needs=("controls", "probes", "keeps_its_word"),
-    )
+    path, cure = home.posture_record(sandbox), AUDIT_CURE.format(sandbox=sandbox)
+    found = read_whole(path, what="What an audit showed", cure=cure, needs=AUDIT_NEEDS)
+    return None if found is None else require_audited(found, path, sandbox)
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dagster import AssetExecutionContext
 
+from fed_assets.comparison.stored import REFERENCES_CURE, require_references
 from fed_assets.errors import StorageError
 from fed_assets.federation.learning import Recipe
 from fed_assets.federation.references import roster_learning
@@ -23,9 +24,10 @@ def reference_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    return read_value(
-        home.artifacts, "reference_models", cure="Materialize reference_models again."
-    )
+    value = read_value(home.artifacts, "reference_models", cure=REFERENCES_CURE)
+    if value is None:
+        return None
+    return require_references(value, home.artifacts / "reference_models.json")
 
 
 def references_for_report(context: AssetExecutionContext, home: Home) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from fed_assets.errors import SandboxError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.roster import Roster
+from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.prices import Prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import shown
@@ -27,10 +28,11 @@ def wanted_of(roster: Roster, settings: Settings) -> dict[str, dict[str, Any]]:
     One that cannot run is left out: nothing is asked of it.
     """
     found = {}
+    data = asked_data(roster, data=settings.data, cache=settings.home.cache)
     for name in SANDBOX_NAMES:
         with suppress(SandboxError):
             sandbox = find_sandbox(name, configurable=settings.configurable)
-            found[name] = asked(roster, sandbox)
+            found[name] = asked(roster, sandbox, data)
     return found
 
 

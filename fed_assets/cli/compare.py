@@ -13,13 +13,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fed_assets.cli.comparison_budgets import affordable
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
+from fed_assets.cli.stored_runs import require_comparable, stored_runs
 from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
+from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
@@ -46,13 +49,17 @@ def compare(
     allow_unaudited: Annotated[
         bool, typer.Option(help="Let a sandbox win of which no audit was made.")
     ] = False,
+    within_budget: Annotated[
+        bool, typer.Option(help="Go on without runs that privacy budgets do not allow.")
+    ] = False,
     lang: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json alone.")] = False,
 ) -> None:
     """Compare the five sandboxes: run what is missing, rank them, and say how sure that is.
 
     Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
-    was measured is kept.
+    was measured is kept. A private run spends what is left of hospitals' budgets, so that a sandbox
+    of differential privacy is measured once; hospitals are asked before anything runs.
     """
     chosen: Settings = context.obj
     if stored and again:
@@ -65,14 +72,24 @@ def compare(
     # What cannot be used is to be known before hours of runs.
     read_prices(chosen.prices)
     trained = wanted_seeds(roster, seeds)
-    weighing: dict[str, Any] = {"allow_unaudited": allow_unaudited, "language": lang}
+    weighing: dict[str, Any] = {
+        "allow_unaudited": allow_unaudited,
+        "language": lang,
+        "leave_out_other_data": not stored,
+    }
     if profiles is not None:
         require_profiles(profiles)
         weighing["profiles"] = str(profiles.resolve())
     defined = [find_sandbox(name, configurable=chosen.configurable) for name in SANDBOX_NAMES]
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
-        steps = [] if stored else missing_steps(home, roster, runnable, trained, again=again)
+        data = asked_data(roster, data=chosen.data, cache=home.cache)
+        if stored:
+            require_comparable(stored_runs(home, roster, runnable, data), home)
+            steps = []
+        else:
+            steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
+            steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
         for stale in steps:
             for caution in stale.again:
                 errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fed_assets.cli.stored_runs import StoredRuns, read_audit, stored_runs
 from fed_assets.comparison.features import audited
 from fed_assets.comparison.measurements import measured_otherwise
-from fed_assets.errors import IncompatibleControls, RunConfigError, StorageError
-from fed_assets.federation.asked import asked, otherwise
+from fed_assets.comparison.stored import require_references
+from fed_assets.errors import RunConfigError, StorageError
 from fed_assets.federation.references import roster_learning
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
@@ -72,33 +73,61 @@ def wanted_seeds(roster: Roster, count: int) -> list[int]:
 
 
 def missing_steps(
-    home: Home, roster: Roster, sandboxes: Sequence[Sandbox], seeds: Sequence[int], *, again: bool
+    home: Home,
+    roster: Roster,
+    sandboxes: Sequence[Sandbox],
+    seeds: Sequence[int],
+    *,
+    again: bool,
+    data: str | None = None,
 ) -> list[Step]:
     """Returns the jobs whose results a comparison lacks, an audit of each sandbox first.
 
     An audit takes a minute and decides whether a sandbox can win at all. References come before the
-    runs, whose reports are compared with them. What is there of other controls, rounds, network,
-    recipe or threshold than roster and sandbox ask for by now is made anew, and says so.
+    runs, whose reports are compared with them. What is there of other data, controls, rounds,
+    network, recipe or threshold than roster and sandbox ask for by now is made anew, and says so;
+    so is what is damaged.
+
+    Args:
+        home: where all is kept.
+        roster: what is asked for.
+        sandboxes: those that can run.
+        seeds: to train with.
+        again: whether all of it is made anew.
+        data: of `asked_data`.
+
+    Raises:
+        StorageError: a file that is damaged would be compared, and nothing here makes it anew.
     """
+    runs = stored_runs(home, roster, sandboxes, data)
     steps = [
         Step(AUDIT, sandbox.name, again=() if again else why or ())
         for sandbox in sandboxes
         if (why := _audit_lacks(home, sandbox)) is not None or again
     ]
-    if again or not set(map(str, seeds)) <= _referenced(home, roster):
+    if again or not set(map(str, seeds)) <= _referenced(home, roster, data):
         steps.append(Step(REFERENCES))
     steps += [
         Step(LIFECYCLE, sandbox.name, seed, again=() if again else why or ())
         for seed in seeds
         for sandbox in sandboxes
-        if (why := _run_lacks(home, roster, sandbox, seed)) is not None or again
+        if (why := _run_lacks(runs, home.measurement(sandbox.name, seed), sandbox.name)) is not None
+        or again
     ]
+    made = {
+        home.measurement(str(step.sandbox), step.seed) for step in steps if step.seed is not None
+    }
+    for path, damage in runs.damaged.items():
+        if path not in made:
+            raise damage
     return steps
 
 
 def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
     """Returns why a sandbox is audited again, nothing where it never was; None where it is not."""
-    posture = _stored(home.posture_record(sandbox.name), "controls")
+    posture = None
+    with suppress(StorageError):  # what is damaged is made anew
+        posture = read_audit(home, sandbox.name)
     if posture is None:
         return ()
     if audited(posture, {name: shown(sandbox, name) for name in sandbox.controls()}):
@@ -106,38 +135,30 @@ def _audit_lacks(home: Home, sandbox: Sandbox) -> Cautions | None:
     return ({"kind": "other_audit", "sandboxes": [sandbox.name]},)
 
 
-def _run_lacks(home: Home, roster: Roster, sandbox: Sandbox, seed: int) -> Cautions | None:
+def _run_lacks(runs: StoredRuns, path: Path, sandbox: str) -> Cautions | None:
     """Returns why a sandbox is measured again, nothing where it never was; None where it is not."""
-    record = _stored(home.measurement(sandbox.name, seed), "controls", "rounds")
-    if record is None:
+    if path in runs.damaged:
+        damage = {"kind": "damaged", "sandboxes": [sandbox], "file": str(path)}
+        return ({**damage, "seen": runs.damaged[path].seen},)
+    if path not in runs.records:
         return ()
-    try:
-        record["otherwise"] = otherwise(record, asked(roster, sandbox))
-    except IncompatibleControls:
-        return None  # nothing would come of a run either
-    return tuple(measured_otherwise([record])) or None
+    return tuple(measured_otherwise([runs.records[path]])) or None
 
 
-def _stored(path: Path, *needs: str) -> dict[str, Any] | None:
-    """Returns what a file holds; None where there is none, or a damaged one that is made anew."""
-    from fed_assets.resources.artifact_store import read_whole
-
-    with suppress(StorageError):
-        return read_whole(path, what="What is stored", cure="", needs=needs)
-    return None
-
-
-def _referenced(home: Home, roster: Roster) -> set[str]:
+def _referenced(home: Home, roster: Roster, data: str | None) -> set[str]:
     """Returns the seeds of the references that are stored, if they are the roster's."""
     from fed_assets.resources.artifact_store import read_value
 
     value = None
     with suppress(StorageError):  # what is damaged is trained anew
-        value = read_value(home.artifacts, "reference_models", cure="")
+        found = read_value(home.artifacts, "reference_models", cure="")
+        value = None if found is None else require_references(found, home.artifacts)
     if value is None:
         return set()
     learning = json.loads(json.dumps(roster_learning(roster)))
     same = value.get("rounds") == roster.rounds and value.get("learning") == learning
+    # What was not recorded, or cannot be told now, is not held against them.
+    same = same and (None in (data, value.get("asked_data")) or value["asked_data"] == data)
     return set(value["seeds"]) if same else set()
 
 

@@ -59,7 +59,7 @@ class Comparison:
         counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
         spread_assumed: the same of what was drawn with `assumed_spread`.
         profiles: by name, of `outcome.outcome`.
-        cautions: what weakens it, of `measurements.cautions`.
+        cautions: what weakens it, of `measurements.cautions` and `Surroundings.cautions`.
         steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
         surroundings: `Surroundings`.
         measurements: the records it was made of.
@@ -171,7 +171,7 @@ def compare(
             name: outcome(profile, of, sandboxes=rows, otherwise=otherwise, settings=settings)
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
-        cautions=cautions(known),
+        cautions=cautions(known) + surroundings.cautions(),
         steps=surroundings.steps_of(known),
         surroundings=asdict(surroundings),
         measurements=list(known),

@@ -22,6 +22,7 @@ from fed_assets.comparison.criterion import (
 from fed_assets.comparison.readings import membership_bound
 
 LEVELS = 4.0  # the highest of each ladder
+LEVEL = "level"  # the unit of a ladder alone
 
 
 def _at(*path: str) -> Reader:
@@ -86,7 +87,7 @@ def _spent(name: str, unit: str, group: str = EFFICIENCY, **more: Any) -> Criter
 def _ladder(name: str) -> Criterion:
     return Criterion(
         name=name,
-        unit="level",
+        unit=LEVEL,
         group=SECURITY,
         higher_is_better=True,
         most=LEVELS,

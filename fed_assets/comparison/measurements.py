@@ -9,9 +9,11 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     data        name, digest, test_digest (of the common test set), synthetic, classes
     model       weights (their digest), network (its config), learned_from (by hospital the digest
                 of its images)
-    trained_with  recipe, as hospitals were told it; numbers that go with controls, by control
-    otherwise     rows of part (rounds, network, recipe, threshold, controls): in what it is not as
-                the roster and the sandbox ask for now; of rounds and threshold also measured, asked
+    trained_with  recipe, as hospitals were told it; numbers that go with controls, by control;
+                data, a digest of whose images the roster asked to be made into what
+    otherwise     rows of part (rounds, network, recipe, threshold, controls, data): in what it is
+                not as the roster and the sandbox ask for now; of rounds and threshold also
+                measured, asked
     machine, versions                         as the report has them
     controls    by control: declared (its value), enforced (true or false), measured (ladder, level,
                 highest)
@@ -79,7 +81,7 @@ def checked(records: Iterable[Record]) -> tuple[Record, ...]:
     """
     known = list(records)
     for each in known:
-        _check(each)
+        require_readable(each)
     known.sort(key=lambda each: (each["sandbox"], each["seed"]))
     for former, latter in pairwise(known):
         if (former["sandbox"], former["seed"]) == (latter["sandbox"], latter["seed"]):
@@ -93,7 +95,12 @@ def checked(records: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(known)
 
 
-def _check(record: Record) -> None:
+def require_readable(record: Record) -> None:
+    """Refuses a record in which something stands that cannot be.
+
+    Raises:
+        MeasurementError: it names what, and of which run.
+    """
     sandbox, seed = record.get("sandbox"), record.get("seed")
     if not isinstance(sandbox, str) or not sandbox:
         raise MeasurementError("A measurement names no sandbox", seen=repr(sandbox))
@@ -113,6 +120,13 @@ def _check(record: Record) -> None:
             where=f"{sandbox}, seed {seed}",
             seen=repr(word),
         )
+    for hospital, each in (record.get("hospitals") or {}).items():
+        if not isinstance(each, Mapping):
+            raise MeasurementError(
+                "What is told of a hospital is no object",
+                where=f"{hospital} in {sandbox}, seed {seed}",
+                seen=type(each).__name__,
+            )
     for criterion in OF_SANDBOXES:
         read_sandbox(criterion, record)
     for criterion in OF_HOSPITALS:
@@ -126,14 +140,15 @@ def _check_data(records: Sequence[Record]) -> None:
     for each in records:
         data = each.get("data") or {}
         kind = (data.get("name"), data.get("synthetic"))
-        for seed, expected in ((None, kind), (each["seed"], data.get("digest"))):
+        images = (data.get("digest"), data.get("test_digest"))
+        for seed, expected in ((None, kind), (each["seed"], images)):
             sandbox, of_first = firsts.setdefault(seed, (each["sandbox"], expected))
             if expected != of_first:
                 raise MeasurementError(
                     "Two sandboxes were measured on different data",
                     where=f"{sandbox} and {each['sandbox']}, seed {each['seed']}",
                     seen=f"{of_first} and {expected}",
-                    cure="Measure them on the same data: run `fed-assets compare` again.",
+                    cure="Run `fed-assets compare`, which measures anew what is of other data.",
                 )
 
 

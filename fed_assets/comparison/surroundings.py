@@ -21,6 +21,8 @@ class Surroundings:
         currency: of the price table; None where there is none.
         machine: that compares, as a report has it.
         versions: there, likewise.
+        other_data: `sandbox` and `seed` of the runs that were left out, as they were measured on
+            other data.
     """
 
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -29,6 +31,7 @@ class Surroundings:
     currency: str | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    other_data: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def declared(self, sandbox: str, runs: Sequence[Record]) -> Sequence[Record]:
         """Returns a sandbox's runs; of one without any, what its definition and its audit say."""
@@ -36,6 +39,11 @@ class Surroundings:
             return runs
         security = self.security.get(sandbox, {})
         return [{"sandbox": sandbox, "controls": self.controls[sandbox], "security": security}]
+
+    def cautions(self) -> list[dict[str, Any]]:
+        """Returns that runs were left out, as `measurements.cautions` does."""
+        names = sorted({each["sandbox"] for each in self.other_data})
+        return [{"kind": "other_data_left_out", "sandboxes": names}] if names else []
 
     def steps_of(self, runs: Sequence[Record]) -> dict[str, Sequence[Mapping[str, Any]]]:
         """Returns what is done by hand in each sandbox: as its last run says, or its definition."""

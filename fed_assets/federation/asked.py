@@ -11,18 +11,24 @@ from fed_assets.federation.roster import Roster
 from fed_assets.sandboxes.enforcement import numbers_of, shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
-ROUNDS, NETWORK, RECIPE, THRESHOLD, CONTROLS = PARTS = (
+ROUNDS, NETWORK, RECIPE, THRESHOLD, CONTROLS, DATA = PARTS = (
     "rounds",
     "network",
     "recipe",
     "threshold",
     "controls",
+    "data",
 )
 NUMBERED = (ROUNDS, THRESHOLD)  # of these, both numbers are told
 
 
-def asked(roster: Roster, sandbox: Sandbox) -> dict[str, Any]:
+def asked(roster: Roster, sandbox: Sandbox, data: str | None = None) -> dict[str, Any]:
     """Returns what a run of a sandbox is asked to be, as JSON holds it: by part, one of `PARTS`.
+
+    Args:
+        roster: the roster.
+        sandbox: the sandbox.
+        data: of `resources.asked_data.asked_data`; None where it cannot be told.
 
     Raises:
         IncompatibleControls: the roster asks for another rule than the sandbox promises.
@@ -38,6 +44,7 @@ def asked(roster: Roster, sandbox: Sandbox) -> dict[str, Any]:
             "values": controls | {"aggregation": str(rule.kind)},
             "numbers": numbers_of(sandbox, rule),
         },
+        DATA: data,
     }
     as_json: dict[str, Any] = json.loads(json.dumps(found, default=str))
     return as_json
@@ -46,7 +53,7 @@ def asked(roster: Roster, sandbox: Sandbox) -> dict[str, Any]:
 def otherwise(run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns in which parts a run was measured otherwise than is asked for now.
 
-    What a run did not record is not held against it.
+    What a run did not record is not held against it, nor what cannot be told now.
 
     Args:
         run: its measurement, see `comparison/measurements.py`.
@@ -61,11 +68,12 @@ def otherwise(run: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[st
         NETWORK: (run.get("model") or {}).get("network"),
         RECIPE: with_what.get("recipe"),
         THRESHOLD: learning.get("threshold"),
+        DATA: with_what.get("data"),
     }
     found = [
         {"part": part} | ({"measured": value, "asked": wanted[part]} if part in NUMBERED else {})
         for part, value in known.items()
-        if value is not None and _json(value) != _json(wanted[part])
+        if None not in (value, wanted[part]) and _json(value) != _json(wanted[part])
     ]
     declared = {
         name: each.get("declared") if isinstance(each, Mapping) else each

@@ -28,7 +28,8 @@ LOOK_SECONDS = 1.0
 # Of one processor: looks, and readings when nothing tells that it is time for one.
 MOST_SHARE = 0.004
 FIRST_SECONDS = 0.2
-# Why no memory is told: who measures may not look into a confined process.
+# Why no memory is told: who measures may not look into a confined process. What it holds anyone is
+# told, but most of that it shares with what it was forked from: a sum would be a multiple of it.
 HIDDEN = "processes_hidden"
 GROWN, STILL = 1.05, 1.03  # so much more than at any reading, and no more than a look ago
 

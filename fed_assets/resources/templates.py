@@ -1,4 +1,4 @@
-"""What processes are forked from: a template for data, one for learning, a small one for stores."""
+"""What processes are forked from: templates for data, for learning, for stores and for budgets."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from fed_assets.sandboxes.controls import UpdateProtection
 
 # Plants a canary: of the store alone, but in a run that does more the other templates are open.
 PLANT = "plant_canary"
+PRIVATE = UpdateProtection.DIFFERENTIAL_PRIVACY
 # Two load side by side, and a run begins with what needs no torch.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 DATA_TASKS |= {"compare_images"}
 # Of the store alone, and of what a source's files are: what is asked for beside any run.
 STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget", "look_at_source"}
+# A run asks for it among tasks that learn; beside runs, what learns would take too long to load.
+CHECK_BUDGET = "check_budget"
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",
@@ -62,6 +65,7 @@ class Templates:
         self._temporary = temporary
         self._modules: dict[str, tuple[str, ...]] = {
             "store": (WORKER,),
+            "budget": (WORKER, "fed_assets.hospital.budget", *protecting_modules(PRIVATE)),
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
@@ -87,6 +91,8 @@ class Templates:
         """Returns what starts the process of a worker's task."""
         if task in STORE_TASKS or (task == PLANT and "store" in self._opened):
             return self._origin("store")
+        if task == CHECK_BUDGET and "learning" not in self._opened:
+            return self._origin("budget")
         return self._origin("data" if task in DATA_TASKS else "learning")
 
     def for_federation(self) -> Origin:

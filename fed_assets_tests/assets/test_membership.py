@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInstance, ExecuteInProcessResult
+from dagster import DagsterInstance, ExecuteInProcessResult, Failure
 
 from fed_assets.assets.measurement import measurement
 from fed_assets.assets.membership import (
@@ -79,6 +79,30 @@ def compared(result: ExecuteInProcessResult) -> tuple[dict[str, Any], dict[str, 
     (model,) = result.output_for_node("membership_inference")["models"]
     (record,) = result.output_for_node("sandbox_comparison")["measurements"]
     return model, record
+
+
+def test_runs_of_other_data_are_refused_or_left_out_and_named(run: Run, home: Home) -> None:
+    for sandbox, digest in {"minimal": "of today", "eyes_on": "of yesterday"}.items():
+        report = a_report()
+        report |= {"sandbox": sandbox, "created": f"2026-11-2{len(sandbox)}T05:00:00+00:00"}
+        report["data"] = {**report["data"], "digest": digest}
+        model = {"final_digest": None, "network": SMALL_RESNET}
+        usual = {"run_id": sandbox, "wall_seconds": 20.0, "usage": used(), "effort": EFFORT}
+        path = home.measurement(sandbox, 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(measurement(report, model, **usual)))
+    with pytest.raises(Failure, match=r"measured on different data.*`fed-assets compare`, which"):
+        run("comparison")
+
+    asked = {"config": {"leave_out_other_data": True}}
+    found = run("comparison", sandbox_comparison=asked).output_for_node("sandbox_comparison")
+
+    standings = {row["sandbox"]: row["standing"] for row in found["sandboxes"]}
+    assert (standings["minimal"], standings["eyes_on"]) == ("not_audited", "not_measured")
+    assert found["surroundings"]["other_data"] == [{"sandbox": "eyes_on", "seed": 0}]
+    assert {"kind": "other_data_left_out", "sandboxes": ["eyes_on"]} in found["cautions"]
+    page = (home.comparison / "comparison.html").read_text()
+    assert "Runs were left out that were measured on other data than these: eyes_on." in page
 
 
 @pytest.mark.long

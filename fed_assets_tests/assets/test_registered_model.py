@@ -14,6 +14,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey, DagsterI
 
 from fed_assets.assets.judging import differences_of
 from fed_assets.assets.version_record import version_record
+from fed_assets.comparison.stored import LADDERS
 from fed_assets.definitions import build_definitions
 from fed_assets.errors import StorageError, WorkerFailed
 from fed_assets.federation.admission import Admission
@@ -218,6 +219,7 @@ def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
         "controls": {"update_protection": "none"},
         "probes": [],
         "keeps_its_word": True,
+        **dict.fromkeys(LADDERS, 1),
         "shortfalls": [],
     }
     audit = bench.home.posture_record("minimal")

@@ -25,6 +25,7 @@ def test_records_come_back_by_sandbox_and_seed(measured) -> None:
         ("security", "keeps_its_word", "yes", "keeps_its_word is true, false or null"),
         ("quality", "auroc", "high", "auroc of minimal, seed 0"),
         ("hospitals", "hospital_01", {"auroc": "high"}, "auroc of hospital_01 in minimal, seed 0"),
+        ("hospitals", "hospital_01", 3, "What is told of a hospital is no object"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused(measured, section, entry, wrong, what) -> None:
@@ -42,6 +43,8 @@ def test_one_seed_does_not_count_twice(measured) -> None:
 def test_other_data_are_not_compared(measured) -> None:
     with pytest.raises(MeasurementError, match="measured on different data"):
         checked([measured(), measured("eyes_on", data__digest="4a" * 32)])
+    with pytest.raises(MeasurementError, match="measured on different data"):
+        checked([measured(), measured("eyes_on", data__test_digest="4a" * 32)])
     with pytest.raises(MeasurementError, match="measured on different data"):
         checked([measured(), measured("eyes_on", seed=1, data__synthetic=True)])
     # Another seed may split the same images otherwise.

@@ -58,6 +58,15 @@ def test_another_network_recipe_or_threshold_is_told(change: dict[str, Any], par
     assert [each["part"] for each in found] == [part]
 
 
+def test_other_data_are_told_where_both_are_known() -> None:
+    of_today, of_yesterday = asked(ROSTER, MINIMAL, "d1" * 32), run_of(ROSTER, MINIMAL)
+    of_yesterday["trained_with"]["data"] = "d2" * 32
+    assert otherwise(of_yesterday, of_today) == [{"part": "data"}]
+    assert otherwise(of_yesterday, asked(ROSTER, MINIMAL, "d2" * 32)) == []
+    assert otherwise(of_yesterday, asked(ROSTER, MINIMAL)) == []  # the source is not here
+    assert otherwise(run_of(ROSTER, MINIMAL), of_today) == []  # it recorded none
+
+
 def test_what_averaging_adds_to_the_recipe_is_told() -> None:
     refined = ROSTER.model_copy(update={"aggregation": Averaging(rule="fedprox")})
     found = otherwise(run_of(refined, MINIMAL), asked(ROSTER, MINIMAL))

@@ -1,0 +1,185 @@
+"""Which runs of a comparison hospitals' privacy budgets do not allow, asked of them before any."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from fed_assets.cli.comparison_steps import Step
+from fed_assets.errors import BudgetSpent, FedAssetsError, SandboxError
+from fed_assets.federation.asked import RECIPE, asked
+from fed_assets.federation.revocations import revoked_in
+from fed_assets.federation.roster import Roster
+from fed_assets.federation.withdrawals import withdrawn
+from fed_assets.resources.jobs import LIFECYCLE
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.controls import UpdateProtection
+from fed_assets.sandboxes.sandbox import Sandbox
+
+errors = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """The runs of a sandbox for which privacy budgets are not enough.
+
+    Attributes:
+        sandbox: The sandbox.
+        steps: The runs, in their order.
+        hospitals: What too many of its hospitals have spent, or why they cannot tell, by hospital;
+            nothing where all is well until an earlier run of the same comparison has spent it all.
+    """
+
+    sandbox: Sandbox
+    steps: tuple[Step, ...]
+    hospitals: Mapping[str, str]
+
+    def __str__(self) -> str:
+        seeds = ", ".join(str(step.seed) for step in self.steps)
+        seed = "seed" if len(self.steps) == 1 else "seeds"
+        return f"{self.sandbox.name} with {seed} {seeds} ({self.why})"
+
+    @property
+    def why(self) -> str:
+        """What was spent; hospitals of which the same is to be said stand together."""
+        alike: dict[str, list[str]] = {}
+        for name, reason in self.hospitals.items():
+            alike.setdefault(reason, []).append(name)
+        if alike:
+            return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
+        return (
+            f"each run spends all that is left of every hospital's epsilon "
+            f"{self.sandbox.protection.epsilon:g}, so that none is left after the first"
+        )
+
+
+def affordable(
+    steps: Sequence[Step],
+    sandboxes: Sequence[Sandbox],
+    roster: Roster,
+    chosen: Settings,
+    *,
+    go_on: bool,
+) -> list[Step]:
+    """Returns the steps that hospitals' privacy budgets allow, and says which they do not.
+
+    Args:
+        steps: The jobs that are to be run.
+        sandboxes: Those that can run.
+        roster: Who takes part, and for how many rounds.
+        chosen: Where the hospitals keep their ledgers.
+        go_on: Whether the others are to be run where some cannot.
+
+    Raises:
+        BudgetSpent: Some cannot, and nobody said to go on without them.
+    """
+    shortfalls = over_budget(steps, sandboxes, roster, chosen)
+    if not go_on:
+        require_within_budget(shortfalls, chosen)
+    for each in shortfalls:
+        errors.print(f"Not run, for want of privacy budget: {each}", soft_wrap=True, markup=False)
+    left_out = {step for each in shortfalls for step in each.steps}
+    return [step for step in steps if step not in left_out]
+
+
+def over_budget(
+    steps: Sequence[Step], sandboxes: Sequence[Sandbox], roster: Roster, chosen: Settings
+) -> list[Shortfall]:
+    """Returns the runs that would be refused for a privacy budget, by sandbox.
+
+    A private run spends all that is left, so that of several the first alone can be; and that one
+    if enough hospitals say that what is left carries it, as their ledgers will find in its first
+    round. No image is read for it, and nothing is charged.
+
+    Args:
+        steps: The jobs that are to be run.
+        sandboxes: Those that can run.
+        roster: Who takes part, and for how many rounds.
+        chosen: Where the hospitals keep their ledgers.
+
+    Raises:
+        FedAssetsError: The hospitals' processes cannot be started.
+    """
+    found = []
+    for sandbox in sandboxes:
+        runs = [s for s in steps if (s.job, s.sandbox) == (LIFECYCLE, sandbox.name)]
+        if not runs or sandbox.update_protection is not UpdateProtection.DIFFERENTIAL_PRIVACY:
+            continue
+        home = chosen.home
+        away = {**revoked_in(home.revocations, sandbox.name), **withdrawn(home.withdrawals)}
+        present = [name for name in roster.hospital_ids if name not in away]
+        spent = _spent(sandbox, present, roster, chosen)
+        refused = len(present) - len(spent) < (roster.quorum or max(1, len(present)))
+        left = runs if refused else runs[1:]
+        if left:
+            found.append(Shortfall(sandbox, tuple(left), spent if refused else {}))
+    return found
+
+
+def _spent(
+    sandbox: Sandbox, hospitals: Sequence[str], roster: Roster, chosen: Settings
+) -> dict[str, str]:
+    """Returns why what is left is not enough, by hospital; one without a store spent nothing."""
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+    from fed_assets.resources.templates import CHECK_BUDGET
+
+    keepers = [name for name in hospitals if chosen.home.store(name, sandbox.name).is_dir()]
+    if not keepers:
+        return {}
+    run = {
+        "update_protection": sandbox.protection.as_record(),
+        "recipe": asked(roster, sandbox)[RECIPE],
+        "rounds": roster.rounds,
+        "start_round": 1,
+    }
+    runner = LocalHospitalRunner(
+        home_folder=str(chosen.home.root),
+        hospitals=keepers,
+        network=str(roster.network["_target_"]),
+    )
+    reasons = {}
+    with contextlib.closing(runner):
+        for name in keepers:
+            try:
+                answer = runner.ask(sandbox, name, CHECK_BUDGET, run)
+            except SandboxError:
+                return {}  # what the run is refused for is no budget, and it will say so itself
+            except FedAssetsError as error:  # its ledger will refuse the run too
+                reasons[name] = f"{error.what} ({error.seen})" if error.seen else error.what
+                continue
+            if not answer["enough"]:
+                reasons[name] = _told(answer, sandbox)
+    return reasons
+
+
+def _told(answer: Mapping[str, Any], sandbox: Sandbox) -> str:
+    budget = sandbox.protection.epsilon or 0.0
+    left = max(0.0, budget - answer["epsilon"])
+    return f"epsilon {answer['epsilon']:.2f} of {budget:g} is spent, and {left:.2f} is left"
+
+
+def require_within_budget(shortfalls: Sequence[Shortfall], chosen: Settings) -> None:
+    """Refuses a comparison of which not all runs can be.
+
+    Raises:
+        BudgetSpent: There are such.
+    """
+    # What is spent before can be added to; that one run spends all that there is cannot be mended.
+    raised = (
+        f"; or, with the hospitals' consent, raise `epsilon` in {chosen.configurable} or a copy of "
+        "it (FED_ASSETS_SANDBOX), which pays for one run; where the images are open, "
+        "FED_ASSETS_HOME may name another home, whose budgets are whole"
+    )
+    if shortfalls:
+        raise BudgetSpent(
+            "Hospitals' privacy budgets do not allow all runs that this comparison asks for, and "
+            "nothing was run",
+            where="control `update_protection`",
+            seen="; ".join(map(str, shortfalls)),
+            cure="Go on without these runs by `--within-budget`"
+            + (raised if any(each.hospitals for each in shortfalls) else ""),
+        )
