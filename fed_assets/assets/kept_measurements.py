@@ -44,6 +44,7 @@ def keep_measurement(
     *,
     measured: Mapping[str, Any] | None,
     effort: Mapping[str, Any],
+    resampled: Mapping[str, Any] | None,
 ) -> None:
     """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
 
@@ -56,6 +57,7 @@ def keep_measurement(
         global_model: the model that it came to.
         measured: what it used, see `usage_of`.
         effort: see `effort.effort_of`.
+        resampled: what the common test set's evaluation told of its resamples.
 
     Raises:
         StorageError: it cannot be written, or the weights cannot be read.
@@ -72,6 +74,7 @@ def keep_measurement(
         wall_seconds=time.time() - begun.start_time if begun and begun.start_time else None,
         usage=usage_of(measured, own_federation=effort["setup_seconds"] is not None),
         effort=effort,
+        resampled=resampled,
     )
     path = home.measurement(report["sandbox"], report["seed"])
     # Weights that are newer than the record are known by their digest for what they are.

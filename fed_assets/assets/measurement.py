@@ -53,6 +53,7 @@ def measurement(
     wall_seconds: float | None,
     usage: Mapping[str, Any],
     effort: Mapping[str, Any],
+    resampled: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the measurement record of a run.
 
@@ -63,6 +64,8 @@ def measurement(
         wall_seconds: how long it took so far; the report is its last part.
         usage: of `usage_of`.
         effort: see `effort.effort_of`.
+        resampled: what each resample of the common test set came to, of the task `evaluate`; None
+            where there is no such set.
     """
     sent, rounds = report["sent"], report["round_records"]
     budgets = {name: each["epsilon"] for name, each in sent.items()}
@@ -105,6 +108,12 @@ def measurement(
         "quality": {
             **_metrics(report["test"], METRICS),
             "worst_sensitivity": interval_of(_worst(report, "sensitivity")),
+        },
+        "resampled": None
+        if resampled is None
+        else {
+            "of": resampled["of"],
+            "values": {CALLED.get(name, name): of for name, of in resampled["values"].items()},
         },
         "effort": effort,
         "hospitals": {
