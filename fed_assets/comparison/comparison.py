@@ -16,6 +16,7 @@ from typing import Any
 
 from fed_assets.comparison.assumptions import pairs_where, unknown_cautions
 from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
+from fed_assets.comparison.by_chance import told_by_chance
 from fed_assets.comparison.cells import doubt_is_unknown, spread_is_assumed
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
 from fed_assets.comparison.criterion import MONEY
@@ -147,7 +148,7 @@ def compare(
     rows = [_sandbox_row(name, of, settings.allow_unaudited) for name, of in runs.items()]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
     plain = problem_of(may_win)
-    problem = plain
+    problem = told_by_chance(plain, may_win)
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
     measured = {each.name: each for each in problem.criteria}
