@@ -23,6 +23,7 @@ from fed_assets.assets.everywhere import ask_everywhere
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_lineage import keep_lineage
 from fed_assets.assets.kept_measurements import keep_measurement
+from fed_assets.assets.measurement import METRICS
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_heads
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
@@ -42,6 +43,7 @@ from fed_assets.resources.tracking import Tracking
 from fed_assets.sandboxes.sandbox import Sandbox
 
 RESAMPLES = 1000
+COMMON_SEED = 0  # of the resamples of the common test set
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
 OUTCOME_TAG = "fed_assets/outcome"
@@ -119,6 +121,7 @@ def build_evaluation_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 measured=measured,
                 effort=effort,
                 asked_data=asked_data(roster, data=settings.data, cache=settings.home.cache),
+                resampled=records.get(COORDINATOR, {}).get("resampled"),
             )
         if report["degraded"]:
             tags = {OUTCOME_TAG: "degraded", MISSING_TAG: missing_tag(report["shortfalls"])}
@@ -170,7 +173,9 @@ def evaluate_everywhere(
         "seed": global_model["seed"],
         "threshold": threshold,
     }
-    return ask_everywhere(hospitals, sandbox, places, "evaluate", arguments)
+    # Every sandbox and seed draws the same of the common images, for the comparison to pair them.
+    of_common = {COORDINATOR: {"seed": COMMON_SEED, "tell_resamples": METRICS}}
+    return ask_everywhere(hospitals, sandbox, places, "evaluate", arguments, of_common)
 
 
 def _require_quorum(admission: Admission, failed: Mapping[str, FedAssetsError]) -> None:

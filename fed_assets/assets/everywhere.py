@@ -26,15 +26,23 @@ def ask_everywhere(
     places: Sequence[str],
     task: str,
     arguments: Mapping[str, Any],
+    arguments_of: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, FedAssetsError]]:
     """Returns the answer of each place that answered, and the error of each that did not.
 
-    A place is a hospital, or the coordinator.
+    Args:
+        hospitals: who asks them.
+        sandbox: in which.
+        places: hospitals, and the coordinator.
+        task: what each is asked.
+        arguments: of the task, everywhere.
+        arguments_of: by place, what is otherwise there, or more.
     """
+    own = arguments_of or {}
 
     def ask(name: str) -> dict[str, Any] | FedAssetsError:
         try:
-            return hospitals.ask(sandbox, name, task, arguments)
+            return hospitals.ask(sandbox, name, task, {**arguments, **own.get(name, {})})
         except FedAssetsError as error:
             error.where = ", ".join(filter(None, [name, error.where]))
             return error

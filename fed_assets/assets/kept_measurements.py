@@ -46,6 +46,7 @@ def keep_measurement(
     measured: Mapping[str, Any] | None,
     effort: Mapping[str, Any],
     asked_data: str | None,
+    resampled: Mapping[str, Any] | None,
 ) -> None:
     """Keeps what a run measured; of one that did not do all of a lifecycle, nothing.
 
@@ -59,6 +60,7 @@ def keep_measurement(
         measured: what it used, see `usage_of`.
         effort: see `effort.effort_of`.
         asked_data: which images it was asked to learn from, of `asked_data.asked_data`.
+        resampled: what the common test set's evaluation told of its resamples.
 
     Raises:
         StorageError: it cannot be written, or the weights cannot be read.
@@ -76,6 +78,7 @@ def keep_measurement(
         usage=usage_of(measured, own_federation=effort["setup_seconds"] is not None),
         effort=effort,
         asked_data=asked_data,
+        resampled=resampled,
     )
     path = home.measurement(report["sandbox"], report["seed"])
     # Weights that are newer than the record are known by their digest for what they are.

@@ -54,6 +54,7 @@ def measurement(
     usage: Mapping[str, Any],
     effort: Mapping[str, Any],
     asked_data: str | None = None,
+    resampled: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the measurement record of a run.
 
@@ -65,6 +66,8 @@ def measurement(
         usage: of `usage_of`.
         effort: see `effort.effort_of`.
         asked_data: which images it was asked to learn from, of `asked_data.asked_data`.
+        resampled: what each resample of the common test set came to, of the task `evaluate`; None
+            where there is no such set.
     """
     sent, rounds = report["sent"], report["round_records"]
     budgets = {name: each["epsilon"] for name, each in sent.items()}
@@ -108,6 +111,12 @@ def measurement(
         "quality": {
             **_metrics(report["test"], METRICS),
             "worst_sensitivity": interval_of(_worst(report, "sensitivity")),
+        },
+        "resampled": None
+        if resampled is None
+        else {
+            "of": resampled["of"],
+            "values": {CALLED.get(name, name): of for name, of in resampled["values"].items()},
         },
         "effort": effort,
         "hospitals": {

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fed_assets.comparison.assumptions import pairs_where, unknown_cautions
 from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
+from fed_assets.comparison.by_chance import told_by_chance
+from fed_assets.comparison.cells import doubt_is_unknown, spread_is_assumed
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
 from fed_assets.comparison.criterion import MONEY
+from fed_assets.comparison.deviations import ASSUMED_SPREAD
 from fed_assets.comparison.doubt import drawn
-from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values
+from fed_assets.comparison.draws import draw_values
 from fed_assets.comparison.features import feature_rows
-from fed_assets.comparison.matrix import Cells, decision_rows, hospital_rows, sandbox_cells
+from fed_assets.comparison.matrix import decision_rows, hospital_rows, sandbox_cells
 from fed_assets.comparison.measurements import (
     Record,
     audit_of,
@@ -32,13 +36,13 @@ from fed_assets.comparison.measurements import (
 )
 from fed_assets.comparison.outcome import outcome
 from fed_assets.comparison.profiles import Profile, shipped_profiles
-from fed_assets.comparison.ranking import MAY_WIN, Problem, problem_of, standing
+from fed_assets.comparison.ranking import MAY_WIN, problem_of, standing
 from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
 from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +59,14 @@ class Comparison:
         hospitals: rows of `matrix.hospital_rows`.
         nodes: how many hospitals those are.
         references: of `reference_rows.reference_part`.
-        left_out: criteria that tell nothing: `not_measured` by two that may win, or `constant`.
+        left_out: criteria that tell nothing: `not_measured` by two that may win, `constant`, or
+            apart no further than chance alone puts them (`by_chance`).
         counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
         spread_assumed: the same of what was drawn with `assumed_spread`.
+        doubt_unknown: the same of what has no interval, or one without width, and is not exact.
         profiles: by name, of `outcome.outcome`.
-        cautions: what weakens it, of `measurements.cautions` and `Surroundings.cautions`.
+        cautions: what weakens it, of `measurements.cautions`, `Surroundings.cautions`, and
+            `doubt_unknown` of each `criterion`.
         steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
         surroundings: `Surroundings`.
         measurements: the records it was made of.
@@ -76,6 +83,7 @@ class Comparison:
     left_out: Mapping[str, Sequence[str]]
     counted_as_worst: Sequence[Mapping[str, str]]
     spread_assumed: Sequence[Mapping[str, str]]
+    doubt_unknown: Sequence[Mapping[str, str]]
     profiles: Mapping[str, Mapping[str, Any]]
     cautions: Sequence[Mapping[str, Any]]
     steps: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -140,10 +148,13 @@ def compare(
     told = {name: surroundings.declared(name, of) for name, of in runs.items()}
     rows = [_sandbox_row(name, of, told[name], settings) for name, of in runs.items()]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
-    problem = problem_of(may_win)
+    plain = problem_of(may_win)
+    problem = told_by_chance(plain, may_win)
     values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
-    measured = {each.name for each in problem.criteria}
+    measured = {each.name: each for each in problem.criteria}
+    constant, alike = (each.constant() if len(may_win) > 1 else () for each in (plain, problem))
+    unknown = pairs_where(doubt_is_unknown, problem, may_win)
     currency = surroundings.currency or currency_of(known)
     hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(
@@ -155,23 +166,36 @@ def compare(
             "assumed_spread": ASSUMED_SPREAD,
         },
         sandboxes=rows,
-        criteria=_priced([each.as_record() for each in CRITERIA], currency),
+        criteria=_priced(
+            [measured.get(each.name, each).as_record() for each in CRITERIA], currency
+        ),
         features=feature_rows(told),
-        decision=_priced(decision_rows(cells, ranked=problem.sandboxes), currency),
+        decision=_priced(
+            decision_rows(cells, ranked=problem.sandboxes, criteria=problem.criteria), currency
+        ),
         hospitals=hospitals,
         nodes=len({row["hospital"] for row in hospitals}),
         references=reference_part(runs),
         left_out={
             "not_measured": [each.name for each in OF_SANDBOXES if each.name not in measured],
-            "constant": list(problem.constant()) if len(may_win) > 1 else [],
+            "constant": list(constant),
+            "by_chance": [each for each in alike if each not in constant],
         },
         counted_as_worst=problem.gaps,
-        spread_assumed=_spread_assumed(problem, may_win),
+        spread_assumed=pairs_where(spread_is_assumed, problem, may_win),
+        doubt_unknown=unknown,
         profiles={
-            name: outcome(profile, of, sandboxes=rows, otherwise=otherwise, settings=settings)
+            name: outcome(
+                profile,
+                of,
+                sandboxes=rows,
+                otherwise=otherwise,
+                doubt_unknown=[each["criterion"] for each in unknown],
+                settings=settings,
+            )
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
-        cautions=cautions(known) + surroundings.cautions(),
+        cautions=[*cautions(known), *surroundings.cautions(), *unknown_cautions(unknown)],
         steps=surroundings.steps_of(known),
         surroundings=asdict(surroundings),
         measurements=list(known),
@@ -228,12 +252,3 @@ def _sandbox_row(
         "seeds": [each["seed"] for each in runs],
         "run_ids": [each.get("run_id") for each in runs],
     }
-
-
-def _spread_assumed(problem: Problem, cells: Mapping[str, Cells]) -> list[dict[str, str]]:
-    return [
-        {"sandbox": sandbox, "criterion": criterion.name}
-        for sandbox in problem.sandboxes
-        for criterion in problem.criteria
-        if criterion.varies and len(cells[sandbox][criterion.name].values) == 1
-    ]

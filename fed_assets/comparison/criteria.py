@@ -48,18 +48,6 @@ def _share_of_probes(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any
     return counts[0] / sum(counts)
 
 
-def _advantage(*path: str) -> Reader:
-    """An attack that does worse than guessing has no advantage, and not less than none."""
-
-    def read(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
-        measured = _at(*path)(entry, record)
-        if not isinstance(measured, Mapping):
-            return measured
-        return {key: max(of, 0.0) if _is_number(of) else of for key, of in measured.items()}
-
-    return read
-
-
 def _bound(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
     """An epsilon of null says that there is no bound; no epsilon at all says nothing."""
     if "epsilon" not in entry:
@@ -99,7 +87,7 @@ def _ladder(name: str) -> Criterion:
 
 
 def _share(
-    name: str, group: str, better: str, indifference: float, preference: float, **read: Any
+    name: str, group: str, better: str, indifference: float, preference: float, **more: Any
 ) -> Criterion:
     return Criterion(
         name=name,
@@ -108,13 +96,13 @@ def _share(
         higher_is_better=better == "higher",
         indifference=indifference,
         preference=preference,
-        **{"most": 1.0} | read,
+        **{"most": 1.0} | more,
     )
 
 
 def _quality(name: str, better: str, indifference: float, preference: float) -> Criterion:
-    both = {"of_sandbox": _at(QUALITY, name), "of_hospital": _at(name)}
-    return _share(name, QUALITY, better, indifference, preference, **both)
+    both: dict[str, Any] = {"of_sandbox": _at(QUALITY, name), "of_hospital": _at(name)}
+    return _share(name, QUALITY, better, indifference, preference, of_model=True, **both)
 
 
 CRITERIA = (
@@ -138,8 +126,11 @@ CRITERIA = (
     ),
     _share(
         *("membership_advantage", SECURITY, "lower", 0.01, 0.1),
-        of_sandbox=_advantage(SECURITY, "membership_advantage"),
-        of_hospital=_advantage("membership_advantage"),
+        of_model=True,
+        # An attack that does worse than guessing has no advantage, and not less than none.
+        least_measured=-1.0,
+        of_sandbox=_at(SECURITY, "membership_advantage"),
+        of_hospital=_at("membership_advantage"),
     ),
     _share(
         *("membership_bound", SECURITY, "lower", 0.01, 0.5),
@@ -152,13 +143,19 @@ CRITERIA = (
     _quality("f1", "higher", 0.01, 0.05),
     _share(
         *("worst_sensitivity", QUALITY, "higher", 0.01, 0.1),
+        of_model=True,
         of_sandbox=_at(QUALITY, "worst_sensitivity"),
     ),
-    _share("sensitivity", QUALITY, "higher", 0.01, 0.1, of_hospital=_at("sensitivity")),
+    _share(
+        *("sensitivity", QUALITY, "higher", 0.01, 0.1),
+        of_model=True,
+        of_hospital=_at("sensitivity"),
+    ),
     _quality("calibration_error", "lower", 0.01, 0.05),
     _share(
         *("gain_auroc", QUALITY, "higher", 0.005, 0.05),
         least=-1.0,
+        of_model=True,
         of_hospital=_at("gain_auroc"),
     ),
     _spent("setup_seconds", "s", EFFORT),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fed_assets.comparison.readings import Reading, reading
+from fed_assets.comparison.readings import Reading, reading, resampled_of
 from fed_assets.errors import MeasurementError
 
 EFFICIENCY, SECURITY, QUALITY, EFFORT = GROUPS = ("efficiency", "security", "quality", "effort")
@@ -32,7 +32,13 @@ class Criterion:
             method where all are within it.
         preference: from this difference on the better one is preferred wholly. Both are in the
             unit, but where `most` is infinite they are shares of the mean of what is compared.
+        chance: how far apart chance alone puts what is alike (`by_chance`): where all are within
+            it, it counts in no method. In the unit; 0 until a comparison knows.
         varies: whether two runs alike differ in it by the machine's doing.
+        of_model: whether it is of the weights that a run ended with, tested on images: runs of the
+            same weights have one measurement of it between them.
+        least_measured: the smallest value that a measurement can come to where chance may put it
+            below `least`, which it is then taken as.
         worst_of_runs: of several runs the worst counts and not the mean: what one run let
             through, the sandbox let through.
         of_sandbox: reads it from a record; None where it is none of a sandbox.
@@ -47,7 +53,10 @@ class Criterion:
     most: float = math.inf
     indifference: float = 0.05
     preference: float = 0.5
+    chance: float = 0.0
     varies: bool = False
+    of_model: bool = False
+    least_measured: float | None = None
     worst_of_runs: bool = False
     of_sandbox: Reader | None = None
     of_hospital: Reader | None = None
@@ -56,6 +65,11 @@ class Criterion:
     def relative(self) -> bool:
         """Whether it is on a ratio scale without end, where differences are shares of a value."""
         return math.isinf(self.most)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is counted or declared, and has no doubt: steps, bytes, levels, probes."""
+        return not self.varies and not self.of_model
 
     def as_record(self) -> dict[str, Any]:
         """Returns what a reader of the tables has to know, as JSON-ready values."""
@@ -69,6 +83,8 @@ class Criterion:
             "indifference": self.indifference,
             "preference": self.preference,
             "thresholds_are_relative": self.relative,
+            "chance": self.chance,
+            "exact": self.exact,
             "varies": self.varies,
             "worst_of_runs": self.worst_of_runs,
         }
@@ -83,7 +99,10 @@ def read_sandbox(criterion: Criterion, record: Mapping[str, Any]) -> Reading | N
     if criterion.of_sandbox is None:
         return None
     where = f"{criterion.name} of {record['sandbox']}, seed {record['seed']}"
-    return _within(criterion, reading(criterion.of_sandbox(record, record), where=where), where)
+    found = _within(criterion, reading(criterion.of_sandbox(record, record), where=where), where)
+    if found is None or not criterion.of_model:
+        return found
+    return replace(found, resampled=resampled_of(record, criterion.name, where=where))
 
 
 def read_hospital(criterion: Criterion, record: Mapping[str, Any], hospital: str) -> Reading | None:
@@ -100,9 +119,10 @@ def read_hospital(criterion: Criterion, record: Mapping[str, Any], hospital: str
 
 
 def _within(criterion: Criterion, read: Reading | None, where: str) -> Reading | None:
-    if read is not None and not criterion.least <= read.value <= criterion.most:
+    least = criterion.least if criterion.least_measured is None else criterion.least_measured
+    if read is not None and not least <= read.value <= criterion.most:
         raise MeasurementError(
-            f"A value of {criterion.name} is from {criterion.least:g} to {criterion.most:g}",
+            f"A value of {criterion.name} is from {least:g} to {criterion.most:g}",
             where=where,
             seen=f"{read.value:g}",
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fed_assets.comparison.batched import spread
-from fed_assets.comparison.cells import Cell, cell
+from fed_assets.comparison.cells import Cell, Run, cell
 from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import Criterion, read_hospital, read_sandbox
 from fed_assets.comparison.measurements import Record
@@ -23,14 +23,26 @@ Cells = Mapping[str, Cell]  # by the criterion's name
 
 def sandbox_cells(records: Iterable[Record]) -> dict[str, Cell]:
     """Returns the cells of one sandbox, over its runs."""
-    runs = list(records)
+    known = list(records)
+    runs = [Run(each["seed"], _model_of(each)) for each in known]
     return {
-        criterion.name: cell(criterion, [read_sandbox(criterion, each) for each in runs])
+        criterion.name: cell(criterion, [read_sandbox(criterion, each) for each in known], runs)
         for criterion in OF_SANDBOXES
     }
 
 
-def decision_rows(cells: Mapping[str, Cells], *, ranked: Collection[str] = ()) -> list[Row]:
+def _model_of(record: Record) -> str | None:
+    """Returns what says by which weights a run was measured, and on which data."""
+    weights, data = (record.get("model") or {}).get("weights"), record.get("data") or {}
+    return f"{weights} {data.get('digest')} {data.get('test_digest')}" if weights else None
+
+
+def decision_rows(
+    cells: Mapping[str, Cells],
+    *,
+    ranked: Collection[str] = (),
+    criteria: Iterable[Criterion] = (),
+) -> list[Row]:
     """Returns the decision matrix of sandboxes by criteria, normalized beside it.
 
     Of those that are ranked it is normalized as TOPSIS and VIKOR do it: from the worst of them, 0,
@@ -40,13 +52,14 @@ def decision_rows(cells: Mapping[str, Cells], *, ranked: Collection[str] = ()) -
     Args:
         cells: by sandbox; one without any cells was not measured, and has rows of null.
         ranked: the sandboxes that may win.
+        criteria: as they are ranked by, where their `chance` is known.
     """
     rows = [
         _row(criterion, of_sandbox.get(criterion.name), sandbox=sandbox)
         for sandbox, of_sandbox in cells.items()
         for criterion in OF_SANDBOXES
     ]
-    return _normalized(rows, ranked if len(ranked) > 1 else ())
+    return _normalized(rows, ranked if len(ranked) > 1 else (), criteria)
 
 
 def hospital_rows(records: Mapping[str, Sequence[Record]]) -> list[Row]:
@@ -76,7 +89,7 @@ def hospital_rows(records: Mapping[str, Sequence[Record]]) -> list[Row]:
 
 
 def _row(criterion: Criterion, of: Cell | None, **names: str) -> Row:
-    found = of or Cell(None, None, None, None, ())
+    found = of or cell(criterion, ())
     return {
         **names,
         "criterion": criterion.name,
@@ -87,16 +100,22 @@ def _row(criterion: Criterion, of: Cell | None, **names: str) -> Row:
     }
 
 
-def _normalized(rows: list[Row], ranked: Collection[str] = ()) -> list[Row]:
+def _normalized(
+    rows: list[Row], ranked: Collection[str] = (), criteria: Iterable[Criterion] = ()
+) -> list[Row]:
     """Adds `normalized`: 0 is the worst of a criterion's rows, 1 the best; null stays null.
 
-    Where all are alike each is the best, 1; a difference that nobody would notice is none.
+    Where all are alike each is the best, 1; a difference that nobody would notice is none, nor is
+    one that chance alone makes.
 
     Args:
         rows: of one matrix.
         ranked: the sandboxes that make the scale; all, where it is empty.
+        criteria: those that are not as they are everywhere.
     """
+    given = {each.name: each for each in criteria}
     for criterion in criteria_of(row["criterion"] for row in rows):
+        criterion = given.get(criterion.name, criterion)
         own = [row for row in rows if row["criterion"] == criterion.name]
         for row in own:
             row["normalized"] = None

@@ -28,6 +28,9 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
                 (an interval), epsilon, delta
     quality     auroc, accuracy, f1, worst_sensitivity (at the worst hospital), calibration_error
                 (intervals each)
+    resampled   of (digest of the common test images and of how often each resample drew each), and
+                values: by figure of `quality` a list with what each resample came to. Where `of`
+                is the same, resamples are pairs
     effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
                 until all hospitals were ready, before any of them learned), manual_steps, steps
                 (their kind, who does them, the command)
@@ -66,7 +69,7 @@ Record = Mapping[str, Any]
 NO_AUDIT, OF_OTHER_CONTROLS, AUDITED = AUDITS = ("none", "of_other_controls", "made")
 SECTIONS = (
     *("data", "controls", "efficiency", "security", "quality", "effort", "hospitals"),
-    "references",
+    *("references", "resampled"),
 )
 # What has to be alike for the figures of two records to be compared as they stand.
 ALIKE = {"machine": "machines_differ", "versions": "versions_differ", "rounds": "rounds_differ"}
@@ -182,8 +185,9 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
 
     Kinds: `machines_differ`, `versions_differ`, `rounds_differ` (from the first record's),
     `one_seed` (chance between runs was not measured), `seeds_differ` (not every sandbox has the
-    same), `synthetic_data`; and, of what is not as is asked for now, `other_rounds` and the like,
-    with the numbers `measured` and `asked`.
+    same), `unpaired` (no resamples of what the first of that seed has), `synthetic_data`; and, of
+    what is not as is asked for now, `other_rounds` and the like, with the numbers `measured` and
+    `asked`.
     """
     found = []
     for key, kind in ALIKE.items():
@@ -193,10 +197,26 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     found.append(("one_seed", [name for name, of in seeds.items() if len(of) == 1]))
     everywhere = set().union(*seeds.values()) if seeds else set()
     found.append(("seeds_differ", [name for name, of in seeds.items() if of != everywhere]))
+    found.append(("unpaired", _unpaired(records)))
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
     plain = [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
     return plain + measured_otherwise(records)
+
+
+def _unpaired(records: Sequence[Record]) -> list[str]:
+    """Returns the sandboxes whose quality cannot be paired with the first's of the same seed."""
+    tested: dict[int, dict[str, Any]] = {}
+    for each in records:
+        if (each.get("quality") or {}).get("auroc"):
+            of = (each.get("resampled") or {}).get("of")
+            tested.setdefault(each["seed"], {})[each["sandbox"]] = of
+    found = []
+    for of_seed in tested.values():
+        first = next(filter(None, of_seed.values()), None)
+        if len(of_seed) > 1:
+            found += [name for name, of in of_seed.items() if of is None or of != first]
+    return found
 
 
 def measured_otherwise(records: Iterable[Record]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ def outcome(
     *,
     sandboxes: Sequence[Mapping[str, Any]],
     otherwise: Sequence[Mapping[str, Any]],
+    doubt_unknown: Sequence[str],
     settings: Settings,
 ) -> dict[str, Any]:
     """Returns ranking, doubt and choice by one profile, as JSON-ready values.
@@ -39,6 +40,7 @@ def outcome(
         of: drawn measurements of the sandboxes that may win.
         sandboxes: the comparison's rows of all sandboxes.
         otherwise: of `measurements.measured_otherwise`.
+        doubt_unknown: criteria in which one that may win has a figure of unknown doubt.
         settings: of the reckoning.
 
     Returns:
@@ -85,8 +87,10 @@ def outcome(
         found["claim"] = claim(found["influence"]["groups"])
     found["first"] = found["first"] or dict.fromkeys(problem.sandboxes)
     found["decision"] = decide(found["first"], weighed=weighed)
+    weighed_unknown = [each for each in dict.fromkeys(doubt_unknown) if plain.get(each)]
     found["sentence"] = {
-        each: _sentence(profile, found, sandboxes, otherwise, each) for each in LANGUAGES
+        each: _sentence(profile, found, sandboxes, otherwise, weighed_unknown, each)
+        for each in LANGUAGES
     }
     found["verdict"] = {
         each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES
@@ -99,6 +103,7 @@ def _sentence(
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     otherwise: Sequence[Mapping[str, Any]],
+    doubt_unknown: Sequence[str],
     language: str,
 ) -> str:
     may_win = [row for row in rows if row["standing"] == MAY_WIN]
@@ -116,6 +121,7 @@ def _sentence(
         unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         otherwise=concerned,
+        doubt_unknown=doubt_unknown,
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),
         language=language,
     )

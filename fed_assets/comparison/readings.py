@@ -13,12 +13,31 @@ SUPPRESSED = "suppressed"  # what a hospital answers in place of a count that it
 
 
 @dataclass(frozen=True)
+class Resampled:
+    """What each bootstrap resample of the common test images came to.
+
+    Attributes:
+        of: digest of the images and of what was drawn; where it is the same, two are pairs.
+        values: one of each resample; NaN where it is not defined, and at least one is.
+    """
+
+    of: str
+    values: tuple[float, ...]
+
+    @property
+    def tell_doubt(self) -> bool:
+        """Whether they do not all agree."""
+        return len({each for each in self.values if math.isfinite(each)}) > 1
+
+
+@dataclass(frozen=True)
 class Reading:
-    """A measured value, and the 95 % interval that was measured with it, or None."""
+    """A measured value, the 95 % interval that was measured with it, or None, and resamples."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    resampled: Resampled | None = None
 
 
 def reading(raw: Any, *, where: str) -> Reading | None:
@@ -43,6 +62,26 @@ def reading(raw: Any, *, where: str) -> Reading | None:
         return Reading(value, low, high)
     value = _number(raw, where)
     return None if value is None else Reading(value)
+
+
+def resampled_of(record: Mapping[str, Any], name: str, *, where: str) -> Resampled | None:
+    """Returns a figure's resamples of a measurement record; None where it has none.
+
+    Raises:
+        MeasurementError: they are no list of numbers, or nothing says what of.
+    """
+    found = record.get("resampled") or {}
+    raw = (found.get("values") or {}).get(name)
+    if raw is None:
+        return None
+    of = found.get("of")
+    if not isinstance(raw, list) or not isinstance(of, str):
+        raise MeasurementError(
+            "Resamples are a list of numbers, and a digest says what of", where=where
+        )
+    numbers = (_number(each, where) for each in raw)
+    values = tuple(math.nan if each is None else each for each in numbers)
+    return None if all(map(math.isnan, values)) else Resampled(of, values)
 
 
 def _number(raw: Any, where: str) -> float | None:

@@ -68,6 +68,7 @@ def sentence(
     unaudited: Sequence[str],
     audited_otherwise: Sequence[str],
     otherwise: Sequence[Mapping[str, Any]],
+    doubt_unknown: Sequence[str],
     one_seed: bool,
     language: str,
 ) -> str:
@@ -82,6 +83,7 @@ def sentence(
         audited_otherwise: those that were let in though the audit was of other controls.
         otherwise: what was measured otherwise than is asked for now, of
             `measurements.measured_otherwise`.
+        doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
         one_seed: whether one of those that may win was measured with one seed alone.
         language: "en" or "es".
     """
@@ -111,8 +113,10 @@ def sentence(
         if names
     ]
     clauses += [measured_with(each, language) for each in otherwise]
-    if one_seed and decision["status"] in ("sure", LIKELY, UNDECIDED):
-        clauses.append(of["one_seed"])
+    if decision["status"] in ("sure", LIKELY, UNDECIDED):
+        called = listed([of["criteria"][each] for each in doubt_unknown], language)
+        clauses.append(of["doubt_unknown"].format(criteria=called) if called else "")
+        clauses.append(of["one_seed"] if one_seed else "")
     return f"{'; '.join([told, *filter(None, clauses)])}."
 
 

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fed_assets.errors import DisclosureRefused, NoImages, RunConfigError
+from fed_assets.hospital.coordinator import require_coordinator
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import (
     BINS,
+    Floats,
     Predictions,
     confidence_bins,
+    drawn_values,
     point_values,
     with_intervals,
 )
 from fed_assets.hospital.network import build_network, scores
+from fed_assets.hospital.resamples import told_resamples
 from fed_assets.hospital.suppression import disclosed_round
 from fed_assets.hospital.training import best_device, to_pixels
 from fed_assets.hospital.weights import load_weights, read_weights
@@ -92,23 +96,29 @@ def evaluate(
 
     Args:
         arguments: `weights` (path of a safetensors file), `network` (config), `split`, and
-            `resamples`, `seed` and `threshold` of the intervals and the decision.
+            `resamples`, `seed` and `threshold` of the intervals and the decision; `tell_resamples`,
+            the metrics of which each resample's value is asked for, on open images alone.
         store: the hospital's store.
         validated: whether only images that validation let through count.
 
     Returns:
         The evaluation record, JSON-ready: `images`, `classes`, `metrics`, `roc`, `confusion`,
-        `calibration`, `seconds`.
+        `calibration`, `seconds`; and `resampled` where it is asked for, see
+        `resamples.told_resamples`.
 
     Raises:
         NotValidated: validation has not let the images through.
         NoImages: the split is empty.
-        DisclosureRefused: the split is the one that is learned from, or none.
+        DisclosureRefused: the split is the one that is learned from, or none; or a hospital's
+            process was asked for resamples, which say more of single images than an interval.
         RunConfigError: network, weights or threshold cannot be used.
     """
     started = time.perf_counter()
     threshold = threshold_of(arguments)
     split = held_out(arguments)
+    told = list(arguments.get("tell_resamples") or ())
+    if told:
+        require_coordinator(store, "evaluate with tell_resamples")
     dataset = open_dataset(store, validated=validated)
     rows = dataset.split(split)
     if len(rows) == 0:
@@ -119,13 +129,13 @@ def evaluate(
     load_weights(network, read_weights(Path(arguments["weights"])))
     probabilities = predict(network, dataset.images, rows, classes=len(dataset.classes))
     predictions = Predictions(dataset.labels[rows], probabilities, threshold)
+    resamples, seed = int(arguments.get("resamples", 1000)), int(arguments.get("seed", 0))
+    drawn = drawn_values(predictions, resamples=resamples, seed=seed)
+    images = f"{dataset.digest} {split}"
+    resampled = {"resampled": told_resamples(drawn, told, images=images, n=len(rows), seed=seed)}
     return {
-        **record(
-            predictions,
-            list(dataset.classes),
-            resamples=int(arguments.get("resamples", 1000)),
-            seed=int(arguments.get("seed", 0)),
-        ),
+        **record(predictions, list(dataset.classes), drawn),
+        **(resampled if told else {}),
         "seconds": time.perf_counter() - started,
     }
 
@@ -160,15 +170,21 @@ def held_out(arguments: Mapping[str, Any]) -> str:
 
 
 def record(
-    predictions: Predictions, classes: list[str], *, resamples: int, seed: int
+    predictions: Predictions, classes: list[str], drawn: Mapping[str, Floats]
 ) -> dict[str, Any]:
-    """Returns the evaluation record of predictions, all but its `seconds`."""
+    """Returns the evaluation record of predictions, all but its `seconds`.
+
+    Args:
+        predictions: of the images.
+        classes: their names.
+        drawn: of `metrics.drawn_values`.
+    """
     positives = [1] if len(classes) == 2 else range(len(classes))
     curves = [roc_curve(predictions, index) for index in positives]
     return {
         "images": len(predictions.labels),
         "classes": classes,
-        "metrics": with_intervals(predictions, resamples=resamples, seed=seed),
+        "metrics": with_intervals(predictions, drawn),
         "roc": [
             {"class": classes[index], **curve}
             for index, curve in zip(positives, curves, strict=True)

@@ -9,7 +9,7 @@ the classes that have images, each against the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -183,21 +183,33 @@ def point_values(predictions: Predictions) -> dict[str, float | None]:
     return {name: number_or_none(metric(predictions, once)) for name, metric in METRICS.items()}
 
 
-def with_intervals(
-    predictions: Predictions, *, resamples: int, seed: int
-) -> dict[str, dict[str, float | None]]:
-    """Returns every metric as `value`, `low` and `high`: a 95 % percentile bootstrap interval.
+def drawn_values(predictions: Predictions, *, resamples: int, seed: int) -> dict[str, Floats]:
+    """Returns what every metric comes to in each resample, [resamples]; NaN where undefined.
 
-    Images are drawn with replacement (Efron and Tibshirani 1993, section 13.3). Resamples in which
-    a metric is not defined do not count for it. An interval is None where the metric is, where
-    there are fewer than two images, and where `resamples` is zero.
+    Images are drawn with replacement (Efron and Tibshirani 1993, section 13.3): by one seed the
+    same of equally many, whatever the model. Empty where there are fewer than two.
     """
-    values = point_values(predictions)
-    drawn: dict[str, list[Floats]] = {name: [] for name in METRICS}
+    drawn: dict[str, list[Floats]] = {name: [np.empty(0)] for name in METRICS}
     for weights in resampled(len(predictions.labels), resamples=resamples, seed=seed):
         for name, metric in METRICS.items():
             drawn[name].append(metric(predictions, weights))
-    return {name: interval(value, drawn[name], INTERVAL) for name, value in values.items()}
+    return {name: np.concatenate(parts) for name, parts in drawn.items()}
+
+
+def with_intervals(
+    predictions: Predictions, drawn: Mapping[str, Floats]
+) -> dict[str, dict[str, float | None]]:
+    """Returns every metric as `value`, `low` and `high`: a 95 % percentile bootstrap interval.
+
+    Resamples in which a metric is not defined do not count for it. An interval is None where the
+    metric is, and where nothing was drawn.
+
+    Args:
+        predictions: of the images.
+        drawn: of `drawn_values`.
+    """
+    values = point_values(predictions)
+    return {name: interval(value, [drawn[name]], INTERVAL) for name, value in values.items()}
 
 
 def resampled(n: int, *, resamples: int, seed: int) -> Iterator[Floats]:

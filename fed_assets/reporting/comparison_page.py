@@ -68,6 +68,7 @@ def render_comparison(record: Record, language: str) -> str:
         references=reference_tables(record, words),
         features=_by(record["features"], "control", "sandbox"),
         assumed=_pairs(record["spread_assumed"] if drawn else ()),
+        unknown_doubt=_pairs(record["doubt_unknown"] if drawn else ()),
         worst=_pairs(record["counted_as_worst"]),
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
         # What was measured is weighed by every profile, be it with 0.

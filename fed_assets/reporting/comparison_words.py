@@ -89,7 +89,8 @@ class Words:
         if plain is None:
             told = measured_with(caution, self.language)
             return f"{told[:1].upper()}{told[1:]}."
-        return str(plain.format(sandboxes=", ".join(caution["sandboxes"])))
+        called = self.criterion(caution["criterion"]) if "criterion" in caution else ""
+        return str(plain.format(sandboxes=", ".join(caution["sandboxes"]), criterion=called))
 
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""

@@ -384,6 +384,12 @@ def test_a_sealed_sandbox_learns_the_same_bits_and_leaves_no_plain_file(
         assert result.success, failures(result)
         digests.add(result.output_for_node("federated_training", "global_model")["final_digest"])
     assert len(digests) == 1
+    # The very same resamples of the common test images: the comparison draws them as one.
+    measured = [
+        json.loads(Home(tmp_path / "home").measurement(sandbox, 0).read_text())["resampled"]
+        for sandbox in ("configurable", "eyes_on")
+    ]
+    assert measured[0] == measured[1] and len(measured[0]["values"]["auroc"]) == 1000
     hospitals = tmp_path / "home" / "hospitals"
     kept = [
         path

@@ -151,6 +151,17 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     }
 
 
+def test_resamples_of_the_common_images_are_kept_as_the_comparison_calls_them() -> None:
+    assert measured()["resampled"] is None
+    told = {"of": "5a", "values": {"auroc": [0.9], "expected_calibration_error": [0.1]}}
+    kept: dict[str, Any] = {"run_id": "r", "wall_seconds": 20.0, "usage": used(), "effort": EFFORT}
+    record = measurement(a_report(), MODEL, **kept, resampled=told)
+    assert record["resampled"] == {
+        "of": "5a",
+        "values": {"auroc": [0.9], "calibration_error": [0.1]},
+    }
+
+
 def test_no_budget_is_no_bound_and_the_largest_spent_stands_for_all() -> None:
     assert measured()["security"] == {"epsilon": None, "delta": None}
     report = a_report(epsilon=8.0)

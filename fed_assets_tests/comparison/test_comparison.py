@@ -11,6 +11,7 @@ from fed_assets.comparison.comparison import Comparison, compare, from_record, r
 from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.settings import Settings
 from fed_assets.errors import ConfigurationError, MeasurementError
+from fed_assets_tests.comparison.conftest import figures_of, with_resamples
 
 SANDBOXES = ("minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable")
 FEW = Settings(draws=200)
@@ -27,10 +28,8 @@ def firsts(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def whole() -> Comparison:
-    from fed_assets_tests.comparison.conftest import figures_of
-
     records = [figures_of(sandbox, seed) for sandbox in SANDBOXES for seed in (0, 1, 2)]
-    return compared(records, profiles=None)
+    return compared(list(map(with_resamples, records)), profiles=None)
 
 
 def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
@@ -52,11 +51,11 @@ def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
 
 def closeness(record: dict[str, Any], profile: str) -> dict[str, float]:
     """Returns TOPSIS's scores, worked out from what the page shows: its matrix, and weights."""
-    constant = record["left_out"]["constant"]
+    alike = [*record["left_out"]["constant"], *record["left_out"]["by_chance"]]
     weights = {
         name: weight
         for name, weight in record["profiles"][profile]["weights"].items()
-        if name not in constant
+        if name not in alike
     }
     found = {}
     for sandbox in record["profiles"][profile]["first"]:
@@ -178,8 +177,9 @@ def best_of_all(record: dict[str, Any]) -> dict[str, Any]:
     record["security"] |= {"at_rest": 4, "in_transit": 4, "in_use": 4, "epsilon": 0.1}
     record["security"] |= {"probes": {"passed": 20, "inconclusive": 0, "failed": 0}}
     record["security"] |= {"membership_advantage": {"value": 0.0, "low": 0.0, "high": 0.0}}
-    record["quality"] = {name: {"value": 1.0} for name in record["quality"]}
-    record["quality"]["calibration_error"] = {"value": 0.0}
+    best = {"value": 1.0, "low": 0.999, "high": 1.0}
+    record["quality"] = {name: best for name in record["quality"]}
+    record["quality"]["calibration_error"] = {"value": 0.0, "low": 0.0, "high": 0.001}
     record["effort"] = {"setup_seconds": 0.0, "manual_steps": 0}
     return record
 
@@ -355,9 +355,55 @@ def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured)
     assert {"sandbox": "minimal", "criterion": "wall_seconds"} in once.spread_assumed
     assert once.cautions[0]["kind"] == "one_seed"
     assert "one seed alone" in once.profiles["equal"]["sentence"]["en"]
-    twice = compared([*five, *(measured(sandbox, 1) for sandbox in SANDBOXES)])
+    again = [measured(sandbox, 1) for sandbox in SANDBOXES]
+    twice = compared(list(map(with_resamples, [*five, *again])))
     assert twice.spread_assumed == [] and twice.cautions == []
     assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
+
+
+def test_one_measurement_of_two_sandboxes_decides_nothing_between_them(measured) -> None:
+    entries = {"mine": {"groups": {"quality": 1}}}
+    mine = profiles_from(entries, where="mine.yaml")
+    runs = [measured("minimal"), measured("minimal") | {"sandbox": "eyes_on"}]
+    for run in runs:
+        run["model"] = {"weights": "the same"}
+    of = compared(runs, profiles=mine).profiles["mine"]
+    assert of["first"] == {"minimal": 0.5, "eyes_on": 0.5}  # a tie in every draw
+    assert {row["changes_winner"]["value"] for row in of["influence"]["criteria"]} == {0.0}
+    runs[1]["model"] = {"weights": "others"}  # drawn apart, one of them is better in each draw
+    of = compared(runs, profiles=mine).profiles["mine"]
+    assert {row["changes_winner"]["value"] for row in of["influence"]["criteria"]} != {0.0}
+
+
+def test_a_doubt_that_is_not_known_is_said_where_the_criterion_weighs(five) -> None:
+    assert compared(five).doubt_unknown == []
+    for each in (five[0], five[4]):
+        each["quality"]["worst_sensitivity"] = {"value": 1.0, "low": 1.0, "high": 1.0}
+    five[4]["security"]["keeps_its_word"] = False  # none of the choice, and of no draw
+    found = compared(five, profiles=None)
+    assert found.doubt_unknown == [{"sandbox": "minimal", "criterion": "worst_sensitivity"}]
+    assert {
+        "kind": "doubt_unknown",
+        "criterion": "worst_sensitivity",
+        "sandboxes": ["minimal"],
+    } in found.cautions
+    english, spanish = (found.profiles["clinician"]["sentence"][each] for each in ("en", "es"))
+    assert "is not known, and was assumed, of Sensitivity at the worst hospital" in english
+    assert "no se sabe, y se supuso, cuánta duda tiene la medida de" in spanish
+    entries = {"mine": {"groups": {"quality": 1}, "criteria": {"quality": {"auroc": 1}}}}
+    mine = profiles_from(entries, where="mine.yaml")
+    assert "not known" not in compared(five, profiles=mine).profiles["mine"]["sentence"]["en"]
+
+
+def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> None:
+    assert "unpaired" not in {each["kind"] for each in compared(five[:1]).cautions}  # of whom?
+    new = list(map(with_resamples, five))
+    del new[2]["resampled"]
+    found = compared(new)
+    assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in found.cautions
+    assert len(found.profiles["equal"]["first"]) == 5
+    new[2]["resampled"] = new[1]["resampled"] | {"of": "other images"}
+    assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in compared(new).cautions
 
 
 def test_a_sandbox_that_nobody_asked_for_is_refused(five) -> None:

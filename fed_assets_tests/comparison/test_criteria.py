@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from fed_assets.comparison.cells import cell
 from fed_assets.comparison.criteria import CRITERIA, OF_HOSPITALS, OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import GROUPS, read_hospital, read_sandbox
+from fed_assets.comparison.readings import Reading
 from fed_assets.errors import MeasurementError
 
 
@@ -52,14 +54,23 @@ def test_an_inconclusive_probe_did_not_pass_and_no_probes_are_no_share(measured)
     assert value("probes_passed", measured(security__probes=none)) is None
 
 
-def test_an_attack_worse_than_guessing_has_no_advantage_and_its_interval_neither(measured) -> None:
+def test_an_attack_worse_than_guessing_has_no_advantage_and_says_what_was_measured(
+    measured,
+) -> None:
     attack = {"value": -0.03, "low": -0.05, "high": 0.01}
     (criterion,) = criteria_of(["membership_advantage"])
     read = read_sandbox(criterion, measured(security__membership_advantage=attack))
-    assert (read.value, read.low, read.high) == (0.0, 0.0, 0.01)
+    assert (read.value, read.low, read.high) == (-0.03, -0.05, 0.01)
+    of_one = cell(criterion, [read])
+    assert (of_one.value, of_one.low, of_one.high) == (0.0, 0.0, 0.01)
+    assert of_one.as_row()["measured_below"] == -0.03
+    # Chance puts some runs below zero and some above: the mean is cut, and not each of them.
+    of_two = cell(criterion, [read, Reading(0.05, 0.0, 0.1)])
+    assert of_two.value == pytest.approx(0.01)
+    assert of_two.as_row()["measured_below"] is None
     assert value("membership_advantage", measured(security__membership_advantage=None)) is None
     record = measured(hospitals__hospital_01__membership_advantage=attack)
-    assert value("membership_advantage", record, "hospital_01") == 0.0
+    assert value("membership_advantage", record, "hospital_01") == -0.03
     assert value("membership_advantage", record, "hospital_02") == 0.03
     del record["hospitals"]["hospital_02"]["membership_advantage"]
     assert value("membership_advantage", record, "hospital_02") is None
@@ -91,6 +102,10 @@ def test_a_hospitals_bound_takes_the_sandboxs_delta(measured) -> None:
         ("security__epsilon", -0.5, "membership_bound"),
         ("security__epsilon", "eight", "membership_bound"),
         ("quality__auroc", {"value": 1.2}, "auroc"),
+        ("security__membership_advantage", {"value": -1.2}, "membership_advantage"),
+        ("resampled", {"of": "5a", "values": {"auroc": 0.9}}, "auroc"),
+        ("resampled", {"values": {"auroc": [0.9, 0.8]}}, "auroc"),
+        ("resampled", {"of": "5a", "values": {"auroc": [0.9, "high"]}}, "auroc"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(measured, path, wrong, name) -> None:

@@ -5,12 +5,15 @@ import pytest
 from scipy import stats
 
 from fed_assets.comparison.criteria import OF_SANDBOXES
-from fed_assets.comparison.draws import ASSUMED_SPREAD, draw_values, draw_weights
+from fed_assets.comparison.deviations import ASSUMED_SPREAD
+from fed_assets.comparison.draws import draw_values, draw_weights
 from fed_assets.comparison.matrix import sandbox_cells
 from fed_assets.comparison.profiles import IN_GROUP, profiles_from, shipped_profiles
 from fed_assets.comparison.ranking import problem_of
+from fed_assets_tests.comparison.conftest import with_resamples
 
 DRAWS = 20_000
+TWO = ("minimal", "eyes_on")
 
 
 def drawn(records: list[dict], *, seed: int = 0, draws: int = DRAWS) -> dict:
@@ -26,6 +29,161 @@ def drawn(records: list[dict], *, seed: int = 0, draws: int = DRAWS) -> dict:
         for row, sandbox in enumerate(problem.sandboxes)
         for column, criterion in enumerate(problem.criteria)
     }
+
+
+def apart(found: dict, name: str, one: str = "minimal", other: str = "eyes_on") -> np.ndarray:
+    return found[one, name] - found[other, name]
+
+
+def same_weights(*records: dict) -> list[dict]:
+    for each in records:
+        each["model"] = {"weights": f"weights of seed {each['seed']}"}
+    return list(records)
+
+
+def alike_but_in_name(measured, sandbox: str, seed: int = 0) -> dict:
+    """Returns a run whose figures are those of minimal."""
+    return measured(seed=seed) | {"sandbox": sandbox}
+
+
+OF_MODEL = [each.name for each in OF_SANDBOXES if each.of_model]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+@pytest.mark.parametrize("resampled", [True, False])
+def test_the_same_weights_have_one_measurement_and_one_draw(measured, seeds, resampled) -> None:
+    runs = [alike_but_in_name(measured, name, seed) for seed in seeds for name in TWO]
+    for run in same_weights(*runs):
+        run["quality"]["auroc"]["value"] += 0.001 * run["seed"]
+        if resampled:
+            run["resampled"] = {"of": "5a", "values": {"auroc": [0.96, 0.97, 0.98, 0.99]}}
+    found = drawn(runs)
+    for name in OF_MODEL:
+        assert not apart(found, name).any(), name
+        assert np.ptp(found["minimal", name]) > 0, name
+    assert apart(found, "wall_seconds").std() > 1.0  # what a machine does is no model's
+    assert apart(found, "setup_seconds").std() > 0.01
+
+
+def test_other_weights_have_independent_draws_of_what_kept_no_resamples(measured) -> None:
+    runs = same_weights(*(alike_but_in_name(measured, name) for name in TWO))
+    runs[1]["model"]["weights"] = "others"
+    found = drawn(runs)
+    for name in OF_MODEL:
+        assert abs(stats.pearsonr(found["minimal", name], found["eyes_on", name])[0]) < 0.05
+    del runs[0]["model"], runs[1]["model"]  # an earlier version, which recorded no weights
+    found = drawn(runs)
+    assert abs(stats.pearsonr(found["minimal", "auroc"], found["eyes_on", "auroc"])[0]) < 0.05
+
+
+def test_the_same_weights_on_other_data_are_two_measurements(measured) -> None:
+    runs = same_weights(*(alike_but_in_name(measured, name) for name in TWO))
+    runs[1]["data"] = runs[1]["data"] | {"test_digest": "of other images"}
+    assert apart(drawn(runs), "auroc").std() > 0.005
+
+
+def test_models_tested_on_the_same_images_are_drawn_in_pairs_as_far_as_they_go_together(
+    measured,
+) -> None:
+    for alike in (0.9, 0.2):
+        runs = [with_resamples(measured(name), alike=alike) for name in TWO]
+        found, spread = drawn(runs), {}
+        for name in ("auroc", "accuracy", "f1", "calibration_error"):
+            by_pairs = np.subtract(*(run["resampled"]["values"][name] for run in runs))
+            spread[name] = by_pairs.std()
+            assert apart(found, name).std() == pytest.approx(by_pairs.std(), rel=0.03)
+            for run in runs:
+                ends = np.quantile(found[run["sandbox"], name], [0.025, 0.975])
+                told = run["quality"][name]
+                assert ends == pytest.approx((told["low"], told["high"]), abs=5e-4)
+        # Drawn apart, both would be in the same doubt, and their difference in more.
+        runs[1]["resampled"]["of"] = "other images"
+        alone = apart(drawn(runs), "auroc").std()
+        assert alone > spread["auroc"] * (2.5 if alike == 0.9 else 1.05)
+
+
+def test_more_runs_on_the_same_images_do_not_shrink_the_doubt_and_on_others_do(measured) -> None:
+    runs = [measured(name, seed) for seed in (0, 1) for name in TWO]
+    for run in runs:
+        run["quality"]["auroc"] = measured(run["sandbox"])["quality"]["auroc"]
+        with_resamples(run, alike=1.0)
+    assert drawn(runs)["minimal", "auroc"].std() == pytest.approx(0.005, rel=0.05)
+    for run in runs:
+        run["resampled"]["of"] += str(run["seed"])
+    assert drawn(runs)["minimal", "auroc"].std() == pytest.approx(0.005 / np.sqrt(2), rel=0.05)
+
+
+def test_runs_of_one_seed_go_together_as_far_as_their_differences_show(measured) -> None:
+    # Both vary by 0.02 from seed to seed, their difference by a tenth of that.
+    by_seed = {"minimal": (0.90, 0.92, 0.94, 0.91), "eyes_on": (0.881, 0.899, 0.921, 0.889)}
+    runs = []
+    for sandbox, values in by_seed.items():
+        for seed, value in enumerate(values):
+            run = measured(sandbox, seed, quality__worst_sensitivity={"value": value})
+            runs.append(run)
+    differences = np.subtract(*by_seed.values())
+    half = stats.t.ppf(0.975, 3) * differences.std(ddof=1) / 2
+    low, high = np.quantile(apart(drawn(runs), "worst_sensitivity"), [0.025, 0.975])
+    assert low == pytest.approx(differences.mean() - half, abs=0.0003)
+    assert high == pytest.approx(differences.mean() + half, abs=0.0003)
+    for run in runs:  # runs of other seeds are no pairs
+        run["seed"] += 10 * (run["sandbox"] == "eyes_on")
+    low, high = np.quantile(apart(drawn(runs), "worst_sensitivity"), [0.025, 0.975])
+    assert high - low > 10 * half
+
+
+def test_a_resample_in_which_a_figure_is_not_defined_counts_as_the_next(measured) -> None:
+    runs = [measured(name) for name in TWO]
+    for run in runs:
+        run["resampled"] = {"of": "5a", "values": {"auroc": [0.97, None, 0.99, None]}}
+    values, counts = np.unique(drawn(runs)["minimal", "auroc"], return_counts=True)
+    assert values.tolist() == [0.97, 0.99]
+    assert counts / DRAWS == pytest.approx([0.5, 0.5], abs=0.02)
+    runs[0]["resampled"] = {"of": "5a", "values": {"auroc": [None, None]}}  # as if there were none
+    assert len(np.unique(drawn(runs)["minimal", "auroc"])) > 1000
+
+
+@pytest.mark.parametrize("bounds", [{"low": 1.0, "high": 1.0}, {}])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_a_models_figure_without_an_interval_is_not_drawn_as_if_it_were_certain(
+    measured, bounds, seeds
+) -> None:
+    runs = [
+        measured(name, seed, quality__worst_sensitivity={"value": 1.0} | bounds)
+        for name in TWO
+        for seed in seeds
+    ]
+    low, high = np.quantile(drawn(runs)["minimal", "worst_sensitivity"], [0.025, 1.0])
+    assert low == pytest.approx(0.9, abs=0.003)  # what the criterion prefers wholly
+    assert high == 1.0
+    runs[-1]["quality"]["worst_sensitivity"] = {"value": 0.6, "low": 0.3, "high": 0.8}
+    low = np.quantile(drawn(runs)["minimal", "worst_sensitivity"], 0.025)
+    assert low == pytest.approx(0.7, abs=0.01)  # the widest known
+
+
+def test_what_is_counted_or_declared_is_exact_and_nothing_else_is(measured) -> None:
+    exact = {each.name for each in OF_SANDBOXES if each.exact}
+    assert exact == {
+        *("bytes_up", "bytes_down", "at_rest", "in_transit", "in_use", "probes_passed"),
+        *("membership_bound", "manual_steps"),
+    }
+    runs = [measured(name, seed) for name in TWO for seed in (0, 1)]
+    for run in runs:
+        run["efficiency"] = measured(run["sandbox"])["efficiency"]  # always alike
+        run["quality"] = measured(run["sandbox"])["quality"]
+    found = drawn(runs)
+    for (sandbox, name), values in found.items():
+        assert (np.ptp(values) == 0) == (name in exact), (sandbox, name)
+
+
+def test_an_advantage_below_zero_is_drawn_from_where_it_was_measured(measured) -> None:
+    attack = {"value": -0.06, "low": -0.08, "high": -0.04}
+    runs = [measured(name, security__membership_advantage=attack) for name in TWO]
+    assert not drawn(runs)["minimal", "membership_advantage"].any()
+    for run in runs:
+        run["security"]["membership_advantage"] = attack | {"value": -0.01, "high": 0.03}
+    found = drawn(runs)["minimal", "membership_advantage"]
+    assert found.min() == 0.0 and np.quantile(found, 0.975) == pytest.approx(0.03, abs=0.002)
 
 
 def test_one_seed_draws_the_same_and_another_draws_otherwise(measured) -> None:

@@ -39,6 +39,8 @@ def test_where_all_resamples_or_all_seeds_agree_there_is_no_interval() -> None:
     assert (perfect.value, perfect.low, perfect.high) == (1.0, None, None)
     assert perfect.as_row()["interval_from"] == "no_width"
     alike = cell(of("bytes_up"), [Reading(180e6), Reading(180e6)])
+    assert (alike.low, alike.high, alike.basis) == (None, None, None)  # counted: exact
+    alike = cell(of("wall_seconds"), [Reading(70.0), Reading(70.0)])
     assert (alike.low, alike.high, alike.basis) == (None, None, "no_width")
     narrow = cell(of("auroc"), [Reading(0.9, 0.9, 0.9001)])
     assert (narrow.low, narrow.high, narrow.basis) == (0.9, 0.9001, "measurement")

@@ -4,6 +4,7 @@ import pytest
 
 from fed_assets.comparison.measurements import cautions, checked, keeps_its_word
 from fed_assets.errors import MeasurementError
+from fed_assets_tests.comparison.conftest import with_resamples
 
 
 def kinds(records: list[dict]) -> dict[str, list[str]]:
@@ -62,7 +63,7 @@ def test_one_failed_check_outweighs_all_others(measured, words, kept) -> None:
 
 def test_cautions_name_what_weakens_the_comparison(measured) -> None:
     alike = [measured(sandbox, seed) for sandbox in ("minimal", "eyes_on") for seed in (0, 1)]
-    assert kinds(alike) == {}
+    assert kinds(list(map(with_resamples, alike))) == {}
     slower = measured("eyes_off", machine={"cpu": "1 core"}, rounds=10, versions={"torch": "3"})
     assert kinds([*alike, slower]) == {
         "machines_differ": ["eyes_off"],
@@ -70,6 +71,7 @@ def test_cautions_name_what_weakens_the_comparison(measured) -> None:
         "rounds_differ": ["eyes_off"],
         "one_seed": ["eyes_off"],
         "seeds_differ": ["eyes_off"],
+        "unpaired": ["eyes_off"],
     }
     assert kinds([measured(data__synthetic=True)])["synthetic_data"] == ["minimal"]
     assert cautions([]) == []

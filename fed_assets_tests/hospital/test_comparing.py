@@ -10,7 +10,7 @@ import pytest
 from fed_assets.errors import DisclosureRefused, NoImages, NotValidated, RunConfigError
 from fed_assets.hospital.comparing import agreement, compare_models, paired_differences
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.metrics import Predictions, with_intervals
+from fed_assets.hospital.metrics import Predictions, drawn_values, with_intervals
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.suppression import SUPPRESSED, disclosed
 from fed_assets.hospital.weights import weights_of, write_weights
@@ -95,7 +95,7 @@ def test_what_is_hard_for_both_makes_no_interval_wider() -> None:
     one = predictions(labels, positive)
     other = predictions(labels, np.clip(positive + generator.normal(0, 0.02, 80), 0, 1))
     paired = paired_differences(one, other, resamples=500, seed=0, confidence=0.95)["auroc"]
-    alone = with_intervals(one, resamples=500, seed=0)["auroc"]
+    alone = with_intervals(one, drawn_values(one, resamples=500, seed=0))["auroc"]
     assert paired["high"] - paired["low"] < 0.5 * (alone["high"] - alone["low"])  # type: ignore[operator]
 
 

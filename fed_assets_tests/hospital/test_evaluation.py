@@ -11,7 +11,7 @@ from fed_assets.errors import DisclosureRefused, NoImages, NotValidated, RunConf
 from fed_assets.hospital.evaluation import calibration, evaluate, predict, record, roc_curve
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
-from fed_assets.hospital.metrics import Predictions
+from fed_assets.hospital.metrics import Predictions, drawn_values
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.store import current_digest, set_validated
 from fed_assets.hospital.weights import weights_of, write_weights
@@ -19,7 +19,14 @@ from fed_assets_tests.hospital.test_training import bright_and_dark
 from fed_assets_tests.networks import SMALL_RESNET
 
 
-def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **arguments: Any) -> Store:
+def a_store(
+    folder: Path,
+    *,
+    classes: int = 2,
+    test_images: int = 24,
+    name: str = "store",
+    **arguments: Any,
+) -> Store:
     """A hospital's store with bright and dark images of its own, not validated."""
     arrays: dict[str, Any] = {}
     for split, images in (("train", 48), ("val", 12), ("test", test_images)):
@@ -27,7 +34,7 @@ def a_store(folder: Path, *, classes: int = 2, test_images: int = 24, **argument
         arrays |= {f"{split}_images": pixels[:, 0], f"{split}_labels": labels[:, None]}
     np.savez(folder / "own.npz", **arrays)
     source = {"kind": "medmnist", "path": str(folder / "own.npz")}
-    store = Store(folder / "store")
+    store = Store(folder / name, hospital=name)
     prepare_images({"source": source, "image_size": 28, **arguments}, store)
     return store
 
@@ -76,6 +83,38 @@ def test_the_same_weights_give_the_same_record(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_resamples_of_two_models_are_pairs_where_their_images_and_seed_are_the_same(
+    tmp_path: Path,
+) -> None:
+    def asked(store: Store, seed: int = 0, number: int = 0) -> dict[str, Any]:
+        network = build_network(SMALL_RESNET, channels=1, classes=2, seed=number)
+        path = tmp_path / f"{number}.safetensors"
+        write_weights(weights_of(network), path)
+        arguments = {"weights": str(path), "network": SMALL_RESNET, "resamples": 200, "seed": seed}
+        return evaluate({**arguments, "tell_resamples": ("auroc", "accuracy")}, store)
+
+    store = a_validated_store(tmp_path, name="coordinator")
+    answer, other = asked(store), asked(store, number=1)
+    found = answer["resampled"]
+    assert found["of"] == other["resampled"]["of"]
+    assert found["values"] != other["resampled"]["values"]
+    for name in ("auroc", "accuracy"):
+        low, high = np.quantile(found["values"][name], [0.025, 0.975])
+        told = answer["metrics"][name]
+        assert (told["low"], told["high"]) == pytest.approx((low, high), abs=1e-6)
+    json.dumps(found, allow_nan=False)
+    assert asked(store, seed=1)["resampled"]["of"] != found["of"]
+    fewer = a_validated_store(tmp_path, test_images=20, name="coordinator")
+    assert asked(fewer)["resampled"]["of"] != found["of"]
+
+
+def test_no_hospital_tells_its_resamples(tmp_path: Path) -> None:
+    asked = {"weights": "", "network": SMALL_RESNET, "tell_resamples": ["accuracy"]}
+    store = a_validated_store(tmp_path, name="hospital_01")
+    with pytest.raises(DisclosureRefused, match="evaluate with tell_resamples"):
+        evaluate(asked, store)
+
+
 def test_images_that_no_validation_let_through_are_not_evaluated(tmp_path: Path) -> None:
     store = a_store(tmp_path)
     arguments = {"weights": str(weights_file(tmp_path)), "network": SMALL_RESNET, "resamples": 0}
@@ -109,7 +148,7 @@ def test_a_threshold_that_is_no_probability_is_refused(tmp_path: Path) -> None:
 
 def test_a_hospital_with_one_class_gets_nulls_where_nothing_is_defined() -> None:
     predictions = Predictions(np.array([1, 1]), np.array([[0.2, 0.8], [0.7, 0.3]]))
-    answer = record(predictions, ["ill", "well"], resamples=20, seed=0)
+    answer = record(predictions, ["ill", "well"], drawn_values(predictions, resamples=20, seed=0))
     assert answer["metrics"]["auroc"] == {"value": None, "low": None, "high": None}
     assert answer["roc"] == []
     assert answer["confusion"] == [[0, 0], [1, 1]]
@@ -119,10 +158,8 @@ def test_a_hospital_with_one_class_gets_nulls_where_nothing_is_defined() -> None
 def test_the_threshold_moves_the_confusion_and_not_the_curve() -> None:
     labels = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
-    records = [
-        record(Predictions(labels, probabilities, threshold), ["a", "b"], resamples=0, seed=0)
-        for threshold in (0.5, 0.25)
-    ]
+    models = [Predictions(labels, probabilities, threshold) for threshold in (0.5, 0.25)]
+    records = [record(each, ["a", "b"], drawn_values(each, resamples=0, seed=0)) for each in models]
     assert records[0]["confusion"] == [[2, 0], [1, 1]]
     assert records[1]["confusion"] == [[1, 1], [0, 2]]
     assert records[0]["roc"] == records[1]["roc"]

@@ -11,6 +11,7 @@ from fed_assets.hospital.metrics import (
     Predictions,
     accuracy,
     auroc,
+    drawn_values,
     point_values,
     with_intervals,
 )
@@ -24,6 +25,11 @@ def random_predictions(seed: int, *, images: int, classes: int) -> Predictions:
     # One decimal, so that many scores are tied.
     values = np.exp(np.round(hints + generator.normal(size=(images, classes)), 1))
     return Predictions(labels, values / values.sum(axis=1, keepdims=True))
+
+
+def by_bootstrap(predictions: Predictions, *, resamples: int, seed: int) -> dict[str, Any]:
+    drawn = drawn_values(predictions, resamples=resamples, seed=seed)
+    return with_intervals(predictions, drawn)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -90,7 +96,7 @@ def test_the_interval_agrees_with_scipys_bootstrap(metric: Any) -> None:
         n_resamples=2000,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    ours = with_intervals(predictions, resamples=2000, seed=0)[metric.__name__]
+    ours = by_bootstrap(predictions, resamples=2000, seed=0)[metric.__name__]
     assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high), abs=0.02)
     low, value, high = (float(ours[name] or 0) for name in ("low", "value", "high"))
     assert 0 < low < value < high
@@ -98,7 +104,7 @@ def test_the_interval_agrees_with_scipys_bootstrap(metric: Any) -> None:
 
 def test_a_perfect_model_scores_one_with_intervals_of_no_width() -> None:
     labels = np.array([0, 1] * 20)
-    record = with_intervals(Predictions(labels, np.eye(2)[labels]), resamples=200, seed=0)
+    record = by_bootstrap(Predictions(labels, np.eye(2)[labels]), resamples=200, seed=0)
     assert record.pop("expected_calibration_error") == {"value": 0, "low": 0, "high": 0}
     for name, entry in record.items():
         assert entry == {"value": 1, "low": 1, "high": 1}, name
@@ -106,7 +112,7 @@ def test_a_perfect_model_scores_one_with_intervals_of_no_width() -> None:
 
 def test_one_class_alone_has_no_auroc_and_no_balanced_accuracy() -> None:
     ill = np.array([[0.2, 0.8], [0.6, 0.4]])
-    record = with_intervals(Predictions(np.array([1, 1]), ill), resamples=50, seed=0)
+    record = by_bootstrap(Predictions(np.array([1, 1]), ill), resamples=50, seed=0)
     nothing = {"value": None, "low": None, "high": None}
     assert {n for n, e in record.items() if e == nothing} == {
         "auroc",
@@ -117,9 +123,7 @@ def test_one_class_alone_has_no_auroc_and_no_balanced_accuracy() -> None:
 
 
 def test_one_image_has_values_and_no_intervals() -> None:
-    record = with_intervals(
-        Predictions(np.array([1]), np.array([[0.1, 0.9]])), resamples=50, seed=0
-    )
+    record = by_bootstrap(Predictions(np.array([1]), np.array([[0.1, 0.9]])), resamples=50, seed=0)
     assert record["accuracy"] == {"value": 1.0, "low": None, "high": None}
     assert record["auroc"] == {"value": None, "low": None, "high": None}
 
@@ -127,7 +131,7 @@ def test_one_image_has_values_and_no_intervals() -> None:
 def test_resamples_without_the_rare_class_do_not_poison_the_interval() -> None:
     labels = np.array([1] + [0] * 19)
     scores = np.linspace(0.9, 0.1, 20)
-    record = with_intervals(
+    record = by_bootstrap(
         Predictions(labels, np.stack([1 - scores, scores], axis=1)), resamples=300, seed=0
     )
     for entry in record.values():
@@ -145,6 +149,6 @@ def test_a_class_without_images_does_not_count_in_the_mean() -> None:
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
     predictions = random_predictions(5, images=50, classes=3)
-    once = with_intervals(predictions, resamples=100, seed=7)
-    assert once == with_intervals(predictions, resamples=100, seed=7)
-    assert once != with_intervals(predictions, resamples=100, seed=8)
+    once = by_bootstrap(predictions, resamples=100, seed=7)
+    assert once == by_bootstrap(predictions, resamples=100, seed=7)
+    assert once != by_bootstrap(predictions, resamples=100, seed=8)

@@ -10,7 +10,7 @@ import pytest
 from fed_assets.errors import DisclosureRefused, RosterError, RunConfigError, SourceCorrupt
 from fed_assets.hospital.evaluation import record
 from fed_assets.hospital.expectations import _rules
-from fed_assets.hospital.metrics import METRICS, Predictions
+from fed_assets.hospital.metrics import METRICS, Predictions, drawn_values
 from fed_assets.hospital.small_counts import limit_of
 from fed_assets.hospital.suppression import (
     FROM_BINS,
@@ -72,7 +72,8 @@ def evaluation(confusion: list[list[int]], *, resamples: int = 10) -> Answer:
     scores[np.arange(len(pairs)), pairs[:, 1]] = 0.9
     predictions = Predictions(pairs[:, 0], scores / scores.sum(axis=1, keepdims=True))
     names = [str(number) for number in range(classes)]
-    return {**record(predictions, names, resamples=resamples, seed=0), "seconds": 1.0}
+    drawn = drawn_values(predictions, resamples=resamples, seed=0)
+    return {**record(predictions, names, drawn), "seconds": 1.0}
 
 
 def told_metrics(answer: Answer) -> set[str]:
@@ -221,6 +222,8 @@ def test_several_classes_are_judged_by_the_smallest() -> None:
 def test_what_has_no_rule_does_not_leave() -> None:
     with pytest.raises(DisclosureRefused, match=r"no rule.*Seen: png_base64"):
         disclosed("contact_sheet", {"png_base64": "…"}, K)
+    with pytest.raises(DisclosureRefused, match=r"no rule.*Seen: resampled"):
+        disclosed("evaluate", evaluation([[40, 12], [15, 90]]) | {"resampled": {}}, K)
     with pytest.raises(DisclosureRefused, match=r"no rule.*Seen: per_patient"):
         disclosed("prepare_images", images() | {"per_patient": [1, 2]}, K)
     assert disclosed("clear_away", {}, K) == {}

@@ -160,6 +160,33 @@ def test_what_is_missing_is_never_a_number(pages: dict[str, HtmlPage]) -> None:
     assert "spread assumed" in told and "10 % of the value" in told
 
 
+def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
+    html: dict[str, str],
+) -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    attack = {"value": -0.012, "low": -0.03, "high": 0.006}
+    runs[1]["security"]["membership_advantage"] = attack
+    runs[1]["hospitals"]["hospital_02"]["membership_advantage"] = attack
+    runs[2]["quality"]["worst_sensitivity"] = {"value": 0.0, "low": 0.0, "high": 0.0}
+    record = record_of(runs, sandboxes=SANDBOXES[:3])
+    told = {
+        "en": ("measured -0.012", "taken as 0", "doubt not known", "no further apart in it than"),
+        "es": ("medido -0.012", "tomado como 0", "duda desconocida", "están tan cerca como"),
+    }
+    for language, (below, taken, unknown, chance) in told.items():
+        page = HtmlPage(render_comparison(record, language))
+        decision = page.section("decision")
+        assert f"0.000 0.000\N{EN DASH}0.006 {below}" in decision and taken in decision
+        assert decision.count(unknown) == 1
+        assert below in page.section("hospitals") and taken in page.section("hospitals")
+        assert chance in page.section("normalized")
+        caution = "drawn as far as" if language == "en" else "Se sortea con tanta"
+        assert caution in page.section("answer") and "eyes_off" in page.section("answer")
+    rows = list(csv.DictReader(io.StringIO(comparison_tables(record)["decision.csv"])))
+    assert [row["measured_below"] for row in rows if row["measured_below"]] == ["-0.012"]
+    assert "taken as 0" not in html["en"] and "doubt not known" not in html["en"]
+
+
 def numbers(text: str) -> list[str]:
     """Returns what a text says in digits, with points for decimal commas."""
     return re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d)", ".", text))
