@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -26,6 +27,7 @@ IMAGE = (
     f"{SOMEWHERE.subscription_id}/resourceGroups/rg-images/providers/"
     "Microsoft.Compute/galleries/fed_assets/images/machine"
 )
+MOST_RESOURCES = 800
 # What a template cannot know, for the check alone.
 MADE_UP = {
     "viewers": "33333333-3333-3333-3333-333333333333",
@@ -57,6 +59,7 @@ def worked_out(template: Mapping[str, Any]) -> Deployment:
         *broken_references(deployment, outside={IMAGE}),
         *broken_names(deployment.resources),
         *_other_versions(deployment.resources),
+        *_too_many(deployment.resources),
         *_overlaps(deployment),
     ]
     return deployment
@@ -88,6 +91,15 @@ def _other_versions(resources: list[Resource]) -> list[Finding]:
         )
         for each in resources
         if each.body.get("apiVersion") != API_VERSIONS.get(each.kind)
+    ]
+
+
+def _too_many(resources: list[Resource]) -> list[Finding]:
+    counted = Counter(each.template for each in resources)
+    return [
+        Finding(template, f"{count} resources, and Azure takes {MOST_RESOURCES} of a template")
+        for template, count in counted.items()
+        if count > MOST_RESOURCES
     ]
 
 

@@ -92,7 +92,7 @@ def _subnet_rules(cloud: CloudControls) -> list[Body]:
     """Returns whom a hospital's stores and vaults answer where they answer their network alone."""
     if cloud.private or not cloud.own_network:
         return []
-    return [{"id": told(subnet_id("machines")), "action": "Allow"}]
+    return [{"id": told(subnet_id("machines"))}]
 
 
 def _network(cloud: CloudControls) -> list[Body]:

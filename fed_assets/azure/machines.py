@@ -41,7 +41,7 @@ def machine(name: str, *, confidential: bool, admin_key: str, behind: Body) -> l
     placed = {key: value for key, value in behind.items() if key != "after"}
     card = id_of(CARD, f"'{name}-card'")
     disk = {"securityProfile": {"securityEncryptionType": "DiskWithVMGuestState"}}
-    security = {
+    security: Body = {
         "securityType": "ConfidentialVM" if confidential else "TrustedLaunch",
         "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
     }

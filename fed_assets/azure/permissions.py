@@ -215,7 +215,13 @@ def _column(right: Right) -> str:
 
 def _said(cell: Mapping[bool, set[May]]) -> str:
     direct, by_jobs = cell.get(False, set()), cell.get(True, set())
-    parts = [", ".join(may for may in May if may in direct)] if direct else []
+    parts = [_listed(direct)] if direct else []
     if more := by_jobs - direct:
-        parts.append("by jobs: " + ", ".join(may for may in May if may in more))
+        parts.append(f"by jobs: {_listed(more)}")
     return "; ".join(parts)
+
+
+def _listed(found: set[May]) -> str:
+    """Returns rights in their order; who may write may add."""
+    told = found - {May.ADD} if May.WRITE in found else found
+    return ", ".join(may for may in May if may in told)

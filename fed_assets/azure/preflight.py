@@ -169,7 +169,7 @@ def _values(template: Mapping[str, Any]) -> Iterator[Need]:
         for name in ("officers", "adminKey"):
             if name in each and name in OWN:
                 said = str(PARAMETERS[name]["metadata"]["description"])
-                yield Need("value", name, f"hospitals, {each['id']}", said)
+                yield Need("value", name, each["id"], said)
 
 
 def _of_sandbox(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from fed_assets.azure.arm import Body, id_of, resource, told
 
@@ -168,7 +169,7 @@ def assignment(
     named_by: tuple[str, ...],
     kind: str,
     after: tuple[str, ...],
-    **more: object,
+    **more: Any,
 ) -> Body:
     """Returns the assignment of a role, named by a GUID that comes out the same each time.
 

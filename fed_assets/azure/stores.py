@@ -35,8 +35,8 @@ def account(
         trusted: whether services of Azure's, a workspace for one, may ask in spite of that.
         sealed: whether it is encrypted by the key `store` of the party's vault.
     """
-    needed = (VAULT_ID, STORE_KEY, STORES_IDENTITY, STORES_MAY) if sealed else ()
-    needed += (NETWORK_ID,) if rules else ()
+    needed = [VAULT_ID, STORE_KEY, STORES_IDENTITY, STORES_MAY] if sealed else []
+    needed += [NETWORK_ID] if rules else []
     body: dict[str, Any] = {
         "location": told("parameters('location')"),
         "kind": "StorageV2",
@@ -58,7 +58,7 @@ def account(
                 "bypass": "AzureServices" if trusted else "None",
                 "defaultAction": "Deny" if closed or rules else "Allow",
                 "ipRules": told(addresses) if addresses else [],
-                "virtualNetworkRules": rules,
+                "virtualNetworkRules": [{**each, "action": "Allow"} for each in rules],
             },
             "publicNetworkAccess": "Disabled" if closed else "Enabled",
             "supportsHttpsTrafficOnly": True,
@@ -100,7 +100,7 @@ def _encryption(sealed: bool) -> Body:
     }
 
 
-def container(account_name: str, name: str, **more: object) -> Body:
+def container(account_name: str, name: str, **more: Any) -> Body:
     """Returns a container that no key and no stranger opens; both names are expressions."""
     return resource(
         CONTAINER,
