@@ -14,7 +14,7 @@ from fed_assets.azure.check import require_sound
 from fed_assets.azure.cloud_controls import becomes
 from fed_assets.azure.deployment import Deployment
 from fed_assets.azure.parties import BASE, REGION, Party, parties
-from fed_assets.azure.permissions import COLUMNS, matrix, rights
+from fed_assets.azure.permissions import matrix, rights
 from fed_assets.azure.preflight import grouped, needs
 from fed_assets.azure.template import sandbox_template
 from fed_assets.azure.writing import parameters_file, written
@@ -78,11 +78,11 @@ def permissions(
     if as_json:
         print(json.dumps({"sandbox": sandbox, "permissions": cells}, indent=1))
         return
-    table = Table("what", title=f"Who may do what in {sandbox}", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+    table = Table(title=f"Who may do what in {sandbox}", title_justify="left", show_lines=True)
+    for heading in ("what", "who may do what with it"):
+        table.add_column(heading, overflow="fold")
     for thing, row in cells.items():
-        table.add_row(thing, *row.values())
+        table.add_row(thing, "\n".join(f"{who}: {may}" for who, may in row.items() if may))
     out.print(table)
     say("Whoever owns a resource group, its deployer at first, can give any role in it.")
     say(NEVER)
