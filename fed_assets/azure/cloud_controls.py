@@ -66,7 +66,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "storage": {
         "plain": "`encryption.keySource: Microsoft.Storage`, the platform's keys",
-        "sealed": "`encryption.keySource: Microsoft.Keyvault` with the hospital's key `store`, "
+        "sealed": "`encryption.keySource: Microsoft.Keyvault` with the hospital's key `0-store`, "
         "`requireInfrastructureEncryption`; sealing file by file is the software's",
     },
     "key_custody": {

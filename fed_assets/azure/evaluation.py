@@ -14,7 +14,7 @@ from fed_assets.azure.parameters import value_of
 DEPLOYMENT = "Microsoft.Resources/deployments"
 RESOURCE_KEYS = frozenset(
     {"type", "apiVersion", "name", "location", "dependsOn", "properties", "copy", "scope", "sku"}
-    | {"kind", "identity", "tags", "resourceGroup", "condition", "comments"}
+    | {"kind", "identity", "tags", "resourceGroup"}
 )
 TEMPLATE_KEYS = frozenset(
     {"$schema", "contentVersion", "parameters", "variables", "resources", "outputs"}
@@ -116,6 +116,7 @@ class _Evaluation:
         if "copy" not in body:
             yield None
             return
+        _only(body["copy"], {"name", "count"}, "copy")
         count = self._worked_out(body["copy"]["count"])
         if not isinstance(count, int) or not 0 <= count <= 800:
             raise Fault(f"copies count from 0 to 800, and here {count!r}")
@@ -149,8 +150,13 @@ class _Evaluation:
 
     def _deployment(self, own: str, name: str, body: Mapping[str, Any], place: Place) -> None:
         properties = body["properties"]
-        if properties.get("expressionEvaluationOptions") != {"scope": "Inner"}:
+        options = {"scope": "Inner"}
+        known = {"mode", "expressionEvaluationOptions", "parameters", "template"}
+        _only(properties, known, "a nested template")
+        if properties.get("expressionEvaluationOptions") != options:
             raise Fault("a nested template is worked out in its own scope here, and says so")
+        if properties.get("mode") != "Incremental":
+            raise Fault("a nested template adds to its group; another mode would empty it first")
         given = {
             key: self._attempt(f"{name} parameters.{key}", said["value"])
             for key, said in properties.get("parameters", {}).items()
@@ -214,6 +220,11 @@ class _Evaluation:
             raise Fault(f"reference() is given the whole id here, and not {own!r}")
         self._asked.append(own)
         return self._nested.get(own) or Later(own)
+
+
+def _only(said: Mapping[str, Any], known: set[str], where: str) -> None:
+    for name in sorted(said.keys() - known):
+        raise Fault(f"`{name}` is not known here in {where}")
 
 
 def _part(whole: Any, part: Any) -> Any:

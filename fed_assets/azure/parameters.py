@@ -9,6 +9,8 @@ from fed_assets.azure.expressions import Fault
 
 TYPES: Mapping[str, type] = {"string": str, "int": int, "array": list, "bool": bool, "object": dict}
 
+KEYS = frozenset({"type", "defaultValue", "allowedValues", "minLength", "maxLength", "metadata"})
+
 
 def value_of(declared: Mapping[str, Any], value: Any) -> Any:
     """Returns a parameter's value.
@@ -23,6 +25,8 @@ def value_of(declared: Mapping[str, Any], value: Any) -> Any:
     Raises:
         Fault: it has none, or one that is not allowed.
     """
+    for name in sorted(declared.keys() - KEYS):
+        raise Fault(f"`{name}` is not known here of a parameter")
     kind = declared.get("type", "")
     if kind not in TYPES:
         raise Fault(f"the type {kind} is none of {', '.join(TYPES)}")

@@ -10,9 +10,9 @@ from fed_assets.azure.check import MADE_UP, officers_of
 from fed_assets.azure.deployment import Deployment, Resource
 from fed_assets.azure.functions import Later
 from fed_assets.azure.parties import COORDINATOR, Party
-from fed_assets.azure.roles import ACTIONS, ASSIGNMENTS, DEFINITIONS, ROLES, May
+from fed_assets.azure.roles import ACTIONS, ASSIGNMENTS, DEFINITIONS, IDENTITY, ROLES, May
 from fed_assets.azure.stores import ACCOUNT, CONTAINER
-from fed_assets.azure.vaults import KEY, VAULT
+from fed_assets.azure.vaults import KEY, KEY_OF_STORE, VAULT
 from fed_assets.azure.workspaces import REGISTRY, WORKSPACE
 from fed_assets.errors import AzureTemplateError
 
@@ -72,16 +72,17 @@ def rights(deployment: Deployment, everyone: Iterable[Party]) -> list[Right]:
         AzureTemplateError: a role is given of which it is not known what it permits, or to somebody
             who is not known.
     """
-    known = list(everyone)
-    targets = list(_targets(deployment, known))
+    owners = _owners(deployment, list(everyone))
+    targets = list(_targets(deployment, owners))
+    identities = _identities(deployment, owners)
     direct = [
         Right(who, target, may, by_jobs=False)
-        for who, scope, may in _assignments(deployment, known)
+        for who, scope, may in _assignments(deployment, identities, owners)
         for target in targets
         if target.id == scope or target.id.startswith(f"{scope}/")
     ]
     acting = {
-        (each.id.partition("/computes/")[0], _machine_of(each, known))
+        (each.id.partition("/computes/")[0], _machine_of(each, identities))
         for each in deployment.of_kind(f"{WORKSPACE}/computes")
     }
     by_jobs = [
@@ -96,8 +97,35 @@ def rights(deployment: Deployment, everyone: Iterable[Party]) -> list[Right]:
     return list(dict.fromkeys([*direct, *by_jobs]))
 
 
+def _owners(deployment: Deployment, everyone: list[Party]) -> Mapping[str, Party]:
+    """Returns by template whose part it deploys."""
+    hospitals = {f"hospital-{each.short}": each for each in everyone if each.id != COORDINATOR}
+    (coordinator,) = [each for each in everyone if each.id == COORDINATOR]
+    templates = {each.template for each in deployment.resources}
+    return {name: hospitals.get(name, coordinator) for name in templates}
+
+
+def _identities(deployment: Deployment, owners: Mapping[str, Party]) -> Mapping[str, Subject]:
+    """Returns by its id who each identity is: the machines' is named as all of a party's begin."""
+    names: dict[str, list[Resource]] = {}
+    for each in deployment.of_kind(IDENTITY):
+        names.setdefault(each.template, []).append(each)
+    return {
+        each.id: Subject(
+            owners[template].id,
+            "service" if each.name != min(same, key=_length).name else "machine",
+        )
+        for template, same in names.items()
+        for each in same
+    }
+
+
+def _length(identity: Resource) -> int:
+    return len(identity.name)
+
+
 def _assignments(
-    deployment: Deployment, known: list[Party]
+    deployment: Deployment, identities: Mapping[str, Subject], owners: Mapping[str, Party]
 ) -> Iterator[tuple[Subject, str, frozenset[May]]]:
     own = {each.id: _permitted(each) for each in deployment.of_kind(DEFINITIONS)}
     for each in deployment.of_kind(ASSIGNMENTS):
@@ -113,7 +141,7 @@ def _assignments(
                 cure="Say in `fed_assets/azure/roles.py` what it permits",
             )
         scope = each.id.partition(f"/providers/{ASSIGNMENTS}/")[0]
-        yield _subject(properties["principalId"], known), scope, may
+        yield _subject(properties["principalId"], identities, owners), scope, may
 
 
 def _permitted(definition: Resource) -> frozenset[May]:
@@ -132,38 +160,28 @@ def _permitted(definition: Resource) -> frozenset[May]:
     return frozenset(found)
 
 
-def _subject(principal: Any, known: list[Party]) -> Subject:
+def _subject(
+    principal: Any, identities: Mapping[str, Subject], owners: Mapping[str, Party]
+) -> Subject:
     if isinstance(principal, Later) and principal.path == "principalId":
-        return _identity(principal.resource, known)
+        return identities[principal.resource]
     if principal == MADE_UP["viewers"]:
         return Subject("", VIEWERS)
-    for each in known:
+    for each in owners.values():
         if principal == officers_of(each.id):
             return Subject(each.id, "officers")
     raise AzureTemplateError("A role is given to somebody who is not known", seen=str(principal))
 
 
-def _identity(resource: str, known: list[Party]) -> Subject:
-    name = resource.rpartition("/")[2]
-    # The longest first: `north` would be found in the names of `far-north` too.
-    for each in sorted(known, key=lambda each: -len(each.short)):
-        before, found, suffix = name.partition(f"-{each.short}")
-        if found and before.startswith("id-"):
-            return Subject(each.id, "service" if suffix else "machine")
-    raise AzureTemplateError("An identity is nobody's", seen=name)
-
-
-def _machine_of(cluster: Resource, known: list[Party]) -> Subject:
+def _machine_of(cluster: Resource, identities: Mapping[str, Subject]) -> Subject:
     (identity,) = cluster.body["identity"]["userAssignedIdentities"]
-    return _identity(identity, known)
+    return identities[identity]
 
 
-def _targets(deployment: Deployment, known: list[Party]) -> Iterator[Target]:
-    owners = {f"hospital-{each.short}": each for each in known}
-    shorts = {each.short: each for each in known}
-    of_coordinator = next(each for each in known if each.id == COORDINATOR)
+def _targets(deployment: Deployment, owners: Mapping[str, Party]) -> Iterator[Target]:
+    shorts = {each.short: each for each in owners.values()}
     for each in deployment.resources:
-        owner = owners.get(each.template, of_coordinator)
+        owner = owners[each.template]
         name = each.name.rpartition("/")[2]
         thing = ""
         if each.kind == CONTAINER and name.startswith("drop-"):
@@ -171,7 +189,7 @@ def _targets(deployment: Deployment, known: list[Party]) -> Iterator[Target]:
         elif each.kind == CONTAINER:
             thing = name
         elif each.kind == KEY:
-            thing = "key of its store" if name == "store" else "key"
+            thing = "key of its store" if name == KEY_OF_STORE else "key"
         elif each.kind == ACCOUNT and name.startswith("sw"):
             thing = "store of its workspace"
         elif each.kind == VAULT and name.startswith("kw-"):

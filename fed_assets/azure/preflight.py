@@ -32,8 +32,9 @@ class Need:
     """One thing that has to be so.
 
     Attributes:
-        kind: what sort of thing: `resource group`, `role`, `provider`, `feature`, `vCPUs`,
-            `public addresses`, `free name`, `no deleted vault`, `value` or `sandbox`.
+        kind: what sort of thing: `resource group`, `role`, `provider`, `feature`, `vCPUs`, `vCPUs
+            of clusters`, `size offered`, `public addresses`, `free name`, `no deleted vault`,
+            `value` or `sandbox`.
         what: the thing itself.
         where: its region or resource group, or whose it is.
         look: the command that tells whether it is so, with NAME for the thing and WHERE; or what
@@ -144,10 +145,25 @@ def _quotas(deployment: Deployment) -> Iterator[Need]:
     for (command, family, region), cores in sorted(wanted.items()):
         kind = "vCPUs of clusters" if " ml " in command else "vCPUs"
         yield Need(kind, f"{cores} of {family}", region, f"{command} --location WHERE")
+    for size, region in sorted(_sizes(deployment)):
+        look = "az vm list-skus --location WHERE --size NAME"
+        yield Need("size offered", size, region, look)
     addresses = Counter(each.body["location"] for each in deployment.of_kind(ADDRESS))
     for region, count in sorted(addresses.items()):
         look = "az network list-usages --location WHERE"
         yield Need("public addresses", str(count), region, look)
+
+
+def _sizes(deployment: Deployment) -> set[tuple[str, str]]:
+    """Returns the sizes of machines and clusters, each with its region."""
+    of_machines = {
+        (each.body["properties"]["hardwareProfile"]["vmSize"], each.body["location"])
+        for each in deployment.of_kind(MACHINES)
+    }
+    return of_machines | {
+        (each.body["properties"]["properties"]["vmSize"], each.body["location"])
+        for each in deployment.of_kind(f"{WORKSPACE}/computes")
+    }
 
 
 def _names(deployment: Deployment) -> Iterator[Need]:

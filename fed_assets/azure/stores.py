@@ -7,7 +7,7 @@ from typing import Any
 from fed_assets.azure.arm import Body, id_of, resource, told
 from fed_assets.azure.networks import NETWORK_ID
 from fed_assets.azure.roles import acting_as
-from fed_assets.azure.vaults import STORE_KEY, STORES_IDENTITY, STORES_MAY, VAULT_ID
+from fed_assets.azure.vaults import KEY_OF_STORE, STORE_KEY, STORES_IDENTITY, STORES_MAY, VAULT_ID
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 SERVICE = f"{ACCOUNT}/blobServices"
@@ -33,7 +33,7 @@ def account(
         rules: the subnets that it answers besides; without any, and open, it answers everybody.
         addresses: the expression of the public addresses that it answers besides.
         trusted: whether services of Azure's, a workspace for one, may ask in spite of that.
-        sealed: whether it is encrypted by the key `store` of the party's vault.
+        sealed: whether it is encrypted by the key `0-store` of the party's vault.
     """
     needed = [VAULT_ID, STORE_KEY, STORES_IDENTITY, STORES_MAY] if sealed else []
     needed += [NETWORK_ID] if rules else []
@@ -92,7 +92,7 @@ def _encryption(sealed: bool) -> Body:
         "keySource": "Microsoft.Keyvault",
         "identity": {"userAssignedIdentity": told(STORES_IDENTITY)},
         "keyvaultproperties": {
-            "keyname": "store",
+            "keyname": KEY_OF_STORE,
             "keyvaulturi": told(f"reference({VAULT_ID}).vaultUri"),
         },
         "requireInfrastructureEncryption": True,

@@ -22,7 +22,8 @@ VAULT = "Microsoft.KeyVault/vaults"
 KEY = "Microsoft.KeyVault/vaults/keys"
 VAULT_ID = id_of(VAULT, "variables('vault')")
 SEALING_KEY = id_of(KEY, "variables('vault')", "variables('key')")
-STORE_KEY = id_of(KEY, "variables('vault')", "'store'")
+KEY_OF_STORE = "0-store"  # the other key bears a hospital's id, which begins with a letter
+STORE_KEY = id_of(KEY, "variables('vault')", f"'{KEY_OF_STORE}'")
 STORES_IDENTITY = id_of(IDENTITY, "variables('storeIdentity')")
 STORES_MAY = assigned_to_identity(KEY_FOR_STORES, STORES_IDENTITY, STORE_KEY)
 # A vault that was deleted keeps its name for so long, and nothing takes it back from there.
@@ -74,7 +75,7 @@ def keys(cloud: CloudControls) -> list[Body]:
         made += [_wrapping_key("variables('key')"), to_identity(KEY_USER, MACHINE, SEALING_KEY)]
     if cloud.customer_keys:
         made += [
-            _wrapping_key("'store'"),
+            _wrapping_key(f"'{KEY_OF_STORE}'"),
             identity("variables('storeIdentity')"),
             to_identity(KEY_FOR_STORES, STORES_IDENTITY, STORE_KEY),
         ]

@@ -98,7 +98,7 @@ def _storage(sandbox: Sandbox, whole: Deployment) -> Iterator[str]:
 
 
 def _key_custody(sandbox: Sandbox, whole: Deployment, given: list[Right]) -> Iterator[str]:
-    keys = [each for each in whole.of_kind(f"{VAULT}/keys") if not each.name.endswith("/store")]
+    keys = [each for each in whole.of_kind(f"{VAULT}/keys") if not each.name.endswith("/0-store")]
     if sandbox.key_custody == "none":
         yield from (f"there is a key {each.name}" for each in keys)
         return
@@ -181,6 +181,9 @@ def _process(sandbox: Sandbox, whole: Deployment) -> Iterator[str]:
     for kind in CLOSABLE:
         for each in of_hospitals(whole, kind):
             yield from _closed(each) if confined else _answers_its_network(each)
+    for kind in CLOSABLE:
+        for each in whole.of_kind(kind):
+            yield from _closed(each) if each.template == "main" else ()
     if confined:
         yield from _reached_privately(whole)
 

@@ -154,6 +154,32 @@ def another_interface(made: Made) -> None:
     resource(made, CARD)["apiVersion"] = "2020-01-01"
 
 
+def resource_on_a_condition(made: Made) -> None:
+    resource(made, CARD)["condition"] = False
+
+
+def copies_one_by_one(made: Made) -> None:
+    resource(made, "Microsoft.Resources/deployments")["copy"]["mode"] = "Serial"
+
+
+def group_emptied_first(made: Made) -> None:
+    resource(made, "Microsoft.Resources/deployments")["properties"]["mode"] = "Complete"
+
+
+def template_from_elsewhere(made: Made) -> None:
+    properties = resource(made, "Microsoft.Resources/deployments")["properties"]
+    properties["templateLink"] = {"uri": "https://example.com"}
+
+
+def nested_in_the_outer_scope(made: Made) -> None:
+    properties = resource(made, "Microsoft.Resources/deployments")["properties"]
+    properties["expressionEvaluationOptions"]["scope"] = "Outer"
+
+
+def parameter_with_a_limit_that_is_not_known(made: Made) -> None:
+    made["parameters"]["serverPort"]["minValue"] = 1
+
+
 def word_that_is_not_known(made: Made) -> None:
     resource(made, CARD)["propertys"] = {}
 
@@ -197,6 +223,12 @@ ID_OF_NETWORK = "resourceId('Microsoft.Network/virtualNetworks', 'network')"
         (subnets_that_overlap, "machines and endpoints share addresses of 10."),
         (subnet_outside, "the subnet endpoints lies outside of 10."),
         (another_interface, "its interface is not 2023-11-01"),
+        (resource_on_a_condition, "`condition` is not known here"),
+        (copies_one_by_one, "`mode` is not known here in copy"),
+        (group_emptied_first, "another mode would empty it first"),
+        (template_from_elsewhere, "`templateLink` is not known here in a nested template"),
+        (nested_in_the_outer_scope, "worked out in its own scope here"),
+        (parameter_with_a_limit_that_is_not_known, "`minValue` is not known here of a parameter"),
         (word_that_is_not_known, "`propertys` is not known here"),
         (template_word_that_is_not_known, "`functions` is not known here"),
     ],

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from fed_assets.azure.check import require_sound
+from fed_assets.azure.parties import parties
 from fed_assets.azure.permissions import COLUMNS, matrix, rights
 from fed_assets.azure.roles import ASSIGNMENTS, BLOB_READER, DEFINITIONS, May
+from fed_assets.azure.template import sandbox_template
 from fed_assets.errors import AzureTemplateError
-from fed_assets.sandboxes.presets import SANDBOX_NAMES
+from fed_assets.sandboxes.presets import EYES_OFF, SANDBOX_NAMES
 from fed_assets_tests.azure.deployments import EVERYONE, deployment, spoilt
 from fed_assets_tests.azure.docs_tables import control_table, matrix_tables
 
@@ -108,6 +111,13 @@ def test_a_role_or_somebody_of_whom_nothing_is_known_is_refused() -> None:
     broken = spoilt(whole, DEFINITIONS, "", "properties.permissions", permissions)
     with pytest.raises(AzureTemplateError, match="permits something of which nothing is known"):
         rights(broken, EVERYONE)
+
+
+def test_hospitals_that_are_called_like_services_are_none() -> None:
+    ids = ("store", "workspace", "north", "far_north")
+    made = sandbox_template(EYES_OFF, ids, base="heart", region="westeurope")
+    told = matrix(rights(require_sound(made), parties(ids)))
+    assert told == matrix(rights(deployment("eyes_off"), EVERYONE))
 
 
 def test_jobs_give_what_the_cluster_may_and_say_so() -> None:

@@ -45,6 +45,7 @@ def test_vcpus_are_counted_by_family_and_region_and_those_of_clusters_apart() ->
     found = wanted(CONFIDENTIAL_VM)
     assert of("vCPUs", found) == [("12 of standardDCASv5Family", "westeurope")]
     assert of("vCPUs of clusters", found) == []
+    assert of("size offered", found) == [("Standard_DC4as_v5", "westeurope")]
 
 
 def test_another_region_of_one_hospital_counts_there() -> None:

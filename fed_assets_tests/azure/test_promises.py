@@ -104,6 +104,8 @@ def test_so_does_one_of_a_sandbox_of_ones_own(changed: dict[str, Any]) -> None:
             "Allow",
             "answers others",
         ),
+        ("eyes_on", ACCOUNT, "coordinator", "publicNetworkAccess", "Enabled", "answers a public"),
+        ("eyes_off", VAULT, "coordinator", "publicNetworkAccess", "Enabled", "answers a public"),
         ("minimal", ACCOUNT, "stheartnorth", "publicNetworkAccess", "Disabled", "not open"),
         (
             "confidential_vm",
