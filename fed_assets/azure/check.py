@@ -6,6 +6,7 @@ import ipaddress
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +15,7 @@ from fed_assets.azure.deployment import Deployment, Finding, Resource
 from fed_assets.azure.evaluation import evaluate
 from fed_assets.azure.functions import Place
 from fed_assets.azure.name_rules import broken_names
+from fed_assets.azure.parties import COORDINATOR
 from fed_assets.azure.references import broken_references
 from fed_assets.errors import AzureTemplateError
 
@@ -54,7 +56,9 @@ def officers_of(hospital: str) -> str:
 
 def worked_out(template: Mapping[str, Any]) -> Deployment:
     """Returns what a template comes to, with all that is wrong with it among the findings."""
-    deployment = evaluate(template, made_up(template), SOMEWHERE)
+    base = template["parameters"]["base"]["defaultValue"]
+    place = replace(SOMEWHERE, group=f"rg-{base}-{COORDINATOR}")
+    deployment = evaluate(template, made_up(template), place)
     deployment.findings += [
         *broken_references(deployment, outside={IMAGE}),
         *broken_names(deployment.resources),

@@ -254,7 +254,7 @@ def test_a_reference_into_another_template_is_found() -> None:
 def test_what_two_copies_are_called_and_where_nested_ones_stand() -> None:
     told = {each.name: each for each in deployment("eyes_off").of_kind(ACCOUNT)}
     assert told["stheartnorth"].place.group == "rg-heart-north"
-    assert told["stheartcoordinator"].place.group == "rg-coordinator"
+    assert told["stheartcoordinator"].place.group == "rg-heart-coordinator"
     assert told["stheartnorth"].template == "hospital-north"
 
 
