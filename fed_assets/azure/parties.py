@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,11 +37,11 @@ class Party:
 def parties(hospitals: Iterable[str]) -> tuple[Party, ...]:
     """Returns the coordinator and then each hospital, in the roster's order.
 
-    A party's names and addresses come from its own id: another place in the roster, or another
-    hospital that left, must not hand one hospital's store to the next.
+    A party's names come from its own id alone: another place in the roster, or another hospital
+    that joined or left, must not hand one hospital's store to the next. So do its addresses, unless
+    another's fall on the same: then the later id's are the next free ones.
     """
     ids = (COORDINATOR, *hospitals)
-    plain = Counter(_letters(name) for name in ids)
     blocks: dict[int, str] = {}
     for name in sorted(ids):
         block = _digest(name) % _BLOCKS
@@ -50,22 +49,14 @@ def parties(hospitals: Iterable[str]) -> tuple[Party, ...]:
             block = (block + 1) % _BLOCKS
         blocks[block] = name
     found = {name: f"{ipaddress.IPv4Address(_FIRST + n * _SIZE)}/22" for n, name in blocks.items()}
-    return tuple(
-        Party(name, _short(name, plain), name.replace("_", "-"), found[name]) for name in ids
-    )
+    return tuple(Party(name, _short(name), name.replace("_", "-"), found[name]) for name in ids)
 
 
-def _short(name: str, plain: Counter[str]) -> str:
-    """Returns the id with dashes where a vault may be called so and a store by its letters."""
+def _short(name: str) -> str:
+    """Returns the id with dashes, where a vault may be called so."""
     dashed = name.replace("_", "-")
     fits = len(dashed) <= MOST_SHORT and "--" not in dashed and not dashed.endswith("-")
-    if fits and plain[_letters(name)] == 1:
-        return dashed
-    return f"{_letters(name)[:5]}-{_digest(name) % 16**6:06x}"
-
-
-def _letters(name: str) -> str:
-    return name.replace("_", "")
+    return dashed if fits else f"{name.replace('_', '')[:5]}-{_digest(name) % 16**6:06x}"
 
 
 def _digest(name: str) -> int:

@@ -181,6 +181,9 @@ def _values(template: Mapping[str, Any]) -> Iterator[Need]:
     for name, said in template["parameters"].items():
         if "defaultValue" not in said:
             yield Need("value", name, "parameters", said["metadata"]["description"])
+        elif name == "attestation":
+            look = f"{said['metadata']['description']} By default {said['defaultValue']}."
+            yield Need("value", name, "parameters", look)
     for each in template["parameters"]["hospitals"]["defaultValue"]:
         for name in ("officers", "adminKey"):
             if name in each and name in OWN:

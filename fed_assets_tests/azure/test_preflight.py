@@ -80,7 +80,9 @@ def test_what_only_the_deployer_knows_is_asked_for() -> None:
         *(("viewers", "parameters"), ("machineImage", "parameters"), ("adminKey", "parameters")),
         *(("officers", "north"), ("officers", "south")),
     ]
-    assert ("adminKey", "south") in of("value", wanted(CONFIDENTIAL_VM))
+    confidential = of("value", wanted(CONFIDENTIAL_VM))
+    assert ("adminKey", "south") in confidential
+    assert ("attestation", "parameters") in confidential
 
 
 @pytest.mark.parametrize(
