@@ -3,9 +3,13 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/de
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+AZURE_VENV := .venv-azure
+# Checkov, and of each kind of resource Microsoft's models; those of Azure ML come with azure-ai-ml.
+AZURE_TOOLS := checkov $(addprefix azure-mgmt-,applicationinsights authorization compute containerregistry keyvault loganalytics msi network privatedns storage)
 # Another build of torch: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" (or .../cu130).
 PIP_ARGS ?=
 PORT ?= 3000
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 # Which of the long tests to run, such as fed_assets_tests/assets/test_resuming.py; all, if left out.
 TESTS ?=
 
@@ -13,7 +17,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
+.PHONY: help install demo ui test test-long check check-azure bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,12 +54,21 @@ check: install ## ruff, mypy and a load of the definitions
 	@$(BIN)/fed-assets home >/dev/null
 	$(BIN)/dagster definitions validate --workspace workspace.yaml
 
+check-azure: install $(AZURE_VENV)/.installed ## hold the templates for Azure to Microsoft's models and to checkov
+	PYTHONPATH=. $(AZURE_VENV)/bin/python .ci/azure/check.py
+
+# Checkov takes other versions than .venv holds, and lies in front of it as Flower does.
+$(AZURE_VENV)/.installed: .ci/azure/constraints.txt $(VENV)/.installed
+	$(BIN)/python -m venv --clear $(AZURE_VENV)
+	@$(BIN)/python $(PURELIB) > "$$($(AZURE_VENV)/bin/python $(PURELIB))/behind.pth"
+	$(AZURE_VENV)/bin/pip install --quiet --constraint .ci/azure/constraints.txt $(AZURE_TOOLS)
+	@touch $@
+
 bench: install $(BENCH_VENV)/.installed ## measure the federation against a bare loop, Flower and NVFlare's simulator
 	$(BIN)/python -m benchmarks.federation --flower-python $(BENCH_VENV)/bin/python
 
 # Flower takes other versions of typer, rich and FastAPI than .venv holds: it lies in a venv of its
 # own, in front of .venv, so that every arm has the very same PyTorch.
-PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 $(BENCH_VENV)/.installed: pyproject.toml benchmarks/constraints.txt $(VENV)/.installed
 	$(BIN)/python -m venv --clear $(BENCH_VENV)
 	@$(BIN)/python $(PURELIB) > "$$($(BENCH_VENV)/bin/python $(PURELIB))/behind.pth"
@@ -96,4 +109,4 @@ bench-soak: install ## run 20 small lifecycles in a row, with random kills in ha
 	$(BIN)/python -m benchmarks.soak
 
 clean: ## remove the virtual environments; the home with its runs stays
-	rm -rf $(VENV) $(BENCH_VENV)
+	rm -rf $(VENV) $(BENCH_VENV) $(AZURE_VENV)

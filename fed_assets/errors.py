@@ -8,6 +8,7 @@ FedAssetsError
 │   │   └── IncompatibleControls    two controls that cannot hold together
 │   ├── ProfileError            the weights of a comparison's criteria
 │   ├── PriceError              the table of what machines and networks cost
+│   ├── AzureTemplateError      a template for Azure that its own check refuses
 │   └── RunConfigError          run config, partition or environment
 ├── DataError               a hospital's images cannot be used
 │   ├── SourceMissing           file or folder is not there
@@ -176,6 +177,12 @@ class PriceError(ConfigurationError):
     """The table of what machines and networks cost cannot be used."""
 
     cure = "Correct the entry; fed_assets/resources/prices.yaml is a complete example."
+
+
+class AzureTemplateError(ConfigurationError):
+    """A template for Azure would not be deployed as it stands."""
+
+    cure = "Choose another `--base` or roster; if neither is the reason, report it."
 
 
 class RunConfigError(ConfigurationError):

@@ -23,6 +23,7 @@ ALLOWED = {
     "privacy": {"errors"},
     "pictures": set(),
     "comparison": {"sandboxes", "errors"},
+    "azure": {"sandboxes", "errors"},
     "registry": {"sandboxes", "privacy", "errors"},
     # Its page calls things by the names that its sentences do, and lays its rows out as it does.
     "reporting": {"comparison", "errors"},
@@ -45,7 +46,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("registry", "privacy", "serving", "errors"),
+        *("registry", "privacy", "serving", "azure", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -62,6 +63,7 @@ THIRD_PARTY = {
     "reporting": {"numpy", "matplotlib", "jinja2"},
     "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
     "registry": set(),
+    "azure": set(),
     "federation": {"nvflare", "numpy", "safetensors"},
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "serving": {"numpy", "cryptography"},

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from fed_assets.cli.approvals import approve_code
+from fed_assets.cli.azure import azure_app
 from fed_assets.cli.budget import budget
 from fed_assets.cli.compare import compare
 from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
@@ -58,6 +59,7 @@ app.add_typer(data_app, name="data")
 federation_app.command()(history)
 app.add_typer(federation_app, name="federation")
 app.add_typer(models_app, name="models")
+app.add_typer(azure_app, name="azure")
 out = Console()
 errors = Console(stderr=True)
 
