@@ -43,6 +43,7 @@ FedAssetsError
 ├── PromotionRefused        a version of a model may not serve
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
+    └── ContainerRefused        a container of Azure's storage cannot be used
 """
 
 from __future__ import annotations
@@ -383,3 +384,9 @@ class StorageError(FedAssetsError):
     """What had to be written could not be."""
 
     cure = "Free disk space under FED_ASSETS_HOME, or correct its permissions, and run again."
+
+
+class ContainerRefused(StorageError):
+    """A container of Azure's storage cannot be used; what lies on this machine stays there."""
+
+    cure = "Look at `fed-assets storage check`, mend what it names, and run again."

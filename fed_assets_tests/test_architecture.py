@@ -22,15 +22,16 @@ ALLOWED = {
     "sandboxes": {"errors"},
     "privacy": {"errors"},
     "pictures": set(),
+    "containers": {"errors"},
     "comparison": {"sandboxes", "errors"},
     "registry": {"sandboxes", "privacy", "errors"},
     # Its page calls things by the names that its sentences do, and lays its rows out as it does.
     "reporting": {"comparison", "errors"},
     "federation": {"privacy", "sandboxes", "errors"},
-    "hospital": {"pictures", "privacy", "sandboxes", "errors"},
+    "hospital": {"containers", "pictures", "privacy", "sandboxes", "errors"},
     "serving": {"pictures", "errors"},
-    "posture": {"federation", "privacy", "sandboxes", "errors"},
-    "resources": {"registry", "posture", "federation", "sandboxes", "errors"},
+    "posture": {"containers", "federation", "privacy", "sandboxes", "errors"},
+    "resources": {"containers", "registry", "posture", "federation", "sandboxes", "errors"},
     "assets": {
         "comparison",
         "registry",
@@ -45,7 +46,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("registry", "privacy", "serving", "errors"),
+        *("containers", "registry", "privacy", "serving", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -59,6 +60,7 @@ THIRD_PARTY = {
     "sandboxes": {"pydantic"},
     "privacy": {"numpy", "cryptography"},
     "pictures": {"numpy", "PIL", "pydicom"},
+    "containers": {"azure"},
     "reporting": {"numpy", "matplotlib", "jinja2"},
     "comparison": {"numpy", "scipy", "pymcdm", "yaml"},
     "registry": set(),
