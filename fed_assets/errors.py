@@ -24,7 +24,8 @@ FedAssetsError
 │   ├── CodeRefused             the code that asks for the key is not what the hospital approved
 │   ├── BudgetSpent             its records' privacy budget does not allow another round
 │   ├── LedgerBroken            what it has spent of that budget cannot be told
-│   └── WorkerFailed            it ended or answered badly
+│   ├── WorkerFailed            it ended or answered badly
+│   └── CloudRefused            the cloud that its machine is in does not do what it is asked
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
 │   ├── PortTaken               the server's port is in use
@@ -272,6 +273,12 @@ class LedgerBroken(HospitalError):
 
 class WorkerFailed(HospitalError):
     """A hospital's process ended, or answered badly."""
+
+
+class CloudRefused(HospitalError):
+    """The cloud that a hospital's machine is in did not do what it was asked."""
+
+    cure = "Check the hospital's `azure_ml` in the roster and the network, and run again."
 
 
 class FederationError(FedAssetsError):

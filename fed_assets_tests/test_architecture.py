@@ -84,6 +84,7 @@ THIRD_PARTY_OF = {
     "assets/training.py": {"pydantic"},
     "federation/automation.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
+    "federation/azure_ml.py": {"pydantic"},
     "federation/data_sources.py": {"pydantic"},
     "federation/learning.py": {"pydantic"},
     "federation/promotion.py": {"pydantic"},
@@ -97,6 +98,7 @@ THIRD_PARTY_OF = {
     "hospital/attestation/attempts.py": {"jwt"},
     "hospital/attestation/attester.py": {"jwt"},
     "hospital/attestation/evidence.py": {"jwt"},
+    "hospital/azure_job.py": {"azure", "dagster_pipes"},  # which knows no Dagster either
     "hospital/canary_hospital.py": {"nvflare"},  # an executor too
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/drift.py": {"scipy"},
@@ -125,10 +127,16 @@ THIRD_PARTY_OF = {
     "reporting/canvas.py": {"PIL"},
     "reporting/comparison_words.py": {"yaml"},
     "resources/artifact_store.py": {"upath"},
+    "resources/azure_clients.py": {"azure"},
+    "resources/azure_jobs.py": {"azure"},
+    "resources/azure_machine.py": {"azure"},
+    "resources/azure_messages.py": {"azure"},
+    "resources/azure_refusals.py": {"azure"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/federation.py": {"pydantic"},
     "resources/hospital_runner.py": {"pydantic"},
+    "resources/mixed_runner.py": {"pydantic"},
     "resources/dead_runs.py": {"psutil"},
     "resources/machine.py": {"psutil"},
     # MLflow copies it beside the weights, and serves with it where fed_assets is not installed.
@@ -149,6 +157,7 @@ ENVIRONMENT = {
     "__init__.py": "whether numpy starts threads is decided before it is imported",
     "definitions.py": "the wiring",
     "cli/__init__.py": "the wiring",
+    "hospital/azure_job.py": "Azure ML tells a job in it as which identity it acts",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
     "resources/run_process.py": "a job that a person starts gets that person's environment",

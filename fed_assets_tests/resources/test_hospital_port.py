@@ -3,7 +3,17 @@ from __future__ import annotations
 import pytest
 
 from fed_assets.errors import KeyRefused
-from fed_assets.resources.hospital_port import read_answer, result_of
+from fed_assets.resources.azure_runner import AzureMLHospitalRunner
+from fed_assets.resources.hospital_port import HospitalRunner, read_answer, result_of
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.mixed_runner import MixedHospitalRunner
+
+# A type checker holds that each of them fulfils the port.
+RUNNERS: tuple[type[HospitalRunner], ...] = (
+    LocalHospitalRunner,
+    AzureMLHospitalRunner,
+    MixedHospitalRunner,
+)
 
 
 @pytest.mark.parametrize(
