@@ -71,6 +71,7 @@ class AzureMLDouble:
     Attributes:
         jobs: What was handed in, by name.
         requests: Method and path of every request.
+        tokens: For what each token was asked, by path: the resource, and whose identity.
         strange: Those that were refused because nothing here knows them.
         faults: What goes wrong next.
         compute_is_free: Whether jobs start.
@@ -91,6 +92,7 @@ class AzureMLDouble:
         self.workspace = workspace
         self.jobs: dict[str, Job] = {}
         self.requests: list[tuple[str, str]] = []
+        self.tokens: list[tuple[str, tuple[str, str]]] = []
         self.strange: list[str] = []
         self.faults: list[Fault] = []
         self.url = self.identity_url = ""
@@ -167,6 +169,7 @@ class AzureMLDouble:
             return self._refuse(f"a token by {path} with {sorted(query)}")
         if resource not in (self.url, STORAGE):
             return self._refuse(f"a token for {resource}")
+        self.tokens.append((path, (resource, query.get("clientid", ""))))
         now = int(time.time())
         claims = {
             "aud": resource,

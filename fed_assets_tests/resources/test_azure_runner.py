@@ -25,7 +25,8 @@ from fed_assets.privacy.chain import OUTBOX_LOG, entries_of, first_fault
 from fed_assets.resources.hospital_port import HospitalRunner
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON
-from fed_assets_tests.azure_ml.service import Fault
+from fed_assets_tests.azure_ml.identities import azurite_of_identities
+from fed_assets_tests.azure_ml.service import STORAGE, Fault
 from fed_assets_tests.azure_ml.setting import (
     HOSPITAL,
     SUBSCRIPTION,
@@ -149,6 +150,26 @@ def test_answers_of_a_job_are_those_of_a_process_here(setting: Setting, tmp_path
     for each in runners:
         each.close()
     assert setting.azurite.names(setting.party) == set()
+
+
+def test_identities_open_the_container_where_nobody_has_a_token(
+    setting: Setting, tmp_path: Path
+) -> None:
+    """Azurite takes any identity: that another's is refused, is not shown here."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for file in (setting.keys / f"{HOSPITAL}.json", setting.home / "keys" / "messages.json"):
+        file.unlink()
+    with azurite_of_identities(tmp_path, certificate, key) as storage:
+        messages = storage.issue(setting.party).own.url
+        identity = "99999999-0000-4000-8000-000000000009"
+        assert ask(setting, messages=messages, identity=identity)["images"] == 48
+        assert storage.names(setting.party) == set()
+        storage.owned(setting.party).delete_container()
+        with pytest.raises(CloudRefused, match=r"refused the messages\..*ContainerNotFound"):
+            ask(setting, messages=messages)
+    asked_by = {(path, tuple(query)) for path, query in setting.double.tokens}
+    assert ("/orchestrator/token", (STORAGE, "")) in asked_by
+    assert ("/job/token", (STORAGE, identity)) in asked_by
 
 
 def test_what_azure_ml_is_handed_names_what_the_roster_says(setting: Setting) -> None:
