@@ -80,7 +80,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "versions": {name: version(name) for name in VERSIONS},
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
-                evidence = make_attempts(sandbox, identity, _attacked(roster), opened, hospitals)
+                evidence = make_attempts(sandbox, identity, attacked(roster), opened, hospitals)
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
         for shortfall in posture.shortfalls:
@@ -107,7 +107,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     return security_posture
 
 
-def _attacked(roster: Roster) -> Sequence[str]:
+def attacked(roster: Roster) -> Sequence[str]:
     """Returns the hospitals whose processes, files and keys are on this machine.
 
     Raises:

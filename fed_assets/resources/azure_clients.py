@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-from pathlib import Path
 from typing import Any
 
 from azure.ai.ml import Input, MLClient, Output, command
@@ -15,8 +14,7 @@ from azure.ai.ml.entities import Command, ManagedIdentityConfiguration
 from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobServiceClient
 
-from fed_assets.containers.place import TIMES, Place, read_place
-from fed_assets.errors import CloudRefused
+from fed_assets.containers.place import TIMES, Place
 from fed_assets.federation.azure_ml import AzureML
 
 # It warns of classes of its own that nobody here uses.
@@ -44,26 +42,8 @@ def open_workspace(machine: AzureML, credential: TokenCredential) -> MLClient:
     )
 
 
-def open_account(machine: AzureML, own: Path) -> BlobServiceClient:
-    """Returns the client of the account that a hospital's messages pass through.
-
-    Args:
-        machine: The hospital's.
-        own: The orchestrator's file that says how the container is opened, see `containers.place`;
-            where there is none, by the identity that azure-identity finds.
-
-    Raises:
-        CloudRefused: The file is another container's.
-        ContainerRefused: It cannot be used.
-    """
-    place = read_place(own) if own.exists() else Place(machine.messages, identity="")
-    if place.url != machine.messages:
-        raise CloudRefused(
-            "What opens the container of a hospital's messages is another container's",
-            where=str(own),
-            seen=place.url,
-            cure=f"Have the hospital issue it for {machine.messages}",
-        )
+def open_account(place: Place) -> BlobServiceClient:
+    """Returns the client of the account that a hospital's messages pass through."""
     return BlobServiceClient(
         place.account_url, credential=place.credential(), **dict[str, Any](TIMES)
     )

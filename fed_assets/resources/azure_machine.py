@@ -8,7 +8,6 @@ Imported when a job is first started: Azure's packages take seconds.
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 from azure.ai.ml import MLClient
@@ -24,6 +23,7 @@ from dagster import (
 )
 from dagster_azure.pipes import PipesAzureMLClient
 
+from fed_assets.containers.place import Place
 from fed_assets.errors import WorkerFailed
 from fed_assets.federation.azure_ml import AzureML
 from fed_assets.resources.azure_clients import describe_job, open_account, open_workspace
@@ -44,8 +44,7 @@ class AzureMachine:
     Args:
         hospital: Its id.
         place: The roster's entry.
-        own: The orchestrator's file that says how the container of its messages is opened; where
-            there is none, it is as the workspace is, by what DefaultAzureCredential finds.
+        messages: How the orchestrator opens the container of its messages.
         task_timeout_seconds: How long a job may run.
         poll_seconds: How often Azure ML is asked how a job stands.
     """
@@ -54,14 +53,14 @@ class AzureMachine:
         self,
         hospital: str,
         place: AzureML,
-        own: Path,
+        messages: Place,
         *,
         task_timeout_seconds: float,
         poll_seconds: float,
     ) -> None:
         self._hospital = hospital
         self._place = place
-        self._own = own
+        self._messages = messages
         self._task_timeout_seconds = task_timeout_seconds
         self._poll_seconds = poll_seconds
 
@@ -179,4 +178,4 @@ class AzureMachine:
 
     @cached_property
     def _account(self) -> BlobServiceClient:
-        return open_account(self._place, self._own)
+        return open_account(self._messages)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fed_assets.errors import IdentityRefused, WorkerFailed
+from fed_assets.containers.place import Place, read_place
+from fed_assets.errors import (
+    CloudRefused,
+    ContainerRefused,
+    FedAssetsError,
+    IdentityRefused,
+    WorkerFailed,
+)
 from fed_assets.federation.azure_ml import AzureML
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_port import result_of
@@ -60,9 +68,19 @@ class AzureMLHospitalRunner:
         self._turns = {hospital: threading.Lock() for hospital in machines}
         self._unclear: set[str] = set()
         self._machines: dict[str, AzureMachine] = {}
+        self._opened: dict[str, Place] = {}
         self.peer = "fed-assets"
         self.say: Callable[[str], None] = logging.getLogger(__name__).info
         self.require_wanted: Callable[[], None] = lambda: None
+
+    def read_keys(self) -> None:
+        """Reads what opens containers, as the user that it belongs to.
+
+        The run's process may take on another one; what cannot be used, the first job says.
+        """
+        for hospital in self._places:
+            with contextlib.suppress(FedAssetsError):
+                self._messages(hospital)
 
     def ask(
         self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
@@ -73,7 +91,8 @@ class AzureMLHospitalRunner:
 
         Raises:
             IdentityRefused: the hospital has no machine in Azure ML.
-            CloudRefused: Azure did not do what it was asked.
+            CloudRefused: Azure did not do what it was asked, or it cannot be told how the container
+                of its messages is opened.
             StorageError: the weights among the arguments cannot be read.
             FedAssetsError: what the hospital's job answered, or WorkerFailed.
         """
@@ -119,6 +138,31 @@ class AzureMLHospitalRunner:
             from fed_assets.resources.azure_machine import AzureMachine
 
             self._machines[hospital] = AzureMachine(
-                hospital, self._places[hospital], self._keys / f"{hospital}.json", **self._limits
+                hospital, self._places[hospital], self._messages(hospital), **self._limits
             )
         return self._machines[hospital]
+
+    def _messages(self, hospital: str) -> Place:
+        """Returns how the container of a hospital's messages is opened.
+
+        Raises:
+            CloudRefused: What is kept for it cannot be used, or is another container's.
+        """
+        if hospital in self._opened:
+            return self._opened[hospital]
+        own, url = self._keys / f"{hospital}.json", self._places[hospital].messages
+        try:
+            place = read_place(own) if own.exists() else Place(url, identity="")
+        except ContainerRefused as error:  # which is this hospital's trouble, and no other's
+            raise CloudRefused(
+                error.what, where=error.where, seen=error.seen, cure=error.cure
+            ) from None
+        if place.url != url:
+            raise CloudRefused(
+                "What opens the container of a hospital's messages is another container's",
+                where=str(own),
+                seen=place.url,
+                cure=f"Have the hospital issue it for {url}",
+            )
+        self._opened[hospital] = place
+        return place

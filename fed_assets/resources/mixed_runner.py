@@ -41,6 +41,7 @@ class MixedHospitalRunner(LocalHospitalRunner):
         """Has jobs end with the run, and their addresses stand in its log."""
         run, instance = context.run, context.instance
         if run is not None and instance is not None and not is_over(instance, run.run_id):
+            self._azure.read_keys()
             self._azure.peer = f"run {run.run_id}"
             self._azure.require_wanted = require_wanted(instance, run.run_id)
             if context.log is not None:

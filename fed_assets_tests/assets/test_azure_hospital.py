@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 from dagster import AssetKey, DagsterInstance
 
+from fed_assets.assets.posture import attacked
 from fed_assets.automation.sensors import sensor_name
 from fed_assets.definitions import build_definitions
+from fed_assets.errors import RosterError
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets_tests.azure_ml.setting import HOSPITAL, azure_setting
 from fed_assets_tests.azure_storage import Azurite
+from fed_assets_tests.federation.test_azure_ml import PLACE
 from fed_assets_tests.hospital.samples import write_folder
 
 pytestmark = [
-    pytest.mark.long,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
 ]
@@ -28,6 +30,7 @@ pytestmark = [
 LANE = ("images", "validated_images")
 
 
+@pytest.mark.long
 def test_a_roster_of_both_runs_each_where_its_machine_is(
     tmp_path: Path,
     azurite: Azurite,
@@ -47,7 +50,6 @@ def test_a_roster_of_both_runs_each_where_its_machine_is(
             | {
                 "hospitals": [north, {"id": "south", "name": "South"}],
                 "quorum": 1,
-                "automation": {"sandboxes": ["minimal"]},
             }
         )
         home = Home(tmp_path / "home").prepare()
@@ -82,5 +84,27 @@ def test_a_roster_of_both_runs_each_where_its_machine_is(
     admitted = json.loads((home.artifacts / "federation_roster" / "minimal.json").read_text())
     assert admitted["participants"] == ["south"]
     assert "in Azure ML" in admitted["excluded"]["north"]
+
+
+def test_no_job_is_handed_in_to_look_for_new_images(
+    tmp_path: Path, entries: dict[str, Any]
+) -> None:
+    roster = in_azure_ml(entries, "north")
+    definitions = build_definitions(Settings(home=Home(tmp_path)), roster)
     sensors = {sensor.name for sensor in definitions.sensors or ()}
-    assert sensor_name("south") in sensors and sensor_name("north") not in sensors
+    assert {sensor_name("east"), sensor_name("south")} <= sensors
+    assert sensor_name("north") not in sensors
+
+
+def test_an_audit_attacks_the_hospitals_on_this_machine_alone(entries: dict[str, Any]) -> None:
+    assert attacked(in_azure_ml(entries, "north")) == ("east", "south")
+    with pytest.raises(RosterError, match="the roster has none here"):
+        attacked(in_azure_ml(entries, "north", "east", "south"))
+
+
+def in_azure_ml(entries: dict[str, Any], *names: str) -> Roster:
+    """Returns the roster with these hospitals' machines in Azure ML."""
+    for hospital in entries["hospitals"]:
+        if hospital["id"] in names:
+            hospital |= {"azure_ml": PLACE, "source": {"kind": "phantom"}}
+    return Roster.model_validate(entries | {"automation": {"sandboxes": ["minimal"]}})

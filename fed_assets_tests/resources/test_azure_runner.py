@@ -13,7 +13,6 @@ from dagster import DagsterExecutionInterruptedError
 from fed_assets.containers.place import read_place
 from fed_assets.errors import (
     CloudRefused,
-    ContainerRefused,
     DisclosureRefused,
     IdentityRefused,
     StorageError,
@@ -370,7 +369,7 @@ def test_the_token_of_another_container_is_refused(setting: Setting) -> None:
     with pytest.raises(CloudRefused, match="another container's"):
         ask(setting, messages=f"{setting.place.account_url}/other")
     (setting.keys / f"{HOSPITAL}.json").chmod(0o644)
-    with pytest.raises(ContainerRefused, match="others may read it"):
+    with pytest.raises(CloudRefused, match="others may read it"):
         ask(setting)
 
 
