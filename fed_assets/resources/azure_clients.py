@@ -39,6 +39,7 @@ def open_workspace(machine: AzureML, credential: TokenCredential) -> MLClient:
         machine.workspace,
         show_progress=False,
         enable_telemetry=False,
+        **dict[str, Any](TIMES),
     )
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +43,8 @@ class Job:
 
     Attributes:
         is_silent: Whether its compute no longer says how it stands.
-        seen: Every status that it had.
+        seen: Every status that it was said to have.
+        ran: When its process began and ended, by the monotonic clock.
     """
 
     def __init__(self, name: str, described: Mapping[str, Any], workspace: Workspace) -> None:
@@ -50,6 +52,7 @@ class Job:
         self.described = described
         self.is_silent = False
         self.seen: list[str] = []
+        self.ran: list[float] = []
         self._workspace = workspace
         self._status = "NotStarted"
         self._cancelled = threading.Event()
@@ -122,12 +125,14 @@ class Job:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.ran.append(time.monotonic())
         self._status = "Running"
         if self._cancelled.is_set():
             self.cancel()
         try:
             return self._process.wait(END_SECONDS * 6) == 0
         finally:
+            self.ran.append(time.monotonic())
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 

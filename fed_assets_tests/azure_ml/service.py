@@ -38,7 +38,10 @@ _SIGNING_KEY = "of this double alone, and of no directory"
 
 @dataclass
 class Fault:
-    """What the service answers in place of what it was asked, so many times."""
+    """What the service answers in place of what it was asked, so many times.
+
+    With the status 0 it hangs up.
+    """
 
     method: str
     status: int
@@ -304,6 +307,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         answer = self._answer(self.command, self.path, self.headers, body)
+        if answer.status == 0:
+            self.close_connection = True
+            return
         content = b"" if answer.body is None else json.dumps(answer.body).encode()
         self.send_response(answer.status)
         self.send_header("Content-Type", "application/json; charset=utf-8")

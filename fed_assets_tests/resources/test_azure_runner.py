@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,27 @@ def test_azure_is_not_asked_for_ever(setting: Setting) -> None:
     with pytest.raises(CloudRefused, match=r"status 429, TooManyRequests.*Wait"):
         ask(setting)
     assert 1 < asked(setting, "PUT") < 20
+
+
+def test_a_service_that_hangs_up_is_said_and_the_job_cancelled(setting: Setting) -> None:
+    write_command(setting.double.image, "exec sleep 60")
+    setting.double.faults.append(Fault("GET", 0, "", 4))
+    with pytest.raises(CloudRefused, match=r"no answer to the job north-\w+; it was cancelled"):
+        ask(setting)
+    assert statuses(setting)[-1] == "Canceled"
+
+
+def test_jobs_of_a_hospital_wait_for_each_other(setting: Setting) -> None:
+    write_command(setting.double.image, "sleep 0.5; exit 1")
+    runner = setting.runner()
+    both = [runner] * 2
+    with ThreadPoolExecutor() as pool:
+        asked_for = [
+            pool.submit(each.ask, EYES_ON, HOSPITAL, "prepare_images", {}) for each in both
+        ]
+    assert [type(each.exception()) for each in asked_for] == [WorkerFailed] * 2
+    first, second = (job.ran for job in setting.double.jobs.values())
+    assert first[1] <= second[0]
 
 
 def test_a_job_that_was_taken_without_an_answer_is_cancelled(setting: Setting) -> None:
