@@ -17,7 +17,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long check check-azure bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
+.PHONY: help install demo ui test test-long azurite check check-azure bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,20 @@ ui: install ## open Dagster's pages on http://127.0.0.1:3000
 	@$(BIN)/fed-assets home >/dev/null
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test: install ## run the tests, but for the long ones
+test: install azurite ## run the tests, but for the long ones
 	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile
 
-test-long: install ## run the long tests: federations that lose something, and whole runs, killed ones too
+test-long: install azurite ## run the long tests: federations that lose something, and whole runs, killed ones too
 	$(BIN)/python -m pytest -m long $(TESTS)
+
+# Azure's storage for the tests, on 127.0.0.1. Its optional parts build native code that it goes without.
+AZURITE := fed_assets_tests/azurite
+azurite: $(AZURITE)/node_modules/.installed ## install Azurite, Microsoft's emulator of Azure's storage (takes Node 20 and npm)
+
+$(AZURITE)/node_modules/.installed: $(AZURITE)/package.json $(AZURITE)/package-lock.json
+	@command -v npm >/dev/null 2>&1 || { echo "The tests of Azure's storage need Node 20 or newer with npm." >&2; exit 1; }
+	cd $(AZURITE) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 check: install ## ruff, mypy and a load of the definitions
 	$(BIN)/ruff format --check .

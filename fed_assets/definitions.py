@@ -25,7 +25,7 @@ from fed_assets.automation.sensors import build_sensors
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import JsonArtifacts
 from fed_assets.resources.federation import LocalFederation
-from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.mixed_runner import MixedHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.resources.source_location import source_paths
@@ -69,14 +69,19 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
     return automated(platform, roster)
 
 
-def _runner(roster: Roster, settings: Settings) -> LocalHospitalRunner:
-    return LocalHospitalRunner(
+def _runner(roster: Roster, settings: Settings) -> MixedHospitalRunner:
+    return MixedHospitalRunner(
         home_folder=str(settings.home.root),
         hospitals=list(roster.hospital_ids),
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),
         sources=_sources(roster, settings),
         task_timeout_seconds=roster.federation.task_timeout_seconds,
+        azure_ml={
+            hospital.id: hospital.azure_ml.model_dump(mode="json")
+            for hospital in roster.hospitals
+            if hospital.azure_ml is not None
+        },
     )
 
 
@@ -86,6 +91,7 @@ def _sources(roster: Roster, settings: Settings) -> dict[str, list[str]]:
             hospital.source or roster.data.source, data=settings.data, cache=settings.home.cache
         )
         for hospital in roster.hospitals
+        if hospital.azure_ml is None  # whose images no process of this machine reads
     }
 
 

@@ -25,7 +25,8 @@ FedAssetsError
 │   ├── CodeRefused             the code that asks for the key is not what the hospital approved
 │   ├── BudgetSpent             its records' privacy budget does not allow another round
 │   ├── LedgerBroken            what it has spent of that budget cannot be told
-│   └── WorkerFailed            it ended or answered badly
+│   ├── WorkerFailed            it ended or answered badly
+│   └── CloudRefused            the cloud that its machine is in does not do what it is asked
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
 │   ├── PortTaken               the server's port is in use
@@ -44,6 +45,7 @@ FedAssetsError
 ├── PromotionRefused        a version of a model may not serve
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
+    └── ContainerRefused        a container of Azure's storage cannot be used
 """
 
 from __future__ import annotations
@@ -300,6 +302,12 @@ class WorkerFailed(HospitalError):
     """A hospital's process ended, or answered badly."""
 
 
+class CloudRefused(HospitalError):
+    """The cloud that a hospital's machine is in did not do what it was asked."""
+
+    cure = "Check the hospital's `azure_ml` in the roster and the network, and run again."
+
+
 class FederationError(FedAssetsError):
     """NVFlare's processes failed."""
 
@@ -410,3 +418,9 @@ class StorageError(FedAssetsError):
     """What had to be written could not be."""
 
     cure = "Free disk space under FED_ASSETS_HOME, or correct its permissions, and run again."
+
+
+class ContainerRefused(StorageError):
+    """A container of Azure's storage cannot be used; what lies on this machine stays there."""
+
+    cure = "Look at `fed-assets storage check`, mend what it names, and run again."

@@ -19,6 +19,8 @@ from fed_assets_tests.networks import SMALL_RESNET
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+    from fed_assets_tests.azure_storage import Azurite
+
 PROJECT = Path(__file__).parent.parent
 # To be imported is to wait for a test, which is not the one that looks for doctests.
 collect_ignore = ["federation/gates"]
@@ -150,3 +152,20 @@ def browser(tmp_path: Path) -> Iterator[Chrome]:
         pytest.skip(reason)
     with open_browser(tmp_path / "chromium") as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """Yields a running emulator of Azure's storage; it is gone after the session.
+
+    Skips where it is not installed, and fails instead where `CI=true`.
+    """
+    from fed_assets_tests.azure_storage import missing_azurite, running_azurite
+
+    reason = missing_azurite()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with running_azurite() as running:
+        yield running

@@ -46,6 +46,12 @@ def test_the_check_would_see_a_heavy_import(tmp_path: Path) -> None:
     assert "matplotlib" in loaded_by("import fed_assets, matplotlib", tmp_path / "home")
 
 
+def test_containers_load_nothing_of_azures_before_one_is_asked(tmp_path: Path) -> None:
+    for module in ("folder_copy", "container", "place", "issuing"):
+        loaded = loaded_by(f"import fed_assets.containers.{module}", tmp_path / "home")
+        assert not {name for name in loaded if name.split(".")[0] in {"azure", "adlfs"}}
+
+
 @pytest.mark.parametrize(
     "module", ["worker", "store", "images", "contact_sheet", "dataset", "manifest", "expectations"]
 )

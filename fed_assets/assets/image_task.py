@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fed_assets.federation.data_sources import Source
 from fed_assets.federation.roster import Hospital, Roster
-from fed_assets.resources.source_location import locate_source
+from fed_assets.resources.source_location import locate_source, source_elsewhere
 
 
 def image_arguments(
@@ -25,7 +24,12 @@ def image_arguments(
             "index": sharing.index(hospital.id),
             "of": len(sharing),
         }
-    return _arguments(roster, hospital.source or roster.data.source, data, cache) | {"share": share}
+    if hospital.azure_ml is not None and hospital.source is not None:
+        located = source_elsewhere(hospital.source)
+    else:
+        source = hospital.source or roster.data.source
+        located = locate_source(source, data=data, cache=cache)
+    return _arguments(roster, located) | {"share": share}
 
 
 def common_test_arguments(roster: Roster, *, data: Path | None, cache: Path) -> dict[str, Any]:
@@ -34,12 +38,14 @@ def common_test_arguments(roster: Roster, *, data: Path | None, cache: Path) -> 
     Raises:
         DataError: as for `image_arguments`.
     """
-    arguments = _arguments(roster, roster.data.source, data, cache)
+    arguments = _arguments(roster, locate_source(roster.data.source, data=data, cache=cache))
     return arguments | {"share": None, "only_split": "test"}
 
 
-def _arguments(roster: Roster, source: Source, data: Path | None, cache: Path) -> dict[str, Any]:
-    specification, classes = locate_source(source, data=data, cache=cache)
+def _arguments(
+    roster: Roster, located: tuple[dict[str, Any], tuple[str, ...] | None]
+) -> dict[str, Any]:
+    specification, classes = located
     return {
         "source": specification,
         "classes": list(roster.data.classes or classes or ()) or None,

@@ -23,6 +23,7 @@ from dagster import (
 
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
+from fed_assets.errors import RosterError
 from fed_assets.federation.roster import Roster
 from fed_assets.posture.at_rest import probes_at_rest
 from fed_assets.posture.evidence import Evidence, Outcome, gather
@@ -79,7 +80,7 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "versions": {name: version(name) for name in VERSIONS},
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
-                evidence = make_attempts(sandbox, identity, roster.hospital_ids, opened, hospitals)
+                evidence = make_attempts(sandbox, identity, attacked(roster), opened, hospitals)
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
         for shortfall in posture.shortfalls:
@@ -104,6 +105,20 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
         )
 
     return security_posture
+
+
+def attacked(roster: Roster) -> Sequence[str]:
+    """Returns the hospitals whose processes, files and keys are on this machine.
+
+    Raises:
+        RosterError: There is none.
+    """
+    if not roster.here():
+        raise RosterError(
+            "An audit attacks hospitals on this machine, and the roster has none here",
+            cure="Give the roster a hospital without `azure_ml`",
+        )
+    return roster.here()
 
 
 def make_attempts(

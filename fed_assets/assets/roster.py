@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +34,8 @@ from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
+
+NOT_IN_ROUNDS = "its machine is in Azure ML, where no client of a federation is started"
 
 
 class RosterConfig(Config):
@@ -74,7 +77,7 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admit(
                 roster.hospital_ids,
-                validated,
+                validated | _elsewhere(roster, validated),
                 quorum=roster.quorum,
                 leave_out=config.leave_out,
                 revoked=revoked_in(settings.home.revocations, sandbox.name),
@@ -98,6 +101,17 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
         )
 
     return federation_roster
+
+
+def _elsewhere(
+    roster: Roster, validated: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Returns a refusal of each validated hospital that no client of a federation runs at."""
+    return {
+        name: {"admitted": False, "reason": NOT_IN_ROUNDS}
+        for name in set(roster.hospital_ids) - set(roster.here())
+        if validated[name]["admitted"]
+    }
 
 
 def _rows(roster: Roster, admission: Admission) -> list[TableRecord]:

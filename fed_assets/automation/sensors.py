@@ -57,10 +57,17 @@ def sensor_name(hospital: str) -> str:
 def build_sensors(
     roster: Roster, settings: Settings, open_runner: Callable[[], LocalHospitalRunner]
 ) -> list[SensorDefinition]:
-    """Returns a sensor per hospital, switched off; none if the roster automates no sandbox."""
+    """Returns a sensor per hospital, switched off; none if the roster automates no sandbox.
+
+    There is none of a hospital in Azure ML: each look would be a job there.
+    """
     if not roster.automation.sandboxes:
         return []
-    return [_build(hospital, roster, settings, open_runner) for hospital in roster.hospitals]
+    return [
+        _build(hospital, roster, settings, open_runner)
+        for hospital in roster.hospitals
+        if hospital.azure_ml is None
+    ]
 
 
 def _build(

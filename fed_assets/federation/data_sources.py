@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# A path may begin with this; it stands for the folder that the environment variable names.
+DATA_FOLDER = "${FED_ASSETS_DATA}"
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from fed_assets.errors import RosterError
 from fed_assets.federation.automation import Automation, Drift
 from fed_assets.federation.averaging import Averaging
-from fed_assets.federation.data_sources import Entry, Seed, Source
+from fed_assets.federation.azure_ml import AzureML, require_own_images
+from fed_assets.federation.data_sources import DATA_FOLDER, Entry, Seed, Source
 from fed_assets.federation.learning import (
     Learning,
     PrivateLearning,
@@ -27,8 +28,6 @@ from fed_assets.sandboxes.yaml_file import read_entries
 
 HOSPITAL_ID = r"^[a-z][a-z0-9_]*$"
 # These names mean something else in the store, in NVFlare, in the asset graph or in Dagster.
-# A path may begin with this; it stands for the folder that the environment variable names.
-DATA_FOLDER = "${FED_ASSETS_DATA}"
 RESERVED_IDS = frozenset(
     {"coordinator", "server", "localhost", "admin", "common", "federation", "sandboxes"}
     | {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict"}
@@ -75,18 +74,24 @@ class Data(Entry):
 
 
 class Hospital(Entry):
-    """One participant. Its NVFlare site bears its id."""
+    """One participant. Its NVFlare site bears its id.
+
+    With `azure_ml` its tasks run as jobs there, and not on the orchestrator's machine.
+    """
 
     id: str = Field(pattern=HOSPITAL_ID, max_length=40)
     name: str
     region: str = ""
     owner: str = Field(default="", pattern=r"^(team:[a-z0-9_.-]+|[^@\s]+@[^@\s]+)?$")
     source: Source | None = None
+    azure_ml: AzureML | None = None
 
     @model_validator(mode="after")
     def _id_is_free(self) -> Hospital:
         if self.id in RESERVED_IDS:
             raise ValueError(f"the id {self.id} is reserved")
+        if self.azure_ml is not None:
+            require_own_images(self.azure_ml, self.source)
         return self
 
 
@@ -145,6 +150,10 @@ class Roster(Entry):
     def hospital_ids(self) -> tuple[str, ...]:
         """Returns the hospitals' ids in the roster's order."""
         return tuple(hospital.id for hospital in self.hospitals)
+
+    def here(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals whose machine is the orchestrator's."""
+        return tuple(hospital.id for hospital in self.hospitals if hospital.azure_ml is None)
 
     def sharing(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals that share out the public set."""

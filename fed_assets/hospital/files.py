@@ -16,6 +16,7 @@ from fed_assets.hospital.attestation.attested_key import attested_key
 from fed_assets.hospital.custody import HospitalKey, KeyProvider
 from fed_assets.hospital.envelope import Binding, bind
 from fed_assets.hospital.key_vault import key_vault_key
+from fed_assets.hospital.once import put_once
 from fed_assets.hospital.vault import SealedReader, SealingWriter
 from fed_assets.sandboxes.controls import KeyCustody, Storage
 
@@ -138,7 +139,7 @@ class Store:
                         file.write(content)
                 if once:
                     with suppress(FileExistsError):
-                        os.link(fresh, path)
+                        put_once(fresh, path)
                 else:
                     fresh.replace(path)
             finally:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import SourceMissing
-from fed_assets.federation.data_sources import MedMnistSource, PhantomSource, Source
-from fed_assets.federation.roster import DATA_FOLDER
+from fed_assets.federation.data_sources import (
+    DATA_FOLDER,
+    MedMnistSource,
+    PhantomSource,
+    Source,
+)
 from fed_assets.resources.datasets import find_dataset, locate_dataset
 
 
@@ -40,6 +44,18 @@ def locate_source(
         f"The public data set {source.dataset} is not on this machine",
         cure=f"Run `fed-assets data fetch {source.dataset}`, or set FED_ASSETS_DATA to its folder",
     )
+
+
+def source_elsewhere(source: Source) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+    """Returns the same for a hospital whose machine is another, which fills the folder in itself.
+
+    What lies there, nobody here can look at.
+    """
+    if not isinstance(source, MedMnistSource) or source.dataset is None:
+        return source.model_dump(mode="json", exclude={"dataset", "otherwise"}), None
+    dataset = find_dataset(source.dataset)
+    path = f"{DATA_FOLDER}/{source.dataset}.npz"
+    return {"kind": "medmnist", "path": path, "md5": dataset.md5}, dataset.classes
 
 
 def source_paths(source: Source, *, data: Path | None, cache: Path) -> list[str]:

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import StorageError, WorkerFailed, error_from_record
+from fed_assets.errors import StorageError, WorkerFailed
 from fed_assets.federation.ended import told
 from fed_assets.federation.origin import Origin, stop
 from fed_assets.federation.program import Program
+from fed_assets.resources.hospital_port import read_answer, result_of
 
 LOG_FILE = "worker.log"
 WORKER = "fed_assets.hospital.worker"
@@ -114,11 +115,7 @@ class WorkerProcess:
                 # Its late answer would be taken for the next task's.
                 self._kill()
                 raise
-        if "error" in answer:
-            error = error_from_record(answer["error"])
-            error.outbox = answer.get("outbox")
-            raise error
-        return dict(answer["result"])
+        return result_of(answer)
 
     def close(self) -> None:
         """Ends the process: asked first, then killed."""
@@ -156,11 +153,8 @@ class WorkerProcess:
                 raise _NoAnswer(f"ended ({told(self._process.ended())})")
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or not {"result", "error"} & answer.keys():
+        answer = read_answer(line)
+        if answer is None:
             raise _NoAnswer("answered nonsense")
         return answer
 

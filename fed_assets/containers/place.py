@@ -1,0 +1,154 @@
+"""Which container is a party's own, and how the party proves to Azure who it is.
+
+Both stand in a file of the party's, JSON, that nobody else may read:
+
+    {"url": "https://ACCOUNT.blob.core.windows.net/CONTAINER", "token": "sv=…"}
+    {"url": "https://ACCOUNT.blob.core.windows.net/CONTAINER", "identity": "CLIENT_ID"}
+
+`token` is a shared access signature of that container, by its own key or by user delegation.
+`identity` is the client id of a managed identity, or empty for the one that azure-identity finds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from fed_assets.errors import ContainerRefused, system_reason
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+
+PLACE_FILE = "container.json"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# How long Azure is waited for: to be reached, and for each answer.
+TIMES = {
+    "connection_timeout": 10,
+    "read_timeout": 60,
+    "retry_total": 3,
+    "retry_backoff_factor": 0.4,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A container, and what opens it.
+
+    Attributes:
+        url: The container's, without a token.
+        token: A shared access signature; empty where an identity opens it.
+        identity: The client id of a managed identity; None where a token opens it.
+    """
+
+    url: str
+    token: str = field(default="", repr=False)
+    identity: str | None = None
+
+    @property
+    def account_url(self) -> str:
+        """Returns the URL of the account that the container belongs to."""
+        return self.url.rpartition("/")[0]
+
+    @property
+    def container(self) -> str:
+        """Returns the container's name."""
+        return self.url.rpartition("/")[2]
+
+    def credential(self) -> Any:
+        """Returns what Azure's clients take as a credential."""
+        if self.identity is None:
+            from azure.core.credentials import AzureSasCredential
+
+            return AzureSasCredential(self.token)
+        from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+        if self.identity:
+            return ManagedIdentityCredential(client_id=self.identity)
+        return DefaultAzureCredential()
+
+    def client(self) -> ContainerClient:
+        """Returns Azure's client of the container; nothing is asked yet."""
+        from azure.storage.blob import ContainerClient
+
+        return ContainerClient.from_container_url(self.url, self.credential(), **TIMES)
+
+
+def read_place(path: Path) -> Place:
+    """Returns what a party's file says.
+
+    Raises:
+        ContainerRefused: There is none, others may read it, or it does not say a container and one
+            way to open it. No message holds a token.
+    """
+    record = _read_own(path)
+    if not isinstance(record, dict) or not record.keys() <= {"url", "token", "identity"}:
+        raise _refused(path, "not an object of url, and token or identity")
+    url, token, identity = (record.get(name) for name in ("url", "token", "identity"))
+    if not isinstance(url, str) or (fault := _fault_of(url)):
+        raise _refused(path, f"url: {fault if isinstance(url, str) else 'no text'}")
+    if isinstance(token, str) and "sig=" in token and identity is None:
+        return Place(url.rstrip("/"), token=token.lstrip("?"))
+    if isinstance(identity, str) and token is None:
+        return Place(url.rstrip("/"), identity=identity)
+    raise _refused(path, "neither a token with a signature nor an identity, or both")
+
+
+def write_place(path: Path, place: Place) -> None:
+    """Writes a party's file, for its owner alone, whole or not at all.
+
+    Raises:
+        ContainerRefused: It cannot be written.
+    """
+    way = {"token": place.token} if place.identity is None else {"identity": place.identity}
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"url": place.url, **way}, file)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _refused(path, system_reason(error)) from None
+
+
+def _read_own(path: Path) -> Any:
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(path, flags), encoding="utf-8") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                raise _refused(path, "it is not this user's own file")
+            if found.st_mode & 0o077:
+                raise _refused(path, f"mode {stat.S_IMODE(found.st_mode):o}: others may read it")
+            return json.load(file)
+    except OSError as error:
+        raise _refused(path, system_reason(error)) from None
+    except ValueError:
+        raise _refused(path, "no JSON") from None
+
+
+def _fault_of(url: str) -> str:
+    """Returns what is wrong with a container's URL; nothing where it can be used."""
+    parts = urlsplit(url)
+    if parts.query or parts.username or parts.fragment:
+        return "more than an address; the token stands in `token`"
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        return "not https"
+    if not parts.hostname or not parts.path.strip("/"):
+        return "no container"
+    return ""
+
+
+def _refused(path: Path, seen: str) -> ContainerRefused:
+    return ContainerRefused(
+        "It cannot be told which container is this party's own, and how it is opened",
+        where=str(path),
+        seen=seen,
+        cure='Put {"url": "https://ACCOUNT.blob.core.windows.net/CONTAINER", "token": "…"} there, '
+        "readable by its owner alone (mode 600)",
+    )

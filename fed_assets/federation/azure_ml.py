@@ -1,0 +1,94 @@
+"""A hospital's machine that is a compute of its own Azure ML workspace, as a roster says it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from fed_assets.federation.data_sources import DATA_FOLDER, Entry, PhantomSource, Source
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.()-]*$"
+_ID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_DATASTORE = r"^azureml://datastores/[A-Za-z0-9_]+/paths/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/?$"
+# A version is named: what runs at a hospital does not change because somebody registers another.
+_ENVIRONMENT = (
+    r"^azureml:(//registries/[A-Za-z0-9_-]+/environments/[A-Za-z0-9_.-]+/versions/[A-Za-z0-9_.-]+"
+    r"|[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+)$"
+)
+_ON_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Datastore = Annotated[str, Field(pattern=_DATASTORE)]
+
+
+class AzureML(Entry):
+    """Where a hospital's tasks run as jobs of Azure ML: everything of the hospital's own.
+
+    Attributes:
+        subscription: The id of its subscription.
+        resource_group: The group that its workspace is in.
+        workspace: Its workspace.
+        compute: The compute of the workspace that its jobs run on.
+        environment: What they run in, with fed_assets installed, `azureml:NAME:VERSION`.
+        home: The folder of a datastore that its stores and keys lie in.
+        images: The folder of a datastore that its images lie in, which jobs can read alone. The
+            roster's `${FED_ASSETS_DATA}` stands for it.
+        messages: The URL of the blob container that tasks and answers pass through.
+        identity: The client id of the managed identity that jobs act as; left out, it is the
+            compute's own.
+        start_timeout_seconds: How long a job may wait for its compute.
+        silence_timeout_seconds: How long its compute may say nothing before the job is given up.
+    """
+
+    subscription: str = Field(pattern=_ID)
+    resource_group: str = Field(pattern=_NAME, max_length=90)
+    workspace: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{2,32}$")
+    compute: str = Field(pattern=_NAME, max_length=32)
+    environment: str = Field(pattern=_ENVIRONMENT)
+    home: Datastore
+    images: Datastore | None = None
+    messages: str
+    identity: str | None = Field(default=None, pattern=_ID)
+    start_timeout_seconds: float = Field(default=1800, gt=0)
+    silence_timeout_seconds: float = Field(default=300, gt=0)
+
+    @field_validator("messages")
+    @classmethod
+    def _is_a_container(cls, url: str) -> str:
+        parts = urlsplit(url)
+        open_to_all = parts.scheme == "http" and parts.hostname not in _ON_THIS_MACHINE
+        if parts.scheme not in ("http", "https") or not parts.hostname or open_to_all:
+            raise ValueError("messages has to be the https URL of a blob container")
+        if parts.query or parts.fragment or parts.username or parts.password:
+            # A roster is read by many, and shown.
+            raise ValueError("messages has to be a container's URL alone, without a credential")
+        if not parts.path.strip("/"):
+            raise ValueError("messages has to name the container behind the account's address")
+        return url.rstrip("/")
+
+    @property
+    def account_url(self) -> str:
+        """Returns the address of the blob account that the messages' container is in."""
+        return self.messages.rpartition("/")[0]
+
+    @property
+    def container(self) -> str:
+        """Returns the name of the messages' container."""
+        return self.messages.rpartition("/")[2]
+
+
+def require_own_images(machine: AzureML, source: Source | None) -> None:
+    """Raises ValueError unless these are images that a job on the machine can be given.
+
+    The shares of the public set are cut, and learned from, on the orchestrator's machine.
+    """
+    if source is None:
+        raise ValueError("a hospital with azure_ml needs a `source` of its own")
+    if isinstance(source, PhantomSource):
+        return
+    path = source.path
+    if path is not None and (path.parts[0] != DATA_FOLDER or ".." in path.parts):
+        raise ValueError(f"in Azure ML, the `path` of its source has to begin with {DATA_FOLDER}")
+    if machine.images is None:
+        raise ValueError(f"azure_ml needs `images`, the folder that {DATA_FOLDER} stands for there")

@@ -1,0 +1,1 @@
+"""Tests of `fed_assets.containers`, against a real Azurite."""
