@@ -99,6 +99,15 @@ class History:
                     row.pop()
         return row
 
+    def missed(self, coming: Event) -> list[Event]:
+        """Returns what is not told here: a champion that MLflow was told of by another."""
+        row = self.champions()
+        known, found = row[-1] if row else None, coming.before
+        if found is None or found == known:
+            return []
+        why = "MLflow names it as champion, and the log does not say who decided so"
+        return [Event("promoted", found, "MLflow", why, known, found)]
+
 
 def make_folder(folder: Path) -> None:
     """Makes a sandbox's folder of versions, if there is none.
