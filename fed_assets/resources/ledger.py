@@ -31,7 +31,7 @@ def read_ledger(home: Home) -> tuple[Model, ...]:
     is known, is a model of which nothing is known but the run.
     """
     models: list[Model] = []
-    for folder in sorted((home.root / "models").glob("*/")):
+    for folder in sorted(home.all_models.glob("*/")):
         if versions := kept_versions(folder):
             standing = _standing(home, folder.name)
             found = (version_model(home, folder.name, number) for number in versions)
