@@ -33,8 +33,8 @@ from fed_assets.assets.rounds import (
     observe_failure,
     observe_round,
 )
-from fed_assets.assets.trained_on import require_allowed_images
-from fed_assets.errors import FedAssetsError, HospitalRevoked, QuorumNotMet
+from fed_assets.assets.trained_on import require_allowed_images, withdrawal_said_first
+from fed_assets.errors import FedAssetsError, QuorumNotMet
 from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.history import HISTORY_FILE, read_history
@@ -245,11 +245,8 @@ def _run(
             context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")
 
     try:
-        try:
+        with withdrawal_said_first(home.withdrawals, plan.hospitals):
             return federation.run(context, plan, on_event, origin=origin)
-        except HospitalRevoked:  # as who withdraws is too, which is the reason then
-            require_none_withdrawn(home.withdrawals, plan.hospitals, what="Nothing is trained")
-            raise
     except (FedAssetsError, DagsterExecutionInterruptedError) as error:
         failure = str(error) or "The run was interrupted."
         observe_failure(context, failure, read_history(Path(plan.folder) / HISTORY_FILE))
