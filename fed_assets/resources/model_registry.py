@@ -174,7 +174,8 @@ class ModelRegistry(KnownModels):
                 raise PromotionRefused(
                     f"There is nothing to roll back in {sandbox}",
                     seen=f"{serves} serves{wanted}{before}",
-                    cure="Look at `fed-assets models list`; any version can be promoted",
+                    cure=f"Look at `fed-assets models list {sandbox}`: what is neither retired nor "
+                    "barred there can be promoted",
                 )
             after = former or champion
             self._switch(sandbox, [Event("rolled_back", after, by, why, champion, former)])
