@@ -140,6 +140,7 @@ def ours(folder: Path, port: int) -> Iterator[int]:
         folder / "models.pub",
         sandbox=SANDBOX,
         champion=lambda: 1,
+        barred=dict,
         port=port,
         workers=WORKERS,
     ) as server:

@@ -357,8 +357,8 @@ class HospitalWithdrawn(FederationError):
     """A model contains, or would contain, data of a hospital that withdrew."""
 
     cure = (
-        "Run the whole lifecycle, which goes on without it: `fed-assets run SANDBOX`. "
-        "`fed-assets forget HOSPITAL --undo` lets it join again."
+        "Run the whole lifecycle anew, which leaves it out: `fed-assets run SANDBOX`. What began "
+        "before it withdrew comes to no model."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.federation.revocations import revoked_in
+from fed_assets.federation.withdrawals import rejoin, withdraw
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import Place, make_place
 
@@ -64,6 +65,20 @@ def test_a_hospital_is_revoked_and_reinstated_by_name(place: Place) -> None:
     )
     assert ask(place, "reinstate", "east")[:2] == (1, "east is not revoked in all sandboxes.\n")
     assert revoked_in(place.home.revocations, "eyes_on") == {}
+
+
+def test_who_withdrew_is_not_reinstated_and_the_way_back_is_said(place: Place) -> None:
+    home = place.home.prepare()
+    withdraw(home.withdrawals, "east", by="Ada", because="its board said so")
+    assert ask(place, "revoke", "east")[0] == 0
+    for where in ((), ("--sandbox", "minimal")):
+        code, told, errors = ask(place, "reinstate", "east", *where)
+        assert (code, told) == (1, "")
+        assert errors.startswith("Error: east is not reinstated. Seen: it withdrew on ")
+        assert "(its board said so). To mend it: `fed-assets forget east --undo" in errors
+    assert revoked_in(home.revocations, "minimal").keys() == {"east"}
+    rejoin(home.withdrawals, "east", by="Eve", because="a new contract")
+    assert ask(place, "reinstate", "east")[0] == 0
 
 
 def test_who_is_not_in_the_roster_is_not_revoked(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,14 +14,14 @@ import yaml
 
 from fed_assets.errors import PromotionRefused
 from fed_assets.federation.revocations import revoked_in
-from fed_assets.federation.withdrawals import read_withdrawals, withdrawn
+from fed_assets.federation.withdrawals import read_record, read_withdrawals, withdrawn
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.ledger import read_ledger
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets_tests.lineages import THREE, lineage, put_lineage, round_of
 from fed_assets_tests.networks import SMALL_RESNET
-from fed_assets_tests.resources.test_model_registry import Bench
+from fed_assets_tests.registered import Bench, a_bench
 
 ROSTER = {
     "title": "Three small hospitals",
@@ -46,17 +47,26 @@ def forget(home: Home, tmp_path: Path) -> Forget:
         "COLUMNS": "200",
     }
 
-    def forget(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    def forget(
+        *arguments: str, said: str = "", into: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
+        named = () if "--by" in arguments else ("--by", "Ada", "--because", "Its board said so.")
         return subprocess.run(
-            [sys.executable, "-m", "fed_assets.cli", "forget", *arguments],
+            [sys.executable, "-m", "fed_assets.cli", "forget", *arguments, *named],
             input=said,
-            capture_output=True,
+            stdout=into,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
             env=known | ours,
         )
 
     return forget
+
+
+@pytest.fixture
+def bench(home: Home, mlflow_tables: Path) -> Bench:
+    return a_bench(mlflow_tables, home.root)
 
 
 def run_id(seed: int) -> str:
@@ -113,23 +123,99 @@ def test_a_hospital_that_is_none_is_refused(forget: Forget, home: Home) -> None:
     assert withdrawn(home.withdrawals) == {}
 
 
-def test_it_joins_again_by_undo(forget: Forget, home: Home) -> None:
+def test_it_joins_again_by_undo_and_the_record_keeps_both(forget: Forget, home: Home) -> None:
     assert "south did not withdraw" in forget("south", "--undo").stdout
     assert forget("south", "--yes", "--no-retrain").returncode == 0
-    ran = forget("south", "--undo")
+    for said in ("n\n", ""):
+        assert forget("south", "--undo", said=said).returncode == 1
+        assert withdrawn(home.withdrawals).keys() == {"south"}
+    ran = forget("south", "--undo", "--yes", "--by", "Eve", "--because", "a new contract")
     assert ran.returncode == 0
     assert "Retired models stay retired" in ran.stdout
     assert withdrawn(home.withdrawals) == {}
     assert revoked_in(home.revocations, "minimal") == {}
     assert forget("south", "--undo").returncode == 1
+    kept = [(each.event, each.by, each.because) for each in read_record(home.withdrawals)]
+    assert kept == [
+        ("withdrew", "Ada", "Its board said so."),
+        ("joined again", "Eve", "a new contract"),
+    ]
 
 
-def test_a_damaged_record_does_not_keep_a_hospital_in(forget: Forget, home: Home) -> None:
-    write_whole(home.lineage / "damaged.json", b"{")
-    ran = forget("south", "--yes")
+@pytest.mark.parametrize("undo", [(), ("--undo",)])
+def test_nobody_is_left_out_or_taken_in_without_a_person_and_a_reason(
+    forget: Forget, home: Home, undo: tuple[str, ...]
+) -> None:
+    assert forget("south", "--yes", *undo, "--by", "Ada").returncode == 2
+    ran = forget("south", "--yes", *undo, "--by", "Ada", "--because", " ")
     assert ran.returncode == 1
-    assert "Its models cannot be told. The lineage of a run is damaged" in ran.stderr
+    assert "no reason is given" in ran.stderr
+    assert not home.withdrawals.exists()
+
+
+def test_a_damaged_record_does_not_keep_a_hospital_in_and_is_said(
+    forget: Forget, home: Home
+) -> None:
+    write_whole(home.lineage / "damaged.json", b"{")
+    ran = forget("south", "--yes", "--no-retrain")
+    assert ran.returncode == 0, ran.stderr
+    assert "run damaged was never registered, and will not be." in ran.stdout
+    assert "run damaged: The lineage of a run is damaged" in ran.stderr
     assert withdrawn(home.withdrawals).keys() == {"south"}
+
+
+@pytest.mark.slow
+def test_it_is_done_though_nobody_reads_what_is_said(
+    forget: Forget, home: Home, bench: Bench
+) -> None:
+    version = bench.promoted(1)
+    closed, pipe = os.pipe()
+    os.close(closed)
+    try:
+        ran = forget("south", "--yes", "--no-retrain", into=pipe)
+    finally:
+        os.close(pipe)
+    assert ran.returncode == 0, ran.stderr
+    assert withdrawn(home.withdrawals).keys() == {"south"}
+    assert "retired" in states(home)[f"minimal@{version}"]
+    assert ModelRegistry(home).champion("minimal") is None
+
+
+@pytest.mark.slow
+def test_models_are_retired_though_neither_list_can_be_written(
+    forget: Forget, home: Home, bench: Bench
+) -> None:
+    version = bench.promoted(1)
+    home.withdrawals.parent.mkdir()
+    for file in (home.withdrawals, home.revocations):
+        file.write_text("{")
+        file.chmod(0o600)
+    ran = forget("south", "--yes", "--no-retrain")
+    assert ran.returncode == 1
+    assert "could not be entered" in ran.stderr and "could not be revoked" in ran.stderr
+    assert bench.registry.champion("minimal") is None
+    assert version in bench.registry.history("minimal").retired
+
+
+@pytest.mark.slow
+def test_damaged_and_edited_records_keep_no_champion(
+    forget: Forget, home: Home, bench: Bench
+) -> None:
+    """One lineage is torn, another one was edited, and of a third the version's own record."""
+    clean = promoted_without_south(bench)
+    torn, edited, unsaid = (bench.promoted(seed) for seed in (2, 3, 4))
+    put_lineage(home, lineage(run_id(1), hospitals=THREE[:2], rounds=[round_of(1, THREE[:2])]))
+    write_whole(home.lineage / f"{run_id(2)}.json", b'{"run_id"')
+    other = json.dumps(lineage(run_id(3))).replace("south", "delta")
+    write_whole(home.lineage / f"{run_id(3)}.json", other.encode())
+    write_whole(home.models("minimal") / f"v{unsaid}" / "version.json", b"{")
+    ran = forget("south", "--yes", "--no-retrain")
+    assert ran.returncode == 0, ran.stderr
+    registry = ModelRegistry(home)
+    assert registry.champion("minimal") == clean
+    assert {torn, edited, unsaid} == registry.history("minimal").retired.keys()
+    assert f"minimal@{edited}: south took part, which its lineage" in ran.stderr
+    assert f"minimal@{unsaid} is retired; in minimal minimal@{clean} serves now." in ran.stdout
 
 
 def test_a_run_that_was_not_registered_is_named(forget: Forget, home: Home) -> None:
@@ -141,16 +227,15 @@ def test_a_run_that_was_not_registered_is_named(forget: Forget, home: Home) -> N
 
 @pytest.mark.slow
 def test_every_model_with_its_data_is_retired_and_none_serves_again(
-    forget: Forget, home: Home
+    forget: Forget, home: Home, bench: Bench
 ) -> None:
-    bench = Bench(home)
     without = promoted_without_south(bench)
     champion = bench.promoted(2)
     candidate = bench.ready(3)
     put_lineage(home, lineage(run_id(1), hospitals=THREE[:2], rounds=[round_of(1, THREE[:2])]))
     for seed in (2, 3):
         put_lineage(home, lineage(run_id(seed)))
-    ran = forget("south", "--yes", "--no-retrain", "--by", "Ada")
+    ran = forget("south", "--yes", "--no-retrain", "--by", "Ada", "--because", "so")
     assert ran.returncode == 0, ran.stderr
     assert f"minimal@{champion} is retired; in minimal minimal@{without} serves now." in ran.stdout
     assert states(home)[f"minimal@{champion}"] == ("former champion", "retired")
@@ -161,7 +246,7 @@ def test_every_model_with_its_data_is_retired_and_none_serves_again(
     for version in (champion, candidate):
         with pytest.raises(PromotionRefused, match="south withdrew on"):
             registry.promote("minimal", version, "bob", "it is better")
-    assert forget("south", "--undo").returncode == 0
+    assert forget("south", "--undo", "--yes").returncode == 0
     with pytest.raises(PromotionRefused):
         registry.promote("minimal", champion, "bob", "it joined again")
     again = forget("south", "--yes", "--no-retrain")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -36,7 +37,8 @@ def start(place: Place, *options: str) -> subprocess.Popen[str]:
 def address(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("minimal answers at http://127.0.0.1:"), process.communicate()
+    assert line.startswith("minimal listens at http://127.0.0.1:"), process.communicate()
+    assert line.endswith("It has no champion: requests are refused until one is promoted.\n")
     return line.split()[3].rstrip(";")
 
 
@@ -69,16 +71,37 @@ def wait_for_answer(url: str) -> httpx.Response:
         time.sleep(0.05)
 
 
-def test_where_what_keeps_it_is_killed_it_says_so_and_fails(place: Place) -> None:
+def test_what_keeps_it_is_started_again_and_given_up_where_that_does_not_help(
+    place: Place,
+) -> None:
     process = start(place, "--port", "0", "--workers", "1")
-    wait_for_answer(f"{address(process)}/health/live")
+    url = address(process)
+    wait_for_answer(f"{url}/health/live")
     keeper, answering = psutil.Process(process.pid).children(recursive=True)
     keeper.kill()
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert errors == "The service of minimal ended by itself.\n"
+    wait_for_answer(f"{url}/health/live")
     psutil.wait_procs([answering], timeout=10)
     assert not answering.is_running()
+    while process.poll() is None:
+        for each in psutil.Process(process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        time.sleep(0.05)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "ended with exit code -9; it is started again" in errors
+    assert errors.endswith("The service of minimal ended again and again, and is given up.\n")
+
+
+def test_a_lost_key_is_not_replaced_where_packages_were_signed_with_it(place: Place) -> None:
+    package = place.home.models("minimal") / "v1" / "package"
+    package.mkdir(parents=True)
+    (package / "manifest.sig").touch()
+    code, told = place.tell("serve", "minimal", "--port", "0")
+    assert code == 1
+    assert told.startswith("Error: The key that models are signed with is gone.")
+    assert "Put the key and its public half back from a backup" in told
+    assert not place.home.models_key.parent.exists()
 
 
 def test_a_taken_port_and_an_unknown_sandbox_are_refused_in_one_line(place: Place) -> None:

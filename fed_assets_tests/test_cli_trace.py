@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fed_assets.federation.withdrawals import withdraw
+from fed_assets.federation.withdrawals import rejoin, withdraw
+from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets_tests.lineages import RUN, THREE, data_digest, lineage, put_lineage, round_of
 from fed_assets_tests.resources.test_ledger import log, put_aliases, put_version
@@ -91,6 +92,47 @@ def test_who_was_missing_and_why_is_said(trace: Trace) -> None:
 def test_that_a_hospital_withdrew_is_said(trace: Trace, home: Home) -> None:
     withdraw(home.withdrawals, "north", by="Ada", because="the board decided so")
     assert "north takes no part: it withdrew on" in trace("north").stdout
+    rejoin(home.withdrawals, "north", by="Eve", because="a new contract")
+    shown = trace("north").stdout
+    assert "takes no part" not in shown
+    assert "north withdrew, by Ada: the board decided so" in shown
+    assert "north joined again, by Eve: a new contract" in shown
+
+
+def test_a_damaged_record_is_said_and_what_is_known_too(trace: Trace, home: Home) -> None:
+    write_whole(home.lineage / f"{RUN}.json", b"{")
+    ran = trace("south")
+    assert ran.returncode == 1
+    assert "minimal@1: The lineage of a run is damaged" in ran.stderr
+    assert "took part; its rounds are not known" in ran.stdout
+    assert "what its run left is damaged" in trace("minimal@1").stdout
+
+
+def test_an_edited_record_is_said_and_hides_nothing(trace: Trace, home: Home) -> None:
+    edited = json.dumps(lineage()).replace("south", "delta")
+    write_whole(home.lineage / f"{RUN}.json", edited.encode())
+    ran = trace("south")
+    assert ran.returncode == 1
+    assert "minimal@1: south took part, which its lineage" in ran.stderr
+    assert "minimal@1" in ran.stdout
+
+
+@pytest.mark.parametrize("folder", ["/proc/nope", "a_file"])
+def test_where_the_card_cannot_be_written_the_cure_is_another_folder(
+    trace: Trace, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "a_file").touch()
+    ran = trace("minimal@1", "--card", folder)
+    assert ran.returncode == 1
+    assert f"The card cannot be written. Where: {folder}. " in ran.stderr
+    assert "Name a folder that you may write into" in ran.stderr
+
+
+def test_what_is_registered_and_nothing_else_is_no_unregistered_model(
+    trace: Trace, home: Home
+) -> None:
+    put_version(home, 2, SECOND)
+    assert "minimal@2 (run 77777777): registered" in trace("minimal@2").stdout
 
 
 @pytest.mark.parametrize(

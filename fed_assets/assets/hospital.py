@@ -7,6 +7,7 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
+    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     AssetIn,
@@ -30,7 +31,7 @@ from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_head
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.resemblance import check_resemblance, not_compared, resemblance_spec
-from fed_assets.errors import DataError, HospitalError
+from fed_assets.errors import DataError, HospitalError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.jobs import NEW_IMAGES
@@ -76,7 +77,7 @@ def build_hospital_lane(
         previews. `copies` are files that were left out because another has the same content, and
         `unsettled` those that are still being written. `outbox_head` is the end of the hospital's
         own log of what left it, with which `fed-assets outbox` later compares it. Where its privacy
-        budget is used up, none is read.
+        budget is used up, none is read; where the hospital withdrew, nobody looks at any.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)
@@ -95,9 +96,12 @@ def build_hospital_lane(
                     )
                     prepared["outbox"] = sheet["outbox"]
                     return _read(hospital, prepared, sheet["png_base64"])
+            except HospitalWithdrawn as error:
+                context.log.warning(f"{error.what}: {error.seen}")
+                return _unread(error.seen, severity=AssetCheckSeverity.WARN)
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
-                return _unread(error)
+                return _unread(str(error), error.outbox)
             return _read(hospital, prepared, None)
 
     @lifecycle_asset(
@@ -133,6 +137,9 @@ def build_hospital_lane(
                         "required_classes": images["classes"],
                     },
                 )
+            except HospitalWithdrawn as error:
+                context.log.warning(f"{error.what}: {error.seen}")
+                return _not_validated(error.seen)
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
                 return _not_validated(str(error), error.outbox)
@@ -182,14 +189,23 @@ def _read(hospital: Hospital, prepared: dict[str, Any], sheet: str | None) -> Ma
     )
 
 
-def _unread(error: DataError | HospitalError) -> Materialized:
+def _unread(
+    reason: str,
+    outbox: Mapping[str, Any] | None = None,
+    *,
+    severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
+) -> Materialized:
     """Returns a lane that stands in red; whether the run can do without it is the quorum's say."""
-    reason = str(error)
     return MaterializeResult(
         value={"usable": False, "reason": reason},
-        metadata={"error": reason, **outbox_head(error.outbox)},
+        metadata={"error": reason, **outbox_head(outbox)},
         check_results=[
-            AssetCheckResult(check_name="images_read", passed=False, metadata={"error": reason})
+            AssetCheckResult(
+                check_name="images_read",
+                passed=False,
+                severity=severity,
+                metadata={"error": reason},
+            )
         ],
     )
 

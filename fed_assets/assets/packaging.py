@@ -43,7 +43,7 @@ def package_version(
         StorageError: it cannot be written; nothing is left.
     """
     folder = registry.folder(sandbox.name, version.version) / PACKAGE
-    key = signing_key(registry.home.models_key)
+    key = signing_key(registry.home.models_key, models=registry.home.all_models)
     if folder.exists():
         there = open_package(
             folder, key.public_key(), sandbox=sandbox.name, version=version.version

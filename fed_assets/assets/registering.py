@@ -13,8 +13,8 @@ from fed_assets.registry.lineage import Model, data_of
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
-from fed_assets.resources.ledger import CURE, LINEAGE
 from fed_assets.resources.model_folders import folder_of
+from fed_assets.resources.model_records import CURE, LINEAGE
 from fed_assets.resources.model_registry import ModelRegistry
 
 

@@ -55,6 +55,7 @@ def promote_and_check(
             registry.home.models_key.with_suffix(".pub"),
             sandbox=sandbox.name,
             champion=lambda: registry.champion(sandbox.name),
+            barred=lambda: registry.never_to_serve(sandbox.name),
             workers=1,
             told=log,
         ) as server:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import JobFailed
+from fed_assets.errors import HospitalRevoked, JobFailed
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.withdrawals import require_none_withdrawn
 
@@ -37,3 +38,19 @@ def require_allowed_images(
                 )
     took_part = [hospital for record in rounds for hospital in record["participants"]]
     require_none_withdrawn(withdrawals, took_part, what="No model is made")
+
+
+@contextmanager
+def withdrawal_said_first(withdrawals: Path, hospitals: Iterable[str]) -> Iterator[None]:
+    """Has a training that a revoked hospital ends say that it withdrew, where it did.
+
+    Who withdraws is revoked too, and is not to be reinstated in place of what it decided.
+
+    Raises:
+        HospitalWithdrawn: One of the hospitals did, and was revoked for it.
+    """
+    try:
+        yield
+    except HospitalRevoked:
+        require_none_withdrawn(withdrawals, hospitals, what="Nothing is trained")
+        raise

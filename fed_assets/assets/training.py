@@ -33,7 +33,7 @@ from fed_assets.assets.rounds import (
     observe_failure,
     observe_round,
 )
-from fed_assets.assets.trained_on import require_allowed_images
+from fed_assets.assets.trained_on import require_allowed_images, withdrawal_said_first
 from fed_assets.errors import FedAssetsError, QuorumNotMet
 from fed_assets.federation.admission import Admission, admission_from_record
 from fed_assets.federation.averaging import rule_of
@@ -245,7 +245,8 @@ def _run(
             context.log.info(f"The federation is {event['event']} after {elapsed:.1f} s.")
 
     try:
-        return federation.run(context, plan, on_event, origin=origin)
+        with withdrawal_said_first(home.withdrawals, plan.hospitals):
+            return federation.run(context, plan, on_event, origin=origin)
     except (FedAssetsError, DagsterExecutionInterruptedError) as error:
         failure = str(error) or "The run was interrupted."
         observe_failure(context, failure, read_history(Path(plan.folder) / HISTORY_FILE))

@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from fed_assets.assets.image_task import image_arguments
 from fed_assets.automation.runs import asked_before, became_of, failed_to_take_up
-from fed_assets.errors import FedAssetsError
+from fed_assets.errors import FedAssetsError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.settings import Settings
@@ -64,6 +64,8 @@ class Looking:
         """
         try:
             answer = self._ask(hospital, OWN_SECONDS if own else OTHERS_SECONDS)
+        except HospitalWithdrawn as error:
+            return Look(None, f"{hospital.id} in {self.sandbox}: nobody looks, as {error.seen}.")
         except FedAssetsError as error:
             return Look(None, f"The images of {hospital.id} cannot be looked at: {error}")
         where = f"{hospital.id} in {self.sandbox}"
@@ -91,13 +93,16 @@ class Looking:
         return self.runner.ask(sandbox, hospital.id, "look_at_source", arguments)
 
     def _unchanged(self, hospital: str, answer: dict[str, Any]) -> str:
-        said = f"{hospital} in {self.sandbox}: nothing is new"
-        if answer["copies"]:
-            said += f" ({_files(answer['copies'])} of the same content as others)"
+        where = f"{hospital} in {self.sandbox}"
+        copies = f" ({_files(answer['copies'])} of the same content as others)"
+        said = copies if answer["copies"] else ""
         if failed := failed_to_take_up(self.instance, self.sandbox, hospital):
-            said += f"; but run {failed.run_id[:8]}, which took up the last change, did not end "
-            said += "well, and is not asked for again before something changes"
-        return f"{said}."
+            return (
+                f"{where}: the last change is in no model yet: run {failed.run_id[:8]} took it up "
+                "and did not end well; it is not asked for again before something changes"
+                f"{said}. Run the job retrain, or mend what that run tells."
+            )
+        return f"{where}: nothing is new{said}."
 
 
 def _told(answer: dict[str, Any]) -> str:

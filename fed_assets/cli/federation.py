@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fed_assets.cli.names import SandboxName, require_hospital
+from fed_assets.errors import HospitalWithdrawn
 from fed_assets.federation import revocations, warm
 from fed_assets.federation.roster import read_roster
 from fed_assets.federation.warm_folder import is_coming_up
+from fed_assets.federation.withdrawals import read_withdrawals
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox
@@ -101,11 +103,18 @@ def revoke(context: typer.Context, hospital: HospitalId, sandbox: InSandbox = No
 def reinstate(context: typer.Context, hospital: HospitalId, sandbox: InSandbox = None) -> None:
     """Let a hospital that was revoked take part again, with new certificates.
 
-    Ends with 1 where it was not revoked.
+    Ends with 1 where it was not revoked. One that withdrew joins again by `fed-assets forget`.
     """
     chosen: Settings = context.obj
-    where = _where(chosen, sandbox)
-    if not revocations.reinstate(chosen.home.prepare().revocations, hospital, where):
+    where, home = _where(chosen, sandbox), chosen.home.prepare()
+    if entry := read_withdrawals(home.withdrawals).get(hospital):
+        raise HospitalWithdrawn(
+            f"{hospital} is not reinstated",
+            seen=entry.reason,
+            cure=f"`fed-assets forget {hospital} --undo --by NAME --because TEXT` lets it join "
+            "again, where it wants to",
+        )
+    if not revocations.reinstate(home.revocations, hospital, where):
         out.print(f"{hospital} is not revoked in {_named(where)}.")
         raise typer.Exit(EXIT_NOT_REVOKED)
     out.print(f"{hospital} is reinstated in {_named(where)}: the next run takes it in again.")

@@ -7,12 +7,24 @@ import pwd
 
 from rich.console import Console
 
+
+class UnheardConsole(Console):
+    """A console that goes on where nobody reads any more: what is under way shall be done."""
+
+    def on_broken_pipe(self) -> None:
+        """Says nothing from now on, in place of ending the command."""
+        self.quiet = True
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.file.fileno())  # else what is left there fails once more at the end
+        os.close(nothing)
+
+
 out = Console()
 
 
-def say(line: str, style: str | None = None) -> None:
+def say(line: str, style: str | None = None, *, to: Console = out) -> None:
     """Prints a line as it is, for a pipe too."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
+    to.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
 
 
 def user() -> str:

@@ -12,17 +12,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fed_assets.cli.exit_codes import FAILED
+from fed_assets.cli.model_names import named, tell_doubts
 from fed_assets.cli.saying import say
-from fed_assets.errors import RunConfigError
-from fed_assets.federation.withdrawals import withdrawn
+from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.federation.withdrawals import read_record, withdrawn
+from fed_assets.registry.finding import find_hospital, find_model
 from fed_assets.registry.lineage import (
     DIGEST_DIGITS,
     RUN_DIGITS,
     Model,
     Part,
     data_of,
-    find_hospital,
-    find_model,
     hospital_versions,
     models_with,
 )
@@ -31,6 +32,7 @@ from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 out = Console()
+errors = Console(stderr=True)
 
 
 def trace(
@@ -46,7 +48,10 @@ def trace(
         Path | None, typer.Option(help="Write the model's card into this folder.")
     ] = None,
 ) -> None:
-    """Say which data made a model, or which models contain a hospital's data."""
+    """Say which data made a model, or which models contain a hospital's data.
+
+    Ends with 1 where a record is damaged or differs from another: what is said may be too little.
+    """
     chosen: Settings = context.obj
     models = read_ledger(chosen.home)
     if _names_a_model(name, models):
@@ -57,18 +62,23 @@ def trace(
             print(json.dumps(model.as_record(), indent=1))
         else:
             _show_model(model)
+        if tell_doubts([model], errors):
+            raise typer.Exit(FAILED)
         return
     if card is not None:
         raise RunConfigError(
             "A card is of a model", seen=name, cure="Name a model, as SANDBOX@VERSION or a run's id"
         )
+    doubtful = tell_doubts(models, errors)  # first: it may be none that is known of for them
     hospital, digest = find_hospital(models, name)
     parts = models_with(models, hospital, digest)
-    gone = withdrawn(chosen.home.withdrawals).get(hospital)
     if as_json:
         print(json.dumps([part.as_record() for part in parts], indent=1))
     else:
-        _show_hospital(hospital, digest, parts, len(hospital_versions(models)[hospital]), gone)
+        _show_hospital(hospital, digest, parts, len(hospital_versions(models)[hospital]))
+        _show_standing(chosen, hospital)
+    if doubtful:
+        raise typer.Exit(FAILED)
 
 
 def _names_a_model(name: str, models: Sequence[Model]) -> bool:
@@ -91,14 +101,23 @@ def _write_card(model: Model, folder: Path) -> None:
     from fed_assets.resources.whole_files import write_whole
 
     for name, content in card_files(model.as_record()).items():
-        write_whole(folder / name, content)
+        try:
+            write_whole(folder / name, content)
+        except StorageError as error:
+            raise RunConfigError(
+                "The card cannot be written",
+                where=str(folder),
+                seen=error.seen,
+                cure="Name a folder that you may write into; it is made where there is none",
+            ) from None
         say(f"Card: {folder / name}")
 
 
 def _show_model(model: Model) -> None:
     lineage = model.lineage
     if lineage is None:
-        say(f"{_titled(model)}: its run left no lineage; by its own record there took part:")
+        left = "what its run left is damaged" if model.damage else "its run left no lineage"
+        say(f"{_titled(model)}: {left}; by its own record there took part:")
         for part in data_of(model):
             say(f"  {part.hospital}")
         return
@@ -180,9 +199,7 @@ def _update(name: str, sent: Mapping[str, Any]) -> str:
     return " ".join(filter(None, [name, digest, weight, sent["said"]]))
 
 
-def _show_hospital(
-    hospital: str, digest: str | None, parts: Sequence[Part], versions: int, gone: str | None
-) -> None:
+def _show_hospital(hospital: str, digest: str | None, parts: Sequence[Part], versions: int) -> None:
     which = f"version {digest[:DIGEST_DIGITS]}" if digest else _count(versions, "version")
     title = f"{hospital}: {which} of its data in {_count(len(parts), 'model')}"
     table = Table(title=title, title_justify="left")
@@ -192,24 +209,30 @@ def _show_hospital(
         digests = ", ".join(each[:DIGEST_DIGITS] for each in part.data_digests)
         table.add_row(
             _named(part.model),
-            ", ".join(part.model.states) or "not registered",
+            part.model.standing,
             part.model.created[:16].replace("T", " "),
             digests or "not known",
             part.how,
         )
     out.print(table)
-    if gone:
+
+
+def _show_standing(chosen: Settings, hospital: str) -> None:
+    """Says whether a hospital takes part, and each withdrawal and return of it."""
+    for entry in read_record(chosen.home.withdrawals):
+        if entry.hospital == hospital:
+            say(entry.told)
+    if gone := withdrawn(chosen.home.withdrawals).get(hospital):
         say(f"{hospital} takes no part: {gone}.")
 
 
 def _named(model: Model) -> str:
-    run = model.run_id[:RUN_DIGITS]
-    return f"{model.name} (run {run})" if model.version else f"{model.sandbox}, run {run}"
+    return named(model) + (f" (run {model.run_id[:RUN_DIGITS]})" if model.version else "")
 
 
 def _titled(model: Model) -> str:
     made_up = " · SYNTHETIC DATA" if model.lineage and model.lineage["data"]["synthetic"] else ""
-    return f"{_named(model)}: {', '.join(model.states) or 'not registered'}{made_up}"
+    return f"{_named(model)}: {model.standing}{made_up}"
 
 
 def _count(number: int, noun: str) -> str:

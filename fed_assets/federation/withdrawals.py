@@ -1,7 +1,8 @@
-"""Hospitals that withdrew: a list that a person keeps. None is let in, in no sandbox.
+"""Who withdrew, and who joined again: a record that is only ever added to, by persons.
 
-A hospital that is revoked is missed, and models that contain its data may go on; one that withdrew
-is not missed, and no model that contains its data is registered or promoted any more.
+A hospital that withdrew is let in in no sandbox. One that is revoked is missed, and models that
+contain its data may go on; one that withdrew is not missed, and no model that contains its data is
+registered, promoted or served any more.
 """
 
 from __future__ import annotations
@@ -11,47 +12,68 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fed_assets.errors import HospitalWithdrawn, StorageError
+from fed_assets.errors import HospitalWithdrawn, RunConfigError, StorageError
 from fed_assets.federation.kept_list import alone, read_entries, write_entries
 
 LIST = "The list of hospitals that withdrew"
+WITHDREW, JOINED = "withdrew", "joined again"
 
 
 @dataclass(frozen=True)
-class Withdrawal:
-    """One entry of the list.
+class Entry:
+    """One entry of the record.
 
     Attributes:
         hospital: The hospital's id.
-        since: When it was entered, ISO 8601, UTC.
+        event: What it did: `withdrew`, or `joined again`.
+        at: When it was entered, ISO 8601, UTC.
         by: Who entered it.
-        because: Why; empty if nobody said.
+        because: Why.
     """
 
     hospital: str
-    since: str
+    event: str
+    at: str
     by: str
     because: str
 
     @property
+    def reason(self) -> str:
+        """Returns a withdrawal as the reason why the hospital takes no part."""
+        return f"it withdrew on {self.at[:10]} ({self.because.rstrip('.')})"
+
+    @property
     def said(self) -> str:
-        """Returns it as the reason why the hospital takes no part."""
-        why = f" ({self.because.rstrip('.')})" if self.because else ""
-        return (
-            f"it withdrew on {self.since[:10]}{why}; "
-            f"`fed-assets forget {self.hospital} --undo` lets it join again"
-        )
+        """Returns that reason, and the way back."""
+        return f"{self.reason}; `fed-assets forget {self.hospital} --undo` lets it join again"
+
+    @property
+    def told(self) -> str:
+        """Returns what was entered, when, by whom and why."""
+        return f"{self.at}  {self.hospital} {self.event}, by {self.by}: {self.because}"
 
 
-def read_withdrawals(file: Path) -> dict[str, Withdrawal]:
-    """Returns the list, by hospital; where there is no file, nobody withdrew.
+def read_record(file: Path) -> tuple[Entry, ...]:
+    """Returns all that was ever entered, the oldest first; nothing where there is no file.
 
     Raises:
         StorageError: It cannot be read, is none, or others may have changed it. Nothing runs then.
     """
-    names = {each.name for each in fields(Withdrawal)}
-    entries = read_entries(file, names, _unusable)
-    return {entry["hospital"]: Withdrawal(**entry) for entry in entries}
+    names = {each.name for each in fields(Entry)}
+    entries = tuple(Entry(**each) for each in read_entries(file, names, _unusable))
+    if any(each.event not in (WITHDREW, JOINED) for each in entries):
+        raise _unusable(file, "no such list")
+    return entries
+
+
+def read_withdrawals(file: Path) -> dict[str, Entry]:
+    """Returns the withdrawals that hold now, by hospital.
+
+    Raises:
+        StorageError: As `read_record` does.
+    """
+    last = {entry.hospital: entry for entry in read_record(file)}
+    return {name: entry for name, entry in last.items() if entry.event == WITHDREW}
 
 
 def withdrawn(file: Path) -> dict[str, str]:
@@ -84,32 +106,53 @@ def require_none_withdrawn(file: Path, hospitals: Iterable[str], *, what: str) -
         )
 
 
-def withdraw(file: Path, hospital: str, *, by: str, because: str) -> Withdrawal:
-    """Enters a hospital and returns its entry; the first entry holds where there is one already.
+def withdraw(file: Path, hospital: str, *, by: str, because: str) -> Entry:
+    """Enters that a hospital withdrew; returns the entry, the first where it had already.
 
     Raises:
-        StorageError: The list cannot be used or written.
+        RunConfigError: Nobody is named, or no reason given.
+        StorageError: The record cannot be used or written.
     """
-    with alone(file, LIST):
-        entries = read_withdrawals(file)
-        if hospital not in entries:
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            entries[hospital] = Withdrawal(hospital, since, by, because)
-            _write(file, entries.values())
-    return entries[hospital]
+    return _enter(file, hospital, WITHDREW, by=by, because=because)[0]
 
 
-def rejoin(file: Path, hospital: str) -> bool:
-    """Removes a hospital from the list; says whether it stood there.
+def rejoin(file: Path, hospital: str, *, by: str, because: str) -> bool:
+    """Enters that a hospital joins again; says whether it had withdrawn.
 
     Raises:
-        StorageError: The list cannot be used or written.
+        RunConfigError: Nobody is named, or no reason given.
+        StorageError: The record cannot be used or written.
     """
+    return _enter(file, hospital, JOINED, by=by, because=because)[1]
+
+
+def require_person(by: str, because: str) -> None:
+    """Refuses an entry that nobody stands for.
+
+    Raises:
+        RunConfigError: Nobody is named, or no reason given.
+    """
+    if not by.strip() or not because.strip():
+        raise RunConfigError(
+            "A person enters who withdraws or joins again, for a reason",
+            seen="nobody is named" if not by.strip() else "no reason is given",
+            cure="Say `--by NAME --because TEXT`",
+        )
+
+
+def _enter(file: Path, hospital: str, event: str, *, by: str, because: str) -> tuple[Entry, bool]:
+    """Returns the hospital's last entry, and whether it was entered now."""
+    require_person(by, because)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    new = Entry(hospital, event, at, by, because)
     with alone(file, LIST):
-        entries = read_withdrawals(file)
-        if gone := entries.pop(hospital, None):
-            _write(file, entries.values())
-    return gone is not None
+        entries = read_record(file)
+        own = [each for each in entries if each.hospital == hospital]
+        standing = own[-1].event if own else JOINED
+        if standing == event:
+            return (own or [new])[-1], False
+        write_entries(file, [asdict(each) for each in (*entries, new)], LIST)
+    return new, True
 
 
 def _unusable(file: Path, seen: str) -> StorageError:
@@ -120,7 +163,3 @@ def _unusable(file: Path, seen: str) -> StorageError:
         cure="Put it back from a backup with mode 0600; or remove it, and run `fed-assets forget` "
         "for each hospital that withdrew",
     )
-
-
-def _write(file: Path, entries: Iterable[Withdrawal]) -> None:
-    write_entries(file, [asdict(entry) for entry in entries], LIST)

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fed_assets.errors import RunConfigError
-from fed_assets.sandboxes.presets import SANDBOX_NAMES
-
 RUN_DIGITS = 8  # as runs are named elsewhere
 DIGEST_DIGITS = 12
-LEAST_DIGITS = 4  # fewer of an id or a digest name too many by chance
+GAVE_NOTHING: Mapping[str, Any] = {"data_digests": [], "rounds": [], "chose_threshold": False}
+UNKNOWN = {**GAVE_NOTHING, "rounds": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +21,9 @@ class Model:
         run_id: Dagster's id of its run.
         version: Its number in the registry; None where it was not registered.
         lineage: See `lineage_record`; None where the run left none.
-        participants: Who took part by the version's own record, for want of a lineage.
+        participants: Who took part by the version's own record.
         states: What it is: `champion`, `challenger`, `retired`, `deployed`, `refused`.
+        damage: What is wrong with its records, a sentence each; what they told is wanting above.
     """
 
     sandbox: str
@@ -33,6 +32,7 @@ class Model:
     lineage: Mapping[str, Any] | None = None
     participants: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -43,12 +43,59 @@ class Model:
 
     @property
     def hospitals(self) -> Mapping[str, Mapping[str, Any]]:
-        """Returns what each hospital gave to it: see `lineage_record`."""
-        if self.lineage is not None:
-            found: Mapping[str, Mapping[str, Any]] = self.lineage["hospitals"]
-            return found
-        unknown: dict[str, Any] = {"data_digests": [], "rounds": None, "chose_threshold": False}
-        return dict.fromkeys(self.participants, unknown)
+        """Returns what each hospital gave to it: see `lineage_record`.
+
+        Whoever any of its records names counts: the lineage's hospitals and rounds, and the
+        version's own record. Whoever takes a name out of one of them hides nothing by it.
+        """
+        found: dict[str, Mapping[str, Any]] = (
+            dict(self.lineage["hospitals"]) if self.lineage else {}
+        )
+        for name in (*self._in_rounds, *self.participants):
+            if not _how(found.get(name, GAVE_NOTHING)):
+                found[name] = UNKNOWN
+        return found
+
+    @property
+    def told(self) -> bool:
+        """Returns whether any record tells who took part; else it may contain anybody's data."""
+        return bool(self.hospitals)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Returns what is wrong with its records, be it in one of them or between them."""
+        return (*self.damage, *self.differences)
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Returns where its records differ on who took part, which none of them ever should."""
+        if self.lineage is None:
+            return ()
+        trained = {name for name, gave in self.lineage["hospitals"].items() if gave["rounds"]}
+        records = {
+            "its lineage": trained,
+            "the rounds of its lineage": {*self._in_rounds},
+            **({} if self.version is None else {"its version's record": {*self.participants}}),
+        }
+        everybody = dict.fromkeys(name for names in records.values() for name in sorted(names))
+        return tuple(
+            f"{name} took part, which {' and '.join(silent)} "
+            f"{'do' if silent[1:] else 'does'} not tell"
+            for name in everybody
+            if (silent := [what for what, names in records.items() if name not in names])
+        )
+
+    @property
+    def _in_rounds(self) -> tuple[str, ...]:
+        rounds = self.lineage["rounds"] if self.lineage else ()
+        return tuple(dict.fromkeys(name for each in rounds for name in each["participants"]))
+
+    @property
+    def standing(self) -> str:
+        """Returns what it is now, in words."""
+        return ", ".join(self.states) or (
+            "not registered" if self.version is None else "registered"
+        )
 
     @property
     def created(self) -> str:
@@ -65,6 +112,7 @@ class Model:
             "states": list(self.states),
             "participants": [*self.hospitals],
             "lineage": self.lineage,
+            "damage": [*self.doubts],
         }
 
 
@@ -96,6 +144,7 @@ class Part:
             "run_id": self.model.run_id,
             "created": self.model.created,
             "states": list(self.model.states),
+            "damage": [*self.model.doubts],
         }
 
 
@@ -117,12 +166,13 @@ def models_with(
         models: The models to look through.
         hospital: The hospital's id.
         data_digest: The first characters of the digest of one version of its data; any if None.
-            A model of which no digest is known is counted in: it may contain that version.
+            A model of which no digest is known is counted in: it may contain that version. So is
+            one of which no record tells who took part.
     """
     return tuple(
         part
         for model in models
-        for part in data_of(model)
+        for part in (data_of(model) if model.told else (_untold(model, hospital),))
         if part.hospital == hospital and _is_of(part.data_digests, data_digest)
     )
 
@@ -138,61 +188,9 @@ def hospital_versions(models: Iterable[Model]) -> dict[str, dict[str, tuple[str,
     return found
 
 
-def find_model(models: Sequence[Model], name: str) -> Model:
-    """Returns the model of a name: `SANDBOX@VERSION`, or the first characters of its run's id.
-
-    Raises:
-        RunConfigError: There is none, or there are several.
-    """
-    sandbox, at, version = name.partition("@")
-    if at:
-        found = [each for each in models if each.name in (name, f"{sandbox}@{version.lstrip('v')}")]
-    else:
-        long = len(name) >= LEAST_DIGITS
-        found = [each for each in models if long and each.run_id.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    alike = [each for each in models if each.sandbox == sandbox] if at else []
-    names = [each.name for each in found or alike or models]
-    raise RunConfigError(
-        f"{len(found)} models are named {name}" if found else f"There is no model {name}",
-        seen=f"{len(models)} models" if names else "no run has left a lineage in this home yet",
-        cure=f"Choose one of {', '.join(names)}"
-        if names
-        else f"Run `fed-assets run {sandbox if sandbox in SANDBOX_NAMES else 'minimal'}` first",
-    )
-
-
-def find_hospital(models: Iterable[Model], name: str) -> tuple[str, str | None]:
-    """Returns the hospital, and the whole digest of a version of its data, that a name means.
-
-    Args:
-        models: The models to look through.
-        name: `HOSPITAL`, or `HOSPITAL@DIGEST` with the first characters of the digest.
-
-    Raises:
-        RunConfigError: No model contains data of such a hospital, or of such a version.
-    """
-    hospital, at, digest = name.partition("@")
-    known = hospital_versions(models)
-    if hospital not in known:
-        raise RunConfigError(
-            f"No model contains data of a hospital {hospital}",
-            cure=f"Choose one of {', '.join(sorted(known))}"
-            if known
-            else "Run `fed-assets run minimal` first: no run has left a lineage in this home yet",
-        )
-    if not at:
-        return hospital, None
-    versions = [each for each in known[hospital] if each.startswith(digest)]
-    if len(digest) < LEAST_DIGITS or len(versions) != 1:
-        named = ", ".join(f"{hospital}@{each[:DIGEST_DIGITS]}" for each in known[hospital])
-        raise RunConfigError(
-            f"No model contains one version {digest or 'without a digest'} of {hospital}'s data",
-            seen=f"{len(versions)} versions begin so" if digest else "",
-            cure=f"Choose one of {named}" if named else f"Ask for {hospital} alone",
-        )
-    return hospital, versions[0]
+def _untold(model: Model, hospital: str) -> Part:
+    how = "may have taken part: no record tells who did"
+    return Part(model=model, hospital=hospital, data_digests=(), how=how)
 
 
 def _how(gave: Mapping[str, Any]) -> str:

@@ -99,6 +99,15 @@ class History:
                     row.pop()
         return row
 
+    def missed(self, coming: Event) -> list[Event]:
+        """Returns what is not told here: a champion that MLflow was told of by another."""
+        row = self.champions()
+        known, found = row[-1] if row else None, coming.before
+        if found is None or found == known:
+            return []
+        why = "MLflow names it as champion, and the log does not say who decided so"
+        return [Event("promoted", found, "MLflow", why, known, found)]
+
 
 def make_folder(folder: Path) -> None:
     """Makes a sandbox's folder of versions, if there is none.
@@ -145,7 +154,8 @@ def hold(folder: Path, *, by: str, doing: str, wait_seconds: float = 0) -> Itera
                     "Somebody else is changing which version serves",
                     where=str(folder),
                     seen=_holder(lock),
-                    cure="Wait until that is done, look at `fed-assets models list`, and try again",
+                    cure="Wait until that is done, look at "
+                    f"`fed-assets models list {folder.name}`, and try again",
                 )
             time.sleep(LOOK_SECONDS)
         now = datetime.now(UTC).isoformat(timespec="seconds")

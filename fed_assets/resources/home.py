@@ -56,9 +56,14 @@ class Home:
         """Returns MLflow's folder: its sqlite file and its artifacts."""
         return self.root / "mlflow"
 
+    @property
+    def all_models(self) -> Path:
+        """Returns the folder of all sandboxes' registered versions."""
+        return self.root / "models"
+
     def models(self, sandbox: str) -> Path:
         """Returns the folder of a sandbox's registered versions, and of the log of which served."""
-        return self.root / "models" / sandbox
+        return self.all_models / sandbox
 
     @property
     def lineage(self) -> Path:

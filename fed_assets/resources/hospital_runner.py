@@ -33,6 +33,7 @@ from fed_assets.resources.shared_weights import clear_shared, with_shared_copies
 from fed_assets.resources.templates import Templates
 from fed_assets.resources.turns import take_turn_of
 from fed_assets.resources.wanted import is_over
+from fed_assets.resources.withdrawn_hospitals import require_stayed
 from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.enforcement import require_enforced
@@ -188,12 +189,14 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
         Raises:
             IdentityRefused: the roster has no such hospital.
+            HospitalWithdrawn: it withdrew, and its images were to be looked at.
             FedAssetsError: what the hospital's process answered, or WorkerFailed.
         """
         if hospital not in (*self.hospitals, COORDINATOR):
             raise IdentityRefused(
                 f"The roster has no hospital {hospital}", cure="Correct the hospital's id"
             )
+        require_stayed(self._home, sandbox.name, hospital, task)
         try:
             return self._ask(sandbox, hospital, task, arguments)
         except WorkerFailed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fed_assets.errors import PromotionRefused, StorageError
 from fed_assets.federation.withdrawals import withdrawn
+from fed_assets.registry.lineage import models_with
 from fed_assets.registry.promotions import History, read_history
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.home import Home
@@ -18,6 +20,7 @@ from fed_assets.resources.model_folders import (
     kept_versions,
     read_version,
 )
+from fed_assets.resources.model_records import version_model
 from fed_assets.resources.registered_models import (
     CHALLENGER,
     CHAMPION,
@@ -69,13 +72,26 @@ class KnownModels:
         """
         found = self.record(sandbox, version)
         if found is None:
-            known = ", ".join(map(str, self.versions(sandbox)))
-            raise PromotionRefused(
-                f"There is no version {version} of {sandbox}",
-                seen=f"versions: {known or 'none'}",
-                cure="Look at `fed-assets models list`",
-            )
+            raise self._unknown(sandbox, version)
         return found
+
+    def require_known(self, sandbox: str, version: int) -> None:
+        """Makes sure that there is a version, whatever its record tells.
+
+        Raises:
+            PromotionRefused: There is none.
+            StorageError: The registry cannot be reached.
+        """
+        if version not in self.versions(sandbox):
+            raise self._unknown(sandbox, version)
+
+    def _unknown(self, sandbox: str, version: int) -> PromotionRefused:
+        known = ", ".join(map(str, self.versions(sandbox)))
+        return PromotionRefused(
+            f"There is no version {version} of {sandbox}",
+            seen=f"versions: {known or 'none'}",
+            cure=f"Look at `fed-assets models list {sandbox}`",
+        )
 
     def record(self, sandbox: str, version: int) -> ModelVersion | None:
         """Returns what made a version; None where it is not there, or was registered in part.
@@ -127,20 +143,36 @@ class KnownModels:
         """
         tags = tags_of(self.home.tracking, sandbox)
         tagged = {version: each[RETIRED] for version, each in tags.items() if RETIRED in each}
-        return self._with_withdrawn(sandbox) | tagged | self.history(sandbox).retired
+        return self.barred(sandbox) | tagged | self.history(sandbox).retired
 
-    def _with_withdrawn(self, sandbox: str) -> dict[int, str]:
-        """Returns which versions contain data of a hospital that withdrew, and of which."""
+    def barred(self, sandbox: str) -> dict[int, str]:
+        """Returns which versions contain data of a hospital that withdrew, and of which.
+
+        Where none of a version's records tells whose data is in it, it is barred as long as
+        anybody is withdrawn.
+
+        Raises:
+            StorageError: The list of who withdrew cannot be used.
+        """
         gone = withdrawn(self.home.withdrawals)
-        models = self.home.models(sandbox)
-        found = [read_version(models, number) for number in kept_versions(models) if gone]
+        versions = kept_versions(self.home.models(sandbox)) if gone else ()
+        models = [version_model(self.home, sandbox, number) for number in versions]
         return {
-            each.version: f"{name} is in it: {gone[name]}"
-            for each in found
-            if each is not None
-            for name in each.participants
-            if name in gone
+            part.model.version or 0: f"{name} {'is' if part.model.told else 'may be'} in it: {why}"
+            for name, why in gone.items()
+            for part in models_with(models, name)
         }
+
+    def never_to_serve(self, sandbox: str) -> dict[int, str]:
+        """Returns why versions may not serve, whatever the alias says; told without the registry.
+
+        Raises:
+            StorageError: The list of who withdrew cannot be used: then none may.
+        """
+        barred = self.barred(sandbox)
+        with suppress(StorageError):
+            return self.retired(sandbox)
+        return barred
 
     def is_packaged(self, sandbox: str, version: int) -> bool:
         """Returns whether a version has what serves it."""

@@ -6,63 +6,39 @@ nor MLflow is imported, so that the answer is there at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from fed_assets.errors import StorageError
 from fed_assets.registry.lineage import Model
 from fed_assets.registry.promotions import History, read_history
 from fed_assets.resources.home import Home
 from fed_assets.resources.known_models import RETIRED
-from fed_assets.resources.model_folders import PACKAGE, folder_of
+from fed_assets.resources.model_folders import PACKAGE, folder_of, kept_versions
+from fed_assets.resources.model_records import run_model, version_model
 from fed_assets.resources.registered_models import CHALLENGER, CHAMPION, aliases_of
-from fed_assets.resources.whole_files import read_whole
 
-LINEAGE = "The lineage of a run"
-VERSION = "The record of a registered version"
 DEPLOYED, FORMER = "deployed", "former champion"
 BY_LOG = "by the promotion log"  # MLflow's registry, whose alias is the truth, cannot be read
-LINEAGE_NAMES = {"run_id", "sandbox", "created", "hospitals", "rounds"}
-VERSION_NAMES = {"run_id", "sandbox", "version", "participants"}
-CURE = "Put it back from a backup: what a model was made of cannot be told without it"
 
 
 def read_ledger(home: Home) -> tuple[Model, ...]:
     """Returns every model, by sandbox and the time when it was made.
 
-    A version whose run left no lineage is there too, with what its own record tells.
-
-    Raises:
-        StorageError: A record is damaged; nothing is told then, as it might leave out a model.
+    A version whose run left no lineage is there too, with what its own record tells, and one whose
+    record is damaged, with what the others tell. A lineage that is damaged, and of no version that
+    is known, is a model of which nothing is known but the run.
     """
-    lineages = {
-        record["run_id"]: record
-        for record in _records(home.lineage, "*.json", LINEAGE, LINEAGE_NAMES)
-    }
-    models = []
-    standings: dict[str, _Standing] = {}
-    for record in _records(home.root / "models", "*/v*/version.json", VERSION, VERSION_NAMES):
-        sandbox = record["sandbox"]
-        if sandbox not in standings:
-            standings[sandbox] = _standing(home, sandbox)
-        models.append(
-            Model(
-                sandbox=sandbox,
-                run_id=record["run_id"],
-                version=record["version"],
-                lineage=lineages.get(record["run_id"]),
-                participants=tuple(record["participants"]),
-                states=standings[sandbox].states_of(record["version"]),
-            )
-        )
+    models: list[Model] = []
+    for folder in sorted(home.all_models.glob("*/")):
+        if versions := kept_versions(folder):
+            standing = _standing(home, folder.name)
+            found = (version_model(home, folder.name, number) for number in versions)
+            models += [standing.told(model) for model in found]
     registered = {model.run_id for model in models}
-    models += [
-        Model(sandbox=record["sandbox"], run_id=run, lineage=record)
-        for run, record in lineages.items()
-        if run not in registered
-    ]
+    runs = [path.stem for path in sorted(home.lineage.glob("*.json"))]
+    models += [run_model(home, run) for run in runs if run not in registered]
     return tuple(sorted(models, key=lambda each: (each.sandbox, each.created, each.version or 0)))
 
 
@@ -74,11 +50,18 @@ class _Standing:
         folder: Their folder.
         history: What became of them.
         aliases: MLflow's; None where its registry cannot be read.
+        damage: What is wrong with the log that tells of them.
     """
 
     folder: Path
     history: History
     aliases: Mapping[str, int] | None
+    damage: tuple[str, ...]
+
+    def told(self, model: Model) -> Model:
+        """Returns the model of a version, with what it is now."""
+        states = self.states_of(model.version or 0)
+        return replace(model, states=states, damage=model.damage + self.damage)
 
     def states_of(self, version: int) -> tuple[str, ...]:
         """Returns what a version is; nothing where it is none of all that."""
@@ -105,11 +88,10 @@ def _standing(home: Home, sandbox: str) -> _Standing:
         aliases = aliases_of(home.tracking, sandbox)
     except StorageError:
         aliases = None  # the log tells how it was left
-    return _Standing(folder, read_history(folder), aliases)
-
-
-def _records(folder: Path, pattern: str, what: str, names: Set[str]) -> list[dict[str, Any]]:
-    found = (
-        read_whole(path, what=what, cure=CURE, needs=names) for path in sorted(folder.glob(pattern))
-    )
-    return [record for record in found if record is not None]
+    history = History()
+    damage: tuple[str, ...] = ()
+    try:
+        history = read_history(folder)
+    except StorageError as error:
+        damage = (str(error),)
+    return _Standing(folder, history, aliases, damage)

@@ -8,11 +8,11 @@ cannot be written the other stays as it was.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fed_assets.errors import PromotionRefused
+from fed_assets.errors import PromotionRefused, StorageError
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import Event, append, hold, make_folder
 from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
@@ -22,6 +22,8 @@ from fed_assets.resources.model_folders import folder_of, remove_folder, write_f
 from fed_assets.resources.registered_models import (
     CHALLENGER,
     CHAMPION,
+    DIGEST,
+    RUN,
     create_version,
     load_mlflow,
     model_name,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-RUN, DIGEST = "dagster_run_id", "weights_digest"
 WAIT_SECONDS = 30.0  # for a run that registers: it is not given up for a moment's sake
 
 
@@ -173,7 +174,8 @@ class ModelRegistry(KnownModels):
                 raise PromotionRefused(
                     f"There is nothing to roll back in {sandbox}",
                     seen=f"{serves} serves{wanted}{before}",
-                    cure="Look at `fed-assets models list`; any version can be promoted",
+                    cure=f"Look at `fed-assets models list {sandbox}`: what is neither retired nor "
+                    "barred there can be promoted",
                 )
             after = former or champion
             self._switch(sandbox, [Event("rolled_back", after, by, why, champion, former)])
@@ -182,19 +184,24 @@ class ModelRegistry(KnownModels):
     def retire(self, sandbox: str, version: int, why: str, *, by: str = "fed_assets") -> None:
         """Has a version serve never again; where it serves now, the former champion does, or none.
 
+        A version whose own record is damaged is retired as any other.
+
         Raises:
             PromotionRefused: There is no such version, or somebody else is at it.
             RunConfigError: No reason is given.
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
-        self.version(sandbox, version)
+        self.require_known(sandbox, version)
         load_mlflow(self.home.tracking)
         with self._held(sandbox, by, f"retires version {version}", WAIT_SECONDS):
             if version in self.history(sandbox).retired:
                 return
-            champion = self.champion(sandbox)
-            after = self._former(sandbox) if champion == version else champion
+            after = champion = self.champion(sandbox)
+            if champion == version:
+                after = None
+                with suppress(StorageError):  # where it cannot be told which other one may, none
+                    after = self._former(sandbox)
             self._switch(sandbox, [Event("retired", version, by, why, champion, after)])
 
     def _standing(self, sandbox: str, version: int) -> Standing:
@@ -216,7 +223,7 @@ class ModelRegistry(KnownModels):
     def _switch(self, sandbox: str, events: Sequence[Event]) -> None:
         """Has the version serve that the last event names, and logs them all; or does nothing."""
         last, folder = events[-1], self.home.models(sandbox)
-        missed = self._missed(sandbox, last)
+        missed = self.history(sandbox).missed(last)
         with writing(self.home.tracking) as client, ExitStack() as undo:
             if last.event == "retired":
                 tag = model_name(sandbox), str(last.version), RETIRED
@@ -228,15 +235,6 @@ class ModelRegistry(KnownModels):
                 self._point(client, undo, sandbox, CHALLENGER, None)
             append(folder, [*missed, *events])
             undo.pop_all()
-
-    def _missed(self, sandbox: str, coming: Event) -> list[Event]:
-        """Returns what the log does not know of: a champion that MLflow was told of by another."""
-        row = self.history(sandbox).champions()
-        known, found = row[-1] if row else None, coming.before
-        if found is None or found == known:
-            return []
-        why = "MLflow names it as champion, and the log does not say who decided so"
-        return [Event("promoted", found, "MLflow", why, known, found)]
 
     def _former(self, sandbox: str) -> int | None:
         """Returns the last champion before this one that may serve again."""

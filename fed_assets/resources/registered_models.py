@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+RUN, DIGEST = "dagster_run_id", "weights_digest"  # tags of a version
 BUSY_SECONDS = 5.0
 DELETED = "Deleted_Internal"  # what MLflow calls the stage of a version that it deleted
 UNREACHABLE = (

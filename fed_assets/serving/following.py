@@ -23,17 +23,28 @@ class News:
         champion: The version that the registry names; None if none.
         former: The last version that was served; None if none was.
         trouble: Why the registry could not be asked; empty where it answered.
+        barred: Versions that may not be served, whoever names them: a hospital that withdrew is in
+            them, or they were retired.
+        why: Why the champion is one of these; empty where it is not.
+        closed: Why none may be served, as nobody can tell which are barred; empty where one may.
     """
 
     champion: int | None = None
     former: int | None = None
     trouble: str = ""
+    barred: tuple[int, ...] = ()
+    why: str = ""
+    closed: str = ""
+
+    def bars(self, version: int | None) -> bool:
+        """Returns whether a version may not be served."""
+        return version is not None and (bool(self.closed) or version in self.barred)
 
     @classmethod
     def from_line(cls, line: str | bytes) -> News:
         """Returns what a line of JSON says."""
         record = json.loads(line)
-        return cls(record["champion"], record["former"], record["trouble"])
+        return cls(**record | {"barred": tuple(record["barred"])})
 
     def as_line(self) -> bytes:
         """Returns it as a line of JSON."""
@@ -69,6 +80,8 @@ class Served:
     @property
     def trouble(self) -> str:
         """Returns why what is served may not be the champion; empty where it is."""
+        if self.news.closed:
+            return f"no model may be served: {self.news.closed}"
         if self.refusal:
             return self.refusal
         if self.news.trouble:
@@ -79,9 +92,14 @@ class Served:
         """Follows what is told: loads another champion, or goes on with the former one.
 
         A registry that cannot be asked changes nothing. Where it says that there is no champion,
-        nothing is served any more.
+        nothing is served any more; and what is barred is not, whatever else is said.
         """
         self.news = news
+        if news.bars(self.version):
+            self.model = None
+        if news.closed:
+            self.refusal = ""
+            return
         if news.trouble:
             if self.model is None and time.monotonic() >= self._retry_at:
                 self.refusal, self._retry_at = "", time.monotonic() + RETRY_SECONDS
@@ -89,6 +107,12 @@ class Served:
             return
         if news.champion is None:
             self.model, self.refusal = None, ""
+            return
+        if news.bars(news.champion):
+            self.refusal = f"version {news.champion} may not serve: {news.why}"
+            if news.champion != self._refused or time.monotonic() >= self._retry_at:
+                self._refused, self._retry_at = None, time.monotonic() + RETRY_SECONDS
+                self._take_former(news)
             return
         if news.champion == self.version:
             self.refusal = ""
@@ -104,7 +128,9 @@ class Served:
 
     def _take_former(self, news: News) -> None:
         """Takes what was served before this process was, where it came in another's place."""
-        if self.model is None and news.former not in (None, news.champion):
+        if news.former in (None, news.champion) or news.bars(news.former):
+            return
+        if self.model is None:
             try:
                 self.model = self._load(news.former or 0)
             except Exception as error:

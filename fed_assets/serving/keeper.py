@@ -99,8 +99,9 @@ class Keeper:
 
     def _hear_news(self, news: News) -> None:
         # Where nothing shall serve any more, nothing shall serve again by itself.
-        withdrawn = news.champion is None and not news.trouble
-        former = None if withdrawn or self._news is None else self._news.former
+        none = news.champion is None and not news.trouble
+        former = news.former if self._news is None else self._news.former
+        former = None if none or news.bars(former) else former
         self._news = replace(news, former=former)
         for each in self._answering.values():
             send(each.channel, self._news)

@@ -21,16 +21,23 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fed_assets.errors import PackageRefused, StorageError, system_reason
 
+SIGNED = "*/v*/package/manifest.sig"  # in the folder of all versions
 LOST = (
-    "Put the key back from a backup. Where it is lost, remove its public half too: a new key is "
-    "made then, and every version that is to be served has to be packaged again"
+    "Put the key and its public half back from a backup. Where it is lost, remove its public half "
+    "and every version's folder `package`: a new key is made then, and what is to be served has to "
+    "be packaged again"
 )
 
 
-def signing_key(path: Path) -> Ed25519PrivateKey:
-    """Returns the key in a file, which is made where there is neither key nor public half.
+def signing_key(path: Path, *, models: Path | None = None) -> Ed25519PrivateKey:
+    """Returns the key in a file, which is made where there was none yet.
 
     The file is its owner's alone (0600). The public half lies beside it, with the suffix `.pub`.
+
+    Args:
+        path: The file.
+        models: The folder of all sandboxes' versions. Where anything in it is signed, there was a
+            key, and none is made in its place.
 
     Raises:
         PackageRefused: the key is gone or damaged, or others may read it.
@@ -39,7 +46,7 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
     public = path.with_suffix(".pub")
     try:
         if not path.exists():
-            if public.exists():
+            if public.exists() or (models is not None and any(models.glob(SIGNED))):
                 raise PackageRefused(
                     "The key that models are signed with is gone", where=str(path), cure=LOST
                 )

@@ -194,6 +194,8 @@ def _require_signature(
             "The package was signed by another key",
             where=str(folder),
             seen=f"key {str(signer)[:16]} instead of {fingerprint(key)[:16]}",
+            cure="Find out whose key that is. Where this home's keys were replaced, put them back "
+            "from a backup; else remove the package and materialize deployed_model again",
         )
     try:
         key.verify(signed, manifest)

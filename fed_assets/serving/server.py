@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import fed_assets
-from fed_assets.errors import DeploymentFailed, FedAssetsError, PortTaken, system_reason
-from fed_assets.serving.following import News
+from fed_assets.errors import DeploymentFailed, PortTaken, system_reason
+from fed_assets.serving.asking import ask_news
 from fed_assets.serving.keys import public_key
 
 ADDRESS = "127.0.0.1"
@@ -24,6 +26,7 @@ ASK_SECONDS = 1.0
 START_SECONDS = 60.0
 END_SECONDS = 10.0
 HUNG_SECONDS = 30.0
+MOST_STARTS, STARTS_SECONDS = 5, 60.0  # of what was lost: more often, it would be lost again
 # What answers finds none of its starter's own: no keys, no tokens, no proxies.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -47,6 +50,8 @@ class ModelServer:
         key: the file of the public key whose signature counts.
         sandbox: its name.
         champion: returns which version the registry names now; asked once a second.
+        barred: returns why versions may not be served, whatever the registry names; asked with it.
+            Where it fails, none is served.
         port: where it listens; 0 takes a free one.
         workers: how many processes answer.
         patience: seconds after which a process that answers nothing is replaced.
@@ -64,36 +69,46 @@ class ModelServer:
         *,
         sandbox: str,
         champion: Callable[[], int | None],
+        barred: Callable[[], Mapping[int, str]],
         port: int = 0,
         workers: int = 2,
         patience: float = HUNG_SECONDS,
         told: IO[bytes] | None = None,
     ) -> None:
-        self._champion, self._sandbox = champion, sandbox
-        self._ended = threading.Event()
+        self._champion, self._barred = champion, barred
+        self._lock, self._ended, self._over = threading.Lock(), threading.Event(), threading.Event()
+        self._awake = threading.Event()
         public_key(key)
-        listener = _listen(port)
-        self.port: int = listener.getsockname()[1]
-        with listener:
-            self._keeper = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "fed_assets.serving.keeper"),
-                    *("--socket", str(listener.fileno()), "--workers", str(workers)),
-                    *("--versions", str(versions), "--key", str(key), "--sandbox", sandbox),
-                    *("--patience", str(patience)),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                env=ENVIRONMENT,
-                pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C is for who started it, who ends it then
-            )
-        self._asking = threading.Thread(target=self._tell, name="champion", daemon=True)
+        self._listener = _listen(port)
+        self.port: int = self._listener.getsockname()[1]
+        self._told = None if told is None else os.dup(told.fileno())
+        self._command = [
+            *(sys.executable, "-m", "fed_assets.serving.keeper"),
+            *("--socket", str(self._listener.fileno()), "--workers", str(workers)),
+            *("--versions", str(versions), "--key", str(key), "--sandbox", sandbox),
+            *("--patience", str(patience)),
+        ]
+        self._keeper = self._start()
+        self._threads = [
+            threading.Thread(target=self._tell, name="champion", daemon=True),
+            threading.Thread(target=self._keep, name="keeper", daemon=True),
+        ]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._told,
+            env=ENVIRONMENT,
+            pass_fds=[self._listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for who started it, who ends it then
+        )
 
     def __enter__(self) -> Self:
         """Begins to ask for the champion, and to tell what answers."""
-        self._asking.start()
+        for each in self._threads:
+            each.start()
         return self
 
     def __exit__(
@@ -103,9 +118,11 @@ class ModelServer:
         trace: TracebackType | None,
     ) -> None:
         """Ends what answers, after the requests that it is at; kills it where it does not end."""
-        self._ended.set()
+        with self._lock:  # from now on, none is started
+            self._ended.set()
+        self._awake.set()
         try:
-            self._asking.join(ASK_SECONDS)
+            self._threads[0].join(ASK_SECONDS)
             if self._keeper.stdin is not None:
                 self._keeper.stdin.close()
             self._keeper.wait(END_SECONDS)
@@ -115,6 +132,10 @@ class ModelServer:
             if self._keeper.poll() is None:
                 self._keeper.kill()  # what it forked ends with its channel
                 self._keeper.wait()
+            self._over.set()
+            self._listener.close()
+            if self._told is not None:
+                os.close(self._told)
 
     @property
     def address(self) -> str:
@@ -128,16 +149,12 @@ class ModelServer:
 
     @property
     def alive(self) -> bool:
-        """Returns whether it still runs."""
-        return self._keeper.poll() is None
+        """Returns whether it still runs, or is just being started again."""
+        return not self._over.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Waits until it has ended, at the most so long; returns whether it still runs."""
-        try:
-            self._keeper.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return True
-        return False
+        return not self._over.wait(seconds)
 
     def wait_ready(self, version: int, *, seconds: float = START_SECONDS) -> None:
         """Waits until it serves a version.
@@ -164,23 +181,53 @@ class ModelServer:
             seen=seen if self.alive else f"it ended with exit code {self._keeper.returncode}",
         )
 
-    def _tell(self) -> None:
-        """Tells the champion each second, until the end."""
+    def _keep(self) -> None:
+        """Starts what keeps the answering processes again where it ends, if not again and again.
+
+        Requests that come meanwhile wait: the socket that they come in by is kept here too.
+        """
+        starts: deque[float] = deque(maxlen=MOST_STARTS)
         while True:
-            try:
-                news = News(champion=self._champion())
-            except FedAssetsError as error:
-                news = News(trouble=f"the registry cannot be asked: {error}")
-            except Exception as error:
-                news = News(trouble=f"the registry cannot be asked ({type(error).__name__})")
-            try:
+            code = self._keeper.wait()
+            with self._lock:
+                if self._ended.is_set():
+                    return
+                now = time.monotonic()
+                if len(starts) == MOST_STARTS and now - starts[0] < STARTS_SECONDS:
+                    self._say(f"the service ended {MOST_STARTS + 1} times, and is given up")
+                    self._over.set()
+                    return
+                starts.append(now)
+                if self._keeper.stdin is not None:
+                    with suppress(OSError):
+                        self._keeper.stdin.close()
+                self._say(f"the service ended with exit code {code}; it is started again")
+                try:
+                    self._keeper = self._start()
+                except OSError as error:
+                    self._say(f"the service cannot be started again: {system_reason(error)}")
+                    self._over.set()
+                    return
+            self._awake.set()
+
+    def _tell(self) -> None:
+        """Tells the champion each second, until the end, and at once to who has just started."""
+        former: int | None = None
+        while not self._ended.is_set():
+            self._awake.clear()
+            news = ask_news(self._champion, self._barred, former)
+            former = news.champion or (former if news.trouble else None)
+            with suppress(OSError, ValueError):  # it has just ended, and another one is told
                 if self._keeper.stdin is not None:
                     self._keeper.stdin.write(news.as_line())
                     self._keeper.stdin.flush()
-            except (OSError, ValueError):  # it has ended, which `alive` says
-                return
-            if self._ended.wait(ASK_SECONDS):
-                return
+            self._awake.wait(ASK_SECONDS)
+
+    def _say(self, what: str) -> None:
+        with suppress(OSError):
+            os.write(
+                sys.stderr.fileno() if self._told is None else self._told, f"{what}\n".encode()
+            )
 
 
 def _listen(port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from fed_assets.serving.following import News, Served
 
 END_SECONDS = 3
 PULSE_SECONDS = 1
+MOST_NEWS_BYTES = 1 << 18
 
 
 def work(
@@ -54,7 +55,7 @@ def work(
         timeout_notify=PULSE_SECONDS,
     )
     server = uvicorn.Server(config)
-    lines = channel.makefile("rb")
+    lines = channel.makefile("rb", MOST_NEWS_BYTES)  # what does not fit would be cut off
     if first := lines.readline():  # at first, so that what answers has a model
         served.hear(News.from_line(first))
 

@@ -316,6 +316,7 @@ def test_a_package_of_other_weights_fails_the_check_and_the_former_serves_again(
         bench.home.models_key.with_suffix(".pub"),
         sandbox=SANDBOX,
         champion=lambda: bench.registry.champion(SANDBOX),
+        barred=lambda: bench.registry.never_to_serve(SANDBOX),
         workers=1,
     ) as users:
         users.wait_ready(2)

@@ -150,7 +150,7 @@ def test_forget_retires_what_contains_it_and_trains_without_it(
 ) -> None:
     place = make_place(tmp_path_factory.mktemp("forget") / "place", rounds=1, quorum=2)
     succeed(place, *LIFECYCLE[1:])
-    told = succeed(place, "forget", "south", "--yes", "--by", "Ada")
+    told = succeed(place, "forget", "south", "--yes", "--by", "Ada", "--because", "so")
     assert "minimal is trained without south." in told
     first, second = read_ledger(place.home)
     assert (first.name, "retired" in first.states) == ("minimal@1", True)

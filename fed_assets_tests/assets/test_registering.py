@@ -28,7 +28,7 @@ class WhileItRegisters(ModelRegistry):
     """A registry in which south withdraws while a version is registered."""
 
     def register(self, record: ModelVersion, run: str, **given: Any) -> int:
-        withdraw(self.home.withdrawals, "south", by="Ada", because="")
+        withdraw(self.home.withdrawals, "south", by="Ada", because="its board said so")
         return super().register(record, run, **given)
 
 
@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_a_model_with_data_of_who_withdrew_is_not_registered(home: Home) -> None:
-    withdraw(home.withdrawals, "south", by="Ada", because="")
+    withdraw(home.withdrawals, "south", by="Ada", because="its board said so")
     with pytest.raises(HospitalWithdrawn, match="No version is registered with data of a hospital"):
         register(home, ModelRegistry(home), a_version(0), home.root / "never_read")
     assert not home.models("minimal").exists()
@@ -47,7 +47,7 @@ def test_a_model_with_data_of_who_withdrew_is_not_registered(home: Home) -> None
 def test_nor_is_one_whose_threshold_it_may_have_chosen(home: Home) -> None:
     chosen = {"value": 0.4, "hospitals": 3}
     put_lineage(home, lineage(RUN, rounds=[round_of(1, THREE[:2])], threshold=chosen))
-    withdraw(home.withdrawals, "south", by="Ada", because="")
+    withdraw(home.withdrawals, "south", by="Ada", because="its board said so")
     record = a_version(0, run_id=RUN, participants=THREE[:2])
     with pytest.raises(HospitalWithdrawn):
         register(home, ModelRegistry(home), record, home.root / "never_read")

@@ -13,6 +13,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from fed_assets.automation.sensors import MOST_WAITS
+from fed_assets.federation.withdrawals import withdraw
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.hospital.store import SEEN
 from fed_assets_tests.automation.conftest import HOSPITALS, LANES, Federation, federation
@@ -129,10 +130,30 @@ def test_of_a_run_that_failed_after_it_had_prepared_the_images_the_reason_tells(
     taken_up.take_up("north")
     failed = taken_up.note_run(DagsterRunStatus.FAILURE, tags=request.tags)
     reason = nothing(taken_up.tick("north"))
-    assert reason.startswith("north in minimal: nothing is new; but run ")
+    assert reason.startswith("north in minimal: the last change is in no model yet: run ")
     assert failed.run_id[:8] in reason
     taken_up.note_run(DagsterRunStatus.SUCCESS, job="federated_lifecycle")
     assert nothing(taken_up.tick("north")) == "north in minimal: nothing is new."
+
+
+def test_of_a_hospital_that_withdrew_nobody_looks_and_nothing_is_asked_for(
+    taken_up: Federation,
+) -> None:
+    home = taken_up.settings.home
+    withdraw(home.withdrawals, "north", by="Ada", because="its board said so")
+    for name in ("north", "east"):
+        drop(taken_up, name)
+        taken_up.switch_on(name)
+    seen = home.store("north", "minimal") / SEEN
+    seen.unlink(missing_ok=True)
+    reason = nothing(taken_up.tick("north"))
+    assert reason.startswith("north in minimal: nobody looks, as it withdrew on ")
+    assert "(its board said so); `fed-assets forget north --undo`" in reason
+    assert not seen.exists()
+    request = asked(taken_up.tick("east"))
+    assert assets(request) == lane("east") | TRAINING
+    home.withdrawals.write_text("[")  # where nobody can tell who withdrew, nobody is looked at
+    assert "so that nobody may take part" in nothing(taken_up.tick("east"))
 
 
 def test_hospitals_that_are_switched_on_and_change_at_once_are_one_run(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fed_assets.errors import HospitalWithdrawn, StorageError
+from fed_assets.errors import HospitalWithdrawn, RunConfigError, StorageError
 from fed_assets.federation.withdrawals import (
+    read_record,
     read_withdrawals,
     rejoin,
     require_none_withdrawn,
@@ -41,15 +42,37 @@ def test_the_first_entry_holds(listed: Path) -> None:
 
 
 def test_who_joins_again_is_listed_no_more(listed: Path) -> None:
-    withdraw(listed, "north", by="Ada", because="")
-    withdraw(listed, "east", by="Ada", because="")
-    assert rejoin(listed, "north")
-    assert not rejoin(listed, "north")
+    withdraw(listed, "north", by="Ada", because="its board said so")
+    withdraw(listed, "east", by="Ada", because="its board said so")
+    assert rejoin(listed, "north", by="Eve", because="it wants to")
+    assert not rejoin(listed, "north", by="Eve", because="it wants to")
     assert withdrawn(listed).keys() == {"east"}
 
 
+def test_nothing_of_it_is_ever_taken_away(listed: Path) -> None:
+    for because in ("the board decided so", "once more"):
+        withdraw(listed, "north", by="Ada", because=because)
+        assert rejoin(listed, "north", by="Eve", because="a new contract")
+    told = [(each.event, each.by, each.because) for each in read_record(listed)]
+    assert told == [
+        ("withdrew", "Ada", "the board decided so"),
+        ("joined again", "Eve", "a new contract"),
+        ("withdrew", "Ada", "once more"),
+        ("joined again", "Eve", "a new contract"),
+    ]
+    assert all(each.at.startswith("20") for each in read_record(listed))
+
+
+@pytest.mark.parametrize(("by", "because"), [("", "so"), (" ", "so"), ("Ada", ""), ("Ada", " ")])
+def test_nothing_is_entered_that_nobody_stands_for(listed: Path, by: str, because: str) -> None:
+    for enter in (withdraw, rejoin):
+        with pytest.raises(RunConfigError, match="--by NAME --because TEXT"):
+            enter(listed, "north", by=by, because=because)
+    assert not listed.exists()
+
+
 def test_what_contains_data_of_who_withdrew_is_refused(listed: Path) -> None:
-    withdraw(listed, "north", by="Ada", because="")
+    withdraw(listed, "north", by="Ada", because="its board said so")
     require_none_withdrawn(listed, ["east", "south"], what="No model is made")
     with pytest.raises(HospitalWithdrawn) as refused:
         require_none_withdrawn(listed, ["east", "north", "north"], what="No model is made")
@@ -60,7 +83,10 @@ def test_what_contains_data_of_who_withdrew_is_refused(listed: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "{}", '["north"]', '[{"hospital": "north"}]', '[{"hospital": 1}]'],
+    [
+        *("", "{", "{}", '["north"]', '[{"hospital": "north"}]', '[{"hospital": 1}]'),
+        '[{"hospital": "north", "event": "left", "at": "", "by": "Ada", "because": "so"}]',
+    ],
 )
 def test_a_list_that_is_none_lets_nobody_in(listed: Path, content: str) -> None:
     listed.parent.mkdir()
@@ -69,12 +95,12 @@ def test_a_list_that_is_none_lets_nobody_in(listed: Path, content: str) -> None:
     with pytest.raises(StorageError, match="so that nobody may take part"):
         require_none_withdrawn(listed, ["east"], what="Nothing is trained")
     with pytest.raises(StorageError):
-        withdraw(listed, "east", by="Ada", because="")
+        withdraw(listed, "east", by="Ada", because="its board said so")
     assert listed.read_text() == content
 
 
 def test_a_list_that_others_may_change_lets_nobody_in(listed: Path) -> None:
-    withdraw(listed, "north", by="Ada", because="")
+    withdraw(listed, "north", by="Ada", because="its board said so")
     listed.chmod(0o660)
     with pytest.raises(StorageError, match="others than this user"):
         withdrawn(listed)
@@ -84,9 +110,9 @@ def test_a_list_that_others_may_change_lets_nobody_in(listed: Path) -> None:
 def test_root_leaves_the_list_to_the_user_who_reads_it(listed: Path) -> None:
     listed.parent.mkdir()
     os.chown(listed.parent, 12345, 12345)
-    withdraw(listed, "north", by="Ada", because="")
+    withdraw(listed, "north", by="Ada", because="its board said so")
     assert (listed.stat().st_uid, listed.stat().st_gid) == (12345, 12345)
     os.chown(listed, 12346, 12346)
-    withdraw(listed, "east", by="Ada", because="")
+    withdraw(listed, "east", by="Ada", because="its board said so")
     assert (listed.stat().st_uid, listed.stat().st_gid) == (12346, 12346)
     assert withdrawn(listed).keys() == {"north", "east"}

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from fed_assets.errors import RunConfigError
+from fed_assets.registry.finding import find_hospital, find_model
 from fed_assets.registry.lineage import (
     Model,
     data_of,
-    find_hospital,
-    find_model,
     hospital_versions,
     models_with,
 )
@@ -145,10 +144,14 @@ def test_a_version_of_data_is_found_by_the_first_characters_of_its_digest() -> N
     ("name", "said"),
     [
         ("nord", "Choose one of east, north, south"),
+        (
+            "south@73",
+            "named by 4 characters of its digest at the least. Seen: 73. To mend it: Choose",
+        ),
         ("south@ffff", "No model contains one version ffff of south's data"),
         ("south@73", "south@736f75746801"),
         ("north@6e6f727468", "2 versions begin so"),
-        ("south@", "without a digest"),
+        ("south@", "by 4 characters of its digest at the least. Seen: none"),
     ],
 )
 def test_data_that_is_in_no_model_is_refused_with_what_is(name: str, said: str) -> None:

@@ -30,7 +30,7 @@ def test_what_root_enters_while_a_run_is_confined_is_the_hubs_to_read(tmp_path: 
     home = Home(tmp_path / "home").prepare()
     make_folders(home, "eyes_off", ["north"])
     give_folders(home, "eyes_off", USERS, ["north"])
-    withdraw(home.withdrawals, "north", by="Ada", because="")
+    withdraw(home.withdrawals, "north", by="Ada", because="its board said so")
     revoke(home.revocations, "north")
     for listed in (home.withdrawals, home.revocations):
         assert listed.stat().st_uid == USERS.hub

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fed_assets.errors import StorageError
+from fed_assets.registry.lineage import models_with
 from fed_assets.registry.promotions import Event, append, make_folder
 from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
@@ -116,16 +116,80 @@ def test_without_the_registry_the_log_tells_which_version_serves_and_it_is_said(
     assert states(home)["minimal@1"] == ("champion", "by the promotion log")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"run_id": "1", "sandbox": "minimal"}'])
-def test_a_damaged_record_is_not_passed_over(home: Home, content: bytes) -> None:
+DAMAGED = [b"", b"{", b"[]", b'{"run_id": "1", "sandbox": "minimal"}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_lineage_hides_neither_its_model_nor_others(home: Home, content: bytes) -> None:
     put_lineage(home, lineage())
+    put_version(home, 3, RUN, participants=("north", "south"))
+    write_whole(home.lineage / f"{RUN}.json", content)
     write_whole(home.lineage / "other.json", content)
-    with pytest.raises(StorageError, match="The lineage of a run is damaged"):
-        read_ledger(home)
-    (home.lineage / "other.json").unlink()
-    write_whole(home.models("minimal") / "v1" / "version.json", content)
-    with pytest.raises(StorageError, match="The record of a registered version is damaged"):
-        read_ledger(home)
+    lost, known = read_ledger(home)
+    assert (lost.name, [*lost.hospitals], lost.told) == ("other", [], False)
+    assert (known.name, [*known.hospitals]) == ("minimal@3", ["north", "south"])
+    for model in (lost, known):
+        assert "The lineage of a run is damaged" in str(model.damage)
+    assert [each.model.name for each in models_with([lost, known], "east")] == ["other"]
+
+
+def test_a_lineage_that_was_edited_hides_no_hospital(home: Home) -> None:
+    text = json.dumps(lineage())
+    put_version(home, 3, RUN)
+    put_lineage(home, lineage())
+    assert read_ledger(home)[0].differences == ()
+    write_whole(home.lineage / f"{RUN}.json", text.replace("south", "delta").encode())
+    (model,) = read_ledger(home)
+    assert {"south", "delta"} <= model.hospitals.keys()
+    assert "south took part, which its lineage and the rounds of its lineage do not tell" in str(
+        model.differences
+    )
+    record = json.loads(text)
+    del record["hospitals"]["south"]
+    write_whole(home.lineage / f"{RUN}.json", json.dumps(record).encode())
+    (model,) = read_ledger(home)
+    assert "south" in model.hospitals
+    assert model.differences == ("south took part, which its lineage does not tell",)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"run_id": "another"},
+        {"hospitals": ["north"]},
+        {"hospitals": {"north": {"rounds": "1"}}},
+        {"rounds": [1]},
+        {"rounds": [{"participants": 1}]},
+    ],
+)
+def test_a_lineage_of_another_form_or_run_is_damaged(home: Home, edited: dict[str, Any]) -> None:
+    write_whole(home.lineage / f"{RUN}.json", json.dumps(lineage() | edited).encode())
+    put_version(home, 3, RUN, participants=("north",))
+    (model,) = read_ledger(home)
+    assert (model.lineage, [*model.hospitals]) == (None, ["north"])
+    assert "not its form" in model.damage[0]
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, None])
+def test_a_damaged_record_of_a_version_hides_no_model(home: Home, content: bytes | None) -> None:
+    put_version(home, 3, RUN)
+    path = home.models("minimal") / "v3" / "version.json"
+    if content is None:
+        path.unlink()
+    else:
+        write_whole(path, content)
+    (model,) = read_ledger(home)
+    assert (model.name, model.told) == ("minimal@3", False)
+    assert "The record of a registered version is damaged" in model.damage[0]
+    (part,) = models_with([model], "south")
+    assert part.how == "may have taken part: no record tells who did"
+
+
+def test_a_damaged_log_hides_no_model(home: Home) -> None:
+    put_version(home, 3, RUN)
+    write_whole(home.models("minimal") / "promotions.jsonl", b"{\n")
+    (model,) = read_ledger(home)
+    assert (model.name, len(model.damage)) == ("minimal@3", 1)
 
 
 def test_it_answers_without_dagster_and_mlflow(home: Home) -> None:

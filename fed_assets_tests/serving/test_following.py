@@ -8,6 +8,8 @@ from fed_assets.serving import following
 from fed_assets.serving.following import News, Served
 from fed_assets_tests.serving.packages import SANDBOX, Exported, Models
 
+BARRED = News(champion=1, barred=(1, 7), why="south is in it", closed="")
+
 
 @pytest.fixture
 def served(models: Models, exported: tuple[Exported, Exported]) -> Served:
@@ -22,7 +24,7 @@ def served(models: Models, exported: tuple[Exported, Exported]) -> Served:
 
 
 def test_news_cross_a_process_boundary() -> None:
-    for news in (News(), News(3, 2), News(trouble="the registry\ncannot be asked")):
+    for news in (News(), News(3, 2), News(trouble="the registry\ncannot be asked"), BARRED):
         assert News.from_line(news.as_line()) == news
         assert news.as_line().count(b"\n") == 1
 
@@ -147,3 +149,35 @@ def test_where_neither_is_genuine_nothing_is_served_and_both_are_told(
     assert fresh.version is None
     assert "version 2 is not served" in fresh.trouble
     assert "Nor is version 1 served" in fresh.trouble
+
+
+def test_what_is_barred_is_served_no_more_and_it_is_told(served: Served) -> None:
+    served.hear(BARRED)
+    assert (served.version, served.trouble) == (None, "version 1 may not serve: south is in it")
+    served.hear(News(champion=2, barred=(1, 7)))
+    assert (served.version, served.trouble) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        News(champion=9, barred=(1,)),  # a champion that cannot be loaded
+        News(champion=9, former=1, barred=(1,)),
+        News(former=1, trouble="the registry cannot be asked", barred=(1,)),
+        News(champion=1, former=1, closed="the list is damaged"),
+        News(former=1, trouble="the registry cannot be asked", closed="the list is damaged"),
+    ],
+)
+def test_what_is_barred_goes_on_in_no_others_place(
+    served: Served, models: Models, news: News
+) -> None:
+    fresh = Served(models.versions, models.public, sandbox=SANDBOX)
+    for each in (served, fresh):
+        each.hear(news)
+        assert each.version is None
+        assert each.trouble
+
+
+def test_where_the_champion_is_barred_another_one_that_serves_goes_on(served: Served) -> None:
+    served.hear(News(champion=2, barred=(2,), why="south is in it"))
+    assert (served.version, served.trouble) == (1, "version 2 may not serve: south is in it")

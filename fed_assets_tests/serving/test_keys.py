@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_a_lost_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
     with pytest.raises(PackageRefused, match=r"is gone.*from a backup"):
         signing_key(path)
     assert not path.exists()
+
+
+def test_where_packages_were_signed_no_other_key_is_made(tmp_path: Path) -> None:
+    path, models = tmp_path / "keys" / "models.key", tmp_path / "models"
+    known = fingerprint(signing_key(path, models=models).public_key())
+    package = models / "minimal" / "v1" / "package"
+    package.mkdir(parents=True)
+    (package / "manifest.sig").touch()
+    assert fingerprint(signing_key(path, models=models).public_key()) == known
+    path.parent.rename(tmp_path / "away")
+    with pytest.raises(PackageRefused, match=r"is gone.*Put the key and its public half back"):
+        signing_key(path, models=models)
+    assert not path.parent.exists()
+    shutil.rmtree(package)
+    assert fingerprint(signing_key(path, models=models).public_key()) != known
 
 
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:

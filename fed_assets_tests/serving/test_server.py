@@ -25,11 +25,12 @@ import pytest
 from numpy.typing import NDArray
 
 from fed_assets.errors import DeploymentFailed, PackageRefused, PortTaken, StorageError
-from fed_assets.serving.server import ModelServer
+from fed_assets.serving.server import MOST_STARTS, ModelServer
 from fed_assets_tests.serving.packages import SANDBOX, Exported, Models, encoded
 
 pytestmark = pytest.mark.slow  # each starts a service, and waits for news that come each second
 BACK_SECONDS = 5.0
+LOADED_SECONDS = 20.0  # what keeps them has to load onnxruntime again, on a machine that is busy
 
 
 class Asking:
@@ -98,11 +99,18 @@ class Registry:
     def __init__(self) -> None:
         self.version: int | None = 1
         self.broken = False
+        self.reasons: dict[int, str] = {}
+        self.unreadable = False
 
     def champion(self) -> int | None:
         if self.broken:
             raise StorageError("The registry cannot be reached")
         return self.version
+
+    def barred(self) -> dict[int, str]:
+        if self.unreadable:
+            raise StorageError("The list of hospitals that withdrew cannot be used", seen="no list")
+        return self.reasons
 
 
 @pytest.fixture
@@ -128,6 +136,7 @@ def serve(
                 models.public,
                 sandbox=SANDBOX,
                 champion=registry.champion,
+                barred=registry.barred,
                 told=log,
                 **options,
             )
@@ -325,7 +334,9 @@ def test_a_taken_port_is_said(serve: Serve) -> None:
 
 def test_without_a_public_key_nothing_is_started(models: Models) -> None:
     with pytest.raises(PackageRefused, match="public key"):
-        ModelServer(models.versions, models.public, sandbox=SANDBOX, champion=lambda: 1)
+        ModelServer(
+            models.versions, models.public, sandbox=SANDBOX, champion=lambda: 1, barred=dict
+        )
 
 
 def test_waiting_for_another_version_says_what_is_served(serve: Serve) -> None:
@@ -333,10 +344,75 @@ def test_waiting_for_another_version_says_what_is_served(serve: Serve) -> None:
         server.wait_ready(1)
         with pytest.raises(DeploymentFailed, match=r"serve version 2\..*it serves version 1"):
             server.wait_ready(2, seconds=0.3)
-        os.kill(server.pid, signal.SIGKILL)
-        assert not server.wait(10)
+
+
+def test_a_killed_keeper_is_replaced_under_load_and_no_connection_is_refused(
+    serve: Serve, exported: tuple[Exported, Exported], real_images: NDArray[np.uint8]
+) -> None:
+    with serve(workers=1) as server:
+        server.wait_ready(1)
+        asking = Asking(server.address, real_images, list(exported))
+        with asking.going_on():
+            wait_for(lambda: len(asking.answered_at) > 20)
+            killed, lost = time.monotonic(), server.pid
+            os.kill(lost, signal.SIGKILL)
+            wait_for(lambda: any(each > killed + 3 for each in asking.answered_at), 40)
+        assert server.alive and server.pid != lost
+        assert asking.longest_gap(killed) < LOADED_SECONDS
+    assert asking.wrong == []
+    assert "ConnectError" not in asking.failed
+    assert sum(asking.failed.values()) <= 3
+
+
+def test_a_keeper_that_is_lost_again_and_again_is_given_up_and_it_is_said(
+    serve: Serve, tmp_path: Path
+) -> None:
+    with serve(workers=1) as server:
+        for _ in range(MOST_STARTS + 1):
+            lost = server.pid
+            os.kill(lost, signal.SIGKILL)
+            wait_for(lambda lost=lost: server.pid != lost or not server.alive)  # type: ignore[misc]
+        assert not server.wait(0)
         with pytest.raises(DeploymentFailed, match="ended with exit code -9"):
             server.wait_ready(1)
+    log = (tmp_path / "service.log").read_text()
+    assert log.count("ended with exit code -9; it is started again") == MOST_STARTS
+    assert "the service ended 6 times, and is given up" in log
+    with pytest.raises(httpx.ConnectError):
+        get(server, "/health/live")
+
+
+def test_a_version_that_a_hospital_withdrew_from_serves_no_more_though_the_registry_names_it(
+    serve: Serve, registry: Registry
+) -> None:
+    with serve(workers=1) as server:
+        server.wait_ready(1)
+        registry.reasons = {1: "south is in it: it withdrew"}
+        wait_for(lambda: get(server, "/health/ready").status_code == 503)
+        assert get(server, "/health/ready").json()["trouble"] == (
+            "version 1 may not serve: south is in it: it withdrew"
+        )
+        registry.broken = True  # nor does it come back where the registry is lost, or a process
+        wait_for(lambda: "cannot be asked" in _text(server) or "may not serve" in _text(server))
+        os.kill(server.pid, signal.SIGKILL)
+        wait_for(lambda: "the registry cannot be asked" in _text(server), 40)
+        assert get(server, "/health/ready").status_code == 503
+        registry.broken, registry.version = False, 2
+        server.wait_ready(2)
+
+
+def test_where_nobody_can_tell_who_withdrew_nothing_is_served(
+    serve: Serve, registry: Registry
+) -> None:
+    with serve(workers=1) as server:
+        server.wait_ready(1)
+        registry.unreadable = True
+        wait_for(lambda: get(server, "/health/ready").status_code == 503)
+        assert get(server, "/health/ready").json()["trouble"] == (
+            "no model may be served: The list of hospitals that withdrew cannot be used: no list"
+        )
+        registry.unreadable = False
+        server.wait_ready(1)
 
 
 def test_what_answers_ends_with_its_keeper_and_the_keeper_with_who_started_it(
@@ -348,7 +424,9 @@ def test_what_answers_ends_with_its_keeper_and_the_keeper_with_who_started_it(
         from pathlib import Path
         from fed_assets.serving.server import ModelServer
         places = Path(sys.argv[1]), Path(sys.argv[2])
-        with ModelServer(*places, sandbox="minimal", champion=lambda: 1, workers=2) as server:
+        with ModelServer(
+            *places, sandbox="minimal", champion=lambda: 1, barred=dict, workers=2
+        ) as server:
             server.wait_ready(1)
             print(server.pid, flush=True)
             time.sleep(600)

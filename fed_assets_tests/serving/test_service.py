@@ -40,6 +40,7 @@ def server(
             models.public,
             sandbox=SANDBOX,
             champion=lambda: 3,
+            barred=dict,
             workers=1,
             told=told,
         ) as server,

@@ -69,7 +69,7 @@ def test_one_image_at_the_threshold_may_be_named_otherwise() -> None:
 def server(models: Models, exported: tuple[Exported, Exported]) -> Iterator[ModelServer]:
     models.package(1, exported[0])
     with ModelServer(
-        models.versions, models.public, sandbox=SANDBOX, champion=lambda: 1, workers=1
+        models.versions, models.public, sandbox=SANDBOX, champion=lambda: 1, barred=dict, workers=1
     ) as server:
         server.wait_ready(1)
         yield server
