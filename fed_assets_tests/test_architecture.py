@@ -30,7 +30,8 @@ ALLOWED = {
     "hospital": {"pictures", "privacy", "sandboxes", "errors"},
     "serving": {"pictures", "errors"},
     "posture": {"federation", "privacy", "sandboxes", "errors"},
-    "resources": {"registry", "posture", "federation", "sandboxes", "errors"},
+    "hosts": {"federation", "privacy", "errors"},
+    "resources": {"registry", "posture", "hosts", "federation", "sandboxes", "errors"},
     "assets": {
         "comparison",
         "registry",
@@ -45,7 +46,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("registry", "privacy", "serving", "errors"),
+        *("registry", "privacy", "serving", "hosts", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -66,6 +67,7 @@ THIRD_PARTY = {
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "serving": {"numpy", "cryptography"},
     "posture": set(),
+    "hosts": {"cryptography"},
     "resources": {"dagster", "dagster_azure", "dagster_pipes", "mlflow"},
     "assets": {"dagster"},
     "automation": {"dagster"},

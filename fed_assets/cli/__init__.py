@@ -31,6 +31,7 @@ from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.forget import forget
 from fed_assets.cli.history import history, logs
+from fed_assets.cli.hosts import door, kit
 from fed_assets.cli.keys import rotate_key
 from fed_assets.cli.models import models_app
 from fed_assets.cli.names import SandboxName
@@ -56,6 +57,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(data_app, name="data")
 federation_app.command()(history)
+federation_app.command()(kit)
+federation_app.command()(door)
 app.add_typer(federation_app, name="federation")
 app.add_typer(models_app, name="models")
 out = Console()
