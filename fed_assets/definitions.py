@@ -76,6 +76,7 @@ def _runner(roster: Roster, settings: Settings) -> LocalHospitalRunner:
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),
         sources=_sources(roster, settings),
+        remote=list(roster.remote_ids),
         task_timeout_seconds=roster.federation.task_timeout_seconds,
     )
 
@@ -86,6 +87,7 @@ def _sources(roster: Roster, settings: Settings) -> dict[str, list[str]]:
             hospital.source or roster.data.source, data=settings.data, cache=settings.home.cache
         )
         for hospital in roster.hospitals
+        if not hospital.remote
     }
 
 

@@ -92,6 +92,7 @@ THIRD_PARTY_OF = {
     "federation/spawned.py": {"psutil"},
     "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
+    "federation/site_key.py": {"cryptography"},
     "hospital/accountant.py": {"opacus", "scipy"},
     "hospital/attestation/approval.py": {"jwt"},
     "hospital/attestation/attempts.py": {"jwt"},
@@ -129,6 +130,7 @@ THIRD_PARTY_OF = {
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/federation.py": {"pydantic"},
     "resources/hospital_runner.py": {"pydantic"},
+    "resources/host_settings.py": {"pydantic"},
     "resources/dead_runs.py": {"psutil"},
     "resources/machine.py": {"psutil"},
     # MLflow copies it beside the weights, and serves with it where fed_assets is not installed.

@@ -60,7 +60,8 @@ def prepare_open_data(
     data, cache = settings.data, settings.home.cache
     common = common_test_arguments(roster, data=data, cache=cache)
     facts = _let_through(hospitals, COORDINATOR, common, roster)
-    owners = {each.id: each for each in roster.hospitals}
+    # The public set lies here, whichever machine its hospital has.
+    owners = {each.id: each.model_copy(update={"remote": None}) for each in roster.hospitals}
 
     def prepare(name: str) -> dict[str, Any] | FedAssetsError:
         try:

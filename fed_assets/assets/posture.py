@@ -77,9 +77,11 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "confinement": confinement.as_record() if confinement else None,
                 "system": platform.release(),
                 "versions": {name: version(name) for name in VERSIONS},
+                "out_of_reach": list(roster.remote_ids),
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
-                evidence = make_attempts(sandbox, identity, roster.hospital_ids, opened, hospitals)
+                # What lies on hosts of their own is out of reach from here, for attempts too.
+                evidence = make_attempts(sandbox, identity, hospitals.here, opened, hospitals)
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
         for shortfall in posture.shortfalls:

@@ -7,6 +7,7 @@ had opened there are closed when it is gone, however it went.
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -99,15 +100,24 @@ class Desk:
         with self._lock:
             host = self._host(hospital)
             host.connections += 1
-            for site in sites:
-                if site not in self._sites:  # whoever opened it is gone
-                    host.post.put({"do": "close", "site": site})
+            self._compare(hospital, set(sites))
         try:
             host.post.carry(stream)
         finally:
             with self._lock:
                 host.connections -= 1
                 host.away_since = time.monotonic()
+
+    def _compare(self, hospital: str, there: set[str]) -> None:
+        """Has a machine close what nobody wants any more, and tells who wants what is not there.
+
+        Its sites ended with the process that served before, if that is another one now.
+        """
+        for site in there - self._sites.keys():
+            self._host(hospital).post.put({"do": "close", "site": site})
+        for name, known in self._sites.items():
+            if known.hospital == hospital and known.port and name not in there:
+                known.caller.tell({"site": name, "event": {"ended": -signal.SIGKILL}})
 
     def part_with(self, hospital: str) -> None:
         """Ends the connection of a hospital's machine."""

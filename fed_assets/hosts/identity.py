@@ -127,6 +127,8 @@ def read_identity(folder: Path) -> Identity | None:
 def take_up(kit: Kit, folder: Path) -> Identity:
     """Makes the machine the one that a kit is for; the kit's own certificate is all that it has.
 
+    With the kit that it has joined by already, it stays as it is.
+
     Raises:
         KitRefused: It is another hospital's machine already, or knows another authority.
         StorageError: The folder cannot be written.
@@ -148,11 +150,14 @@ def take_up(kit: Kit, folder: Path) -> Identity:
                 cure="Ask who runs the federation whether it has a new authority; if so, remove "
                 "the folder and join again",
             )
+    first = fingerprint(load_pem_x509_certificate(kit.certificate.encode()))
+    if known is not None and json.loads((folder / IDENTITY).read_text()).get("kit") == first:
+        return known
     with suppress(FileNotFoundError):
         (folder / OWN).unlink()
     _write(folder / AUTHORITY, kit.authority.encode())
     _write(folder / KIT, (kit.key + kit.certificate).encode())
-    said = {"hospital": kit.hospital, "address": kit.address}
+    said = {"hospital": kit.hospital, "address": kit.address, "kit": first}
     _write(folder / IDENTITY, json.dumps(said, indent=1).encode())
     return Identity(folder, kit.hospital, kit.address)
 

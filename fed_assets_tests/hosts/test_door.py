@@ -301,3 +301,21 @@ def test_sites_of_a_run_that_is_gone_are_closed(hosts: Path, join: Join) -> None
             closed = {"do": "close", "site": "s1"}
             assert within(5, lambda: any(closed.items() <= each.items() for each in st_mary.asked))
         assert json.loads((hosts / "issued.json").read_text()).keys() == {"st_mary"}
+
+
+def test_a_run_hears_that_its_site_went_with_the_machines_process(hosts: Path, join: Join) -> None:
+    with open_door(hosts) as door:
+        own = join("st_mary", door.address)
+        run = Stream(reach_desk(hosts))
+        with machine(own) as st_mary:
+            assert door.heard("is connected")
+            run.put({"id": 1, "do": "start", "site": "s1", "hospital": "st_mary", "port": 7})
+            run.flush(1)
+            assert within(5, lambda: len(st_mary.asked) == 1)
+            assert run.next(5)["result"] == {"bytes": 0}
+        # It is there still.
+        with machine(own, "s1"), pytest.raises(Gone, match="no answer in time"):
+            run.next(1.5)
+        with machine(own):
+            assert run.next(5) == {"site": "s1", "event": {"ended": -9}}
+        run.close()
