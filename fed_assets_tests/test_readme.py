@@ -15,9 +15,10 @@ from benchmarks.attacked_rules import table as attacked_table
 from benchmarks.price_list import faults, table
 from benchmarks.quality_table import table as quality_table
 from fed_assets.cli import app
-from fed_assets.federation.roster import Hospital, read_roster
+from fed_assets.federation.roster import Hospital, Limits, read_roster
 from fed_assets.privacy.encryption_terms import MOST_PARAMETERS
 from fed_assets.reporting.robust_rules import RECORD, WITHSTANDING, read_rules
+from fed_assets.resources.host_settings import read_host_settings
 from fed_assets.resources.settings import settings_from
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
@@ -87,6 +88,16 @@ def test_the_hospitals_in_the_readme_could_stand_in_a_roster(tmp_path: Path) -> 
         "dicom",
         "medmnist",
     }
+
+
+def test_what_the_readme_says_of_hospitals_elsewhere_can_be_read(tmp_path: Path) -> None:
+    text = README.split("## Hospitals on hosts of their own", 1)[1].split("\n## ", 1)[0]
+    here, there = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    said = yaml.safe_load(here)
+    assert [Hospital.model_validate(each).remote for each in said["hospitals"]] == [None, "images"]
+    assert Limits.model_validate(said["federation"]).door == "federation.example.org:8443"
+    (tmp_path / "hospital.yaml").write_text(there)
+    assert read_host_settings(tmp_path / "hospital.yaml").accepts == ("eyes_off", "confidential_vm")
 
 
 @pytest.mark.parametrize(

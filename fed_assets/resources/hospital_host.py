@@ -85,6 +85,7 @@ class HospitalHost:
             with self._lock:
                 for name in list(self._runners):
                     self._part_with(name)
+            self._answering.shutdown(wait=False, cancel_futures=True)
 
     def stop(self) -> None:
         """Ends `run`."""

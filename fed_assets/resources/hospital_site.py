@@ -69,6 +69,7 @@ class HospitalSite:
         self._pipes: Pipes | None = None
         self._process: Process | None = None
         self._told: set[str] = set()
+        self._own = False  # whether what lies in the folder is this object's
 
     def open(self) -> str:
         """Makes the site's folder and key, and has what starts its processes load.
@@ -82,6 +83,7 @@ class HospitalSite:
         """
         if self._workspace.exists():
             raise HostRefused("This machine has taken part in that run already")
+        self._own = True
         hospital = self._identity.hospital
         for folder in (
             *(self._workspace / "startup", self._workspace / "local"),
@@ -139,6 +141,8 @@ class HospitalSite:
         if self._pipes is not None:
             self._pipes.close()
         self._runner.close()
+        if not self._own:
+            return
         clear_half_done(self._folder)
         self._home.forget_federations(self._sandbox.name, keep=KEPT_RUNS)
 

@@ -109,6 +109,7 @@ def test_a_site_makes_its_own_key_and_removes_it(joined: Joined) -> None:
     assert os.stat(site / "startup" / "client.key").st_mode & 0o077 == 0
     with pytest.raises(HostRefused, match="has taken part in that run already"):
         open_site(calls, site="s2")
+    assert (site / "startup" / "client.key").exists()  # the first one's goes on
     with pytest.raises(HostRefused, match="holds what it may not"):
         started = {"do": "start", "hospital": "st_mary", "site": "s1", "port": 1}
         calls.ask({**started, "files": ["../local/resources.json"]}, [b"{}"], 30)
