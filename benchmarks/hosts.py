@@ -10,7 +10,7 @@ whatever else the machine does falls on all of them:
 Of each are told the seconds of the whole command, and of a round (the median of all but the first,
 which waits for what processes load). It takes root and `/dev/net/tun`.
 
-    python -m benchmarks.hosts --pairs 3
+    python -m benchmarks.hosts --pairs 2
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def measured(made: Consortium) -> dict[str, float]:
 def main() -> None:
     """Measures all arms in turn, and writes `benchmarks/results/hosts.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     if reason := why_not():

@@ -145,6 +145,18 @@ def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> No
     assert f"took {measured['largest_training']['peak_memory_gb']:g} GB at its peak" in README
 
 
+def test_the_cost_of_hosts_in_the_readme_is_the_measured_one() -> None:
+    record = json.loads((PROJECT / "benchmarks/results/hosts.json").read_text())
+    local, hosts, delayed = (record["arms"][name] for name in ("local", "hosts", "hosts_50_ms"))
+    told = " ".join(README.split())
+    assert (
+        f"A round took {local['round_seconds']:.1f} s here, {hosts['round_seconds']:.1f} s" in told
+    )
+    assert f"delay and {delayed['round_seconds']:.1f} s with 50 ms" in told
+    seconds = [f"{each['run_seconds']:.0f} s" for each in (local, hosts, delayed)]
+    assert f"{record['rounds']} rounds {seconds[0]}, {seconds[1]} and {seconds[2]}." in told
+
+
 def test_the_soak_in_the_readme_is_the_measured_one() -> None:
     soak = json.loads((PROJECT / "benchmarks/results/soak.json").read_text())
     assert soak["wrong"] == []
