@@ -17,7 +17,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long azurite check check-azure bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
+.PHONY: help install demo ui test test-long azurite check check-azure bench bench-encryption bench-hosts bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-lifecycle: install ## measure seconds and memory of the main job in each s
 
 bench-sealed: install ## measure what sealing a store costs against a plain one
 	$(BIN)/python -m benchmarks.sealed
+
+bench-hosts: install ## measure hospitals on hosts of their own, 50 ms away, against local ones; as root
+	$(BIN)/python -m benchmarks.hosts
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking

@@ -52,10 +52,10 @@ PUBLISHED = {  # centralised, on the same test set: Yang et al. 2023, Scientific
 
 def prepared(roster: Any, seed: int, data: Path, folder: Path) -> tuple[dict[str, Store], Any]:
     """Prepares every hospital's store and the common test set's; returns those admitted."""
-    from fed_assets.assets.image_task import common_test_arguments, image_arguments
     from fed_assets.hospital.files import Store
     from fed_assets.hospital.images import prepare_images
     from fed_assets.hospital.validation import validate_images
+    from fed_assets.resources.image_task import common_test_arguments, image_arguments
 
     share = roster.data.share.model_copy(update={"seed": seed})
     roster = roster.model_copy(update={"data": roster.data.model_copy(update={"share": share})})

@@ -76,6 +76,7 @@ def _runner(roster: Roster, settings: Settings) -> MixedHospitalRunner:
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),
         sources=_sources(roster, settings),
+        remote=list(roster.remote_ids),
         task_timeout_seconds=roster.federation.task_timeout_seconds,
         azure_ml={
             hospital.id: hospital.azure_ml.model_dump(mode="json")
@@ -91,7 +92,8 @@ def _sources(roster: Roster, settings: Settings) -> dict[str, list[str]]:
             hospital.source or roster.data.source, data=settings.data, cache=settings.home.cache
         )
         for hospital in roster.hospitals
-        if hospital.azure_ml is None  # whose images no process of this machine reads
+        # Of the others, no process of this machine reads any image.
+        if hospital.azure_ml is None and not hospital.remote
     }
 
 

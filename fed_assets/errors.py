@@ -23,12 +23,16 @@ FedAssetsError
 │   ├── DisclosureRefused       something was asked for that the sandbox keeps inside
 │   ├── KeyRefused              the key of its sealed store cannot be used
 │   ├── CodeRefused             the code that asks for the key is not what the hospital approved
+│   ├── HostAway                its own machine is not connected
+│   ├── HostRefused             its own machine does not let that happen
 │   ├── BudgetSpent             its records' privacy budget does not allow another round
 │   ├── LedgerBroken            what it has spent of that budget cannot be told
 │   ├── WorkerFailed            it ended or answered badly
 │   └── CloudRefused            the cloud that its machine is in does not do what it is asked
 ├── FederationError         NVFlare's processes
 │   ├── ProvisioningFailed      certificates and start-up kits
+│   ├── KitRefused              a hospital's start-up kit, or what signs them
+│   ├── DoorUnreachable         a hospital's machine does not get through to the orchestrator
 │   ├── PortTaken               the server's port is in use
 │   ├── ProcessNotStarted       a process that was asked for did not come
 │   ├── FederationDidNotStart   server or clients were not ready in time
@@ -278,6 +282,21 @@ class CodeRefused(HospitalError):
     )
 
 
+class HostAway(HospitalError):
+    """A hospital that has a machine of its own is not connected."""
+
+    cure = (
+        "Start `fed-assets federation door` here, and `fed-assets hospital join` on the hospital's "
+        "machine; there `fed-assets doctor --hospital` says what keeps it from connecting."
+    )
+
+
+class HostRefused(HospitalError):
+    """A hospital's own machine does not let happen what it was asked for."""
+
+    cure = "Ask the hospital: the settings of its machine say what it accepts."
+
+
 class BudgetSpent(HospitalError):
     """A round would pass the privacy budget of a hospital's records."""
 
@@ -319,6 +338,18 @@ class FederationError(FedAssetsError):
 
 class ProvisioningFailed(FederationError):
     """Certificates or start-up kits could not be made."""
+
+
+class KitRefused(FederationError):
+    """A hospital's start-up kit, or the authority that signs them, cannot be used."""
+
+    cure = "Have the orchestrator make a new one by `fed-assets federation kit HOSPITAL`."
+
+
+class DoorUnreachable(FederationError):
+    """A hospital's machine does not get through to the orchestrator's door, or is not let in."""
+
+    cure = "Run `fed-assets doctor --hospital`, which tries each step of the connection."
 
 
 class PortTaken(FederationError):

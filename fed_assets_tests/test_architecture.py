@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "fed_assets"
 ROOT = Path(__file__).parent.parent / PACKAGE
 MOST_LINES = 260
-MOST_LINES_OF = {"errors.py": 430}  # the one list of all errors, which is searched and not read
+MOST_LINES_OF = {"errors.py": 490}  # the one list of all errors, which is searched and not read
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "util", "helper", "managers", "common"}
 
 # What a folder, or a module that stands alone, may import of the package beside itself.
@@ -32,7 +32,10 @@ ALLOWED = {
     "hospital": {"containers", "pictures", "privacy", "sandboxes", "errors"},
     "serving": {"pictures", "errors"},
     "posture": {"containers", "federation", "privacy", "sandboxes", "errors"},
-    "resources": {"containers", "registry", "posture", "federation", "sandboxes", "errors"},
+    "hosts": {"federation", "privacy", "errors"},
+    "resources": {
+        *("containers", "registry", "posture", "hosts", "federation", "sandboxes", "errors"),
+    },
     "assets": {
         "comparison",
         "registry",
@@ -47,7 +50,7 @@ ALLOWED = {
     "automation": {"assets", "resources", "reporting", "federation", "sandboxes", "errors"},
     "cli": {
         *("comparison", "resources", "reporting", "posture", "federation", "sandboxes"),
-        *("containers", "registry", "privacy", "serving", "azure", "errors"),
+        *("containers", "registry", "privacy", "serving", "azure", "hosts", "errors"),
     },
     "definitions": {
         *("assets", "automation", "resources", "reporting", "posture", "federation", "sandboxes"),
@@ -70,6 +73,7 @@ THIRD_PARTY = {
     "hospital": {"torch", "monai", "great_expectations", "cryptography", "numpy"},
     "serving": {"numpy", "cryptography"},
     "posture": set(),
+    "hosts": {"cryptography"},
     "resources": {"dagster", "dagster_azure", "dagster_pipes", "mlflow"},
     "assets": {"dagster"},
     "automation": {"dagster"},
@@ -95,6 +99,7 @@ THIRD_PARTY_OF = {
     "federation/spawned.py": {"psutil"},
     "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
+    "federation/site_key.py": {"cryptography"},
     "hospital/accountant.py": {"opacus", "scipy"},
     "hospital/attestation/approval.py": {"jwt"},
     "hospital/attestation/attempts.py": {"jwt"},
@@ -140,6 +145,7 @@ THIRD_PARTY_OF = {
     "resources/federation.py": {"pydantic"},
     "resources/hospital_runner.py": {"pydantic"},
     "resources/mixed_runner.py": {"pydantic"},
+    "resources/host_settings.py": {"pydantic"},
     "resources/dead_runs.py": {"psutil"},
     "resources/machine.py": {"psutil"},
     # MLflow copies it beside the weights, and serves with it where fed_assets is not installed.

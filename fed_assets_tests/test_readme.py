@@ -15,9 +15,10 @@ from benchmarks.attacked_rules import table as attacked_table
 from benchmarks.price_list import faults, table
 from benchmarks.quality_table import table as quality_table
 from fed_assets.cli import app
-from fed_assets.federation.roster import Hospital, read_roster
+from fed_assets.federation.roster import Hospital, Limits, read_roster
 from fed_assets.privacy.encryption_terms import MOST_PARAMETERS
 from fed_assets.reporting.robust_rules import RECORD, WITHSTANDING, read_rules
+from fed_assets.resources.host_settings import read_host_settings
 from fed_assets.resources.settings import settings_from
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
@@ -89,6 +90,16 @@ def test_the_hospitals_in_the_readme_could_stand_in_a_roster(tmp_path: Path) -> 
     }
 
 
+def test_what_the_readme_says_of_hospitals_elsewhere_can_be_read(tmp_path: Path) -> None:
+    text = README.split("## Hospitals on hosts of their own", 1)[1].split("\n## ", 1)[0]
+    here, there = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    said = yaml.safe_load(here)
+    assert [Hospital.model_validate(each).remote for each in said["hospitals"]] == [None, "images"]
+    assert Limits.model_validate(said["federation"]).door == "federation.example.org:8443"
+    (tmp_path / "hospital.yaml").write_text(there)
+    assert read_host_settings(tmp_path / "hospital.yaml").accepts == ("eyes_off", "confidential_vm")
+
+
 @pytest.mark.parametrize(
     "path", sorted((PROJECT / "examples").glob("*.yaml")), ids=lambda path: str(path.stem)
 )
@@ -132,6 +143,18 @@ def test_the_goals_of_the_federation_in_the_readme_are_the_measured_ones() -> No
         ]
     assert told == {}
     assert f"took {measured['largest_training']['peak_memory_gb']:g} GB at its peak" in README
+
+
+def test_the_cost_of_hosts_in_the_readme_is_the_measured_one() -> None:
+    record = json.loads((PROJECT / "benchmarks/results/hosts.json").read_text())
+    local, hosts, delayed = (record["arms"][name] for name in ("local", "hosts", "hosts_50_ms"))
+    told = " ".join(README.split())
+    assert (
+        f"A round took {local['round_seconds']:.1f} s here, {hosts['round_seconds']:.1f} s" in told
+    )
+    assert f"delay and {delayed['round_seconds']:.1f} s with 50 ms" in told
+    seconds = [f"{each['run_seconds']:.0f} s" for each in (local, hosts, delayed)]
+    assert f"{record['rounds']} rounds {seconds[0]}, {seconds[1]} and {seconds[2]}." in told
 
 
 def test_the_soak_in_the_readme_is_the_measured_one() -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fed_assets.assets.expectation_checks import failed_expectations
-from fed_assets.assets.image_task import common_test_arguments
 from fed_assets.errors import DataError, RosterError
 from fed_assets.federation.admission import Admission, describe_images
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.image_task import common_test_arguments
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
 

@@ -26,7 +26,6 @@ from fed_assets.assets.expectation_checks import (
     results_without_images,
 )
 from fed_assets.assets.failures import clear_failures
-from fed_assets.assets.image_task import image_arguments
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_head
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
@@ -34,6 +33,7 @@ from fed_assets.assets.resemblance import check_resemblance, not_compared, resem
 from fed_assets.errors import DataError, HospitalError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.image_task import image_arguments
 from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings

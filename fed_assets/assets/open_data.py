@@ -8,10 +8,10 @@ from typing import Any
 
 from fed_assets.assets.everywhere import at_once
 from fed_assets.assets.expectation_checks import failed_expectations
-from fed_assets.assets.image_task import common_test_arguments, image_arguments
 from fed_assets.errors import DataError, FedAssetsError, RosterError
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.image_task import common_test_arguments, image_arguments
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import OPEN_DATA
 
@@ -60,7 +60,8 @@ def prepare_open_data(
     data, cache = settings.data, settings.home.cache
     common = common_test_arguments(roster, data=data, cache=cache)
     facts = _let_through(hospitals, COORDINATOR, common, roster)
-    owners = {each.id: each for each in roster.hospitals}
+    # The public set lies here, whichever machine its hospital has.
+    owners = {each.id: each.model_copy(update={"remote": None}) for each in roster.hospitals}
 
     def prepare(name: str) -> dict[str, Any] | FedAssetsError:
         try:

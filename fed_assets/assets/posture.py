@@ -78,8 +78,10 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "confinement": confinement.as_record() if confinement else None,
                 "system": platform.release(),
                 "versions": {name: version(name) for name in VERSIONS},
+                "out_of_reach": [name for name in roster.hospital_ids if name not in roster.here()],
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
+                # What lies on machines of their own is out of reach from here, for attempts too.
                 evidence = make_attempts(sandbox, identity, attacked(roster), opened, hospitals)
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
@@ -116,7 +118,7 @@ def attacked(roster: Roster) -> Sequence[str]:
     if not roster.here():
         raise RosterError(
             "An audit attacks hospitals on this machine, and the roster has none here",
-            cure="Give the roster a hospital without `azure_ml`",
+            cure="Give the roster a hospital without `azure_ml` or `remote`",
         )
     return roster.here()
 

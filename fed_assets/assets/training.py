@@ -154,7 +154,10 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             else:
                 for name, reason in require_budgets(sandbox, plan, hospitals).items():
                     context.log.warning(f"{name} will not learn: {reason}")
-                result = _run(context, home, federation, plan, hospitals.origin())
+                with hospitals.hosts.sites(
+                    sandbox, plan, hospitals.remote, context.log.warning
+                ) as plan:
+                    result = _run(context, home, federation, plan, hospitals.origin())
             require_allowed_images(result.rounds, admission, home.withdrawals)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)
         for name in admission.participants:

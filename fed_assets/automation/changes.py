@@ -7,11 +7,11 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from fed_assets.assets.image_task import image_arguments
 from fed_assets.automation.runs import asked_before, became_of, failed_to_take_up
 from fed_assets.errors import FedAssetsError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.resources.image_task import image_arguments
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import require_enforced
 from fed_assets.sandboxes.presets import find_sandbox

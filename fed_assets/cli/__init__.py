@@ -32,6 +32,8 @@ from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
 from fed_assets.cli.forget import forget
 from fed_assets.cli.history import history, logs
+from fed_assets.cli.hospital import examine_host, hospital_app
+from fed_assets.cli.hosts import door, kit
 from fed_assets.cli.keys import rotate_key
 from fed_assets.cli.models import models_app
 from fed_assets.cli.names import SandboxName
@@ -57,9 +59,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Public data sets.")
 app.add_typer(data_app, name="data")
 federation_app.command()(history)
+federation_app.command()(kit)
+federation_app.command()(door)
 app.add_typer(federation_app, name="federation")
 app.add_typer(models_app, name="models")
 app.add_typer(azure_app, name="azure")
+app.add_typer(hospital_app, name="hospital")
 out = Console()
 errors = Console(stderr=True)
 
@@ -182,10 +187,21 @@ def sandboxes(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    hospital: Annotated[
+        bool, typer.Option("--hospital", help="Try a hospital machine's way to the door instead.")
+    ] = False,
+    kit: Annotated[
+        Path | None, typer.Option(help="A start-up kit, where the machine has not joined.")
+    ] = None,
+) -> None:
     """Say what is missing on this machine, and how to mend it."""
     from fed_assets.resources.machine import examine
 
+    if hospital:
+        if not examine_host(settings(), kit):
+            raise typer.Exit(FAILED)
+        return
     findings = examine(settings())
     table = Table("what", "state")
     for heading in ("seen", "to mend it"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fed_assets.cli.names import SandboxName, require_hospital
+from fed_assets.cli.names import SandboxName, elsewhere, require_here, require_hospital
 from fed_assets.cli.saying import say
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
@@ -20,7 +20,8 @@ def approve_code(
     context: typer.Context,
     sandbox: SandboxName,
     hospitals: Annotated[
-        list[str] | None, typer.Argument(help="Only these; all, and the coordinator, if none.")
+        list[str] | None,
+        typer.Argument(help="Only these; all that are here, and the coordinator, if none."),
     ] = None,
 ) -> None:
     """Have hospitals approve the code as installed: no other is given their keys in this sandbox.
@@ -31,9 +32,12 @@ def approve_code(
 
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
-    names = hospitals or [*read_roster(chosen.roster).hospital_ids, COORDINATOR]
+    away = elsewhere(chosen)
+    here = [name for name in read_roster(chosen.roster).hospital_ids if name not in away]
+    names = hospitals or [*here, COORDINATOR]
     for name in set(names) - {COORDINATOR}:
         require_hospital(chosen, name)
+        require_here(chosen, name)
     if found.key_custody is not KeyCustody.ATTESTED:
         say(f"{sandbox} measures no code: there is nothing to approve.")
         return

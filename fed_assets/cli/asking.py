@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from fed_assets.cli.names import require_here
 from fed_assets.errors import RunConfigError
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
@@ -17,12 +18,13 @@ def ask_keeper(
     """Returns what a process of a hospital answers that keeps something in a sandbox.
 
     Raises:
-        RunConfigError: It keeps nothing there.
+        RunConfigError: It keeps nothing there, or on a host of its own.
         FedAssetsError: What the hospital's process answered in place of it.
     """
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
 
     store = chosen.home.store(hospital, sandbox.name)
+    require_here(chosen, hospital)
     if not store.is_dir():
         raise RunConfigError(
             f"{hospital} keeps nothing in {sandbox.name}",

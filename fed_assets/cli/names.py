@@ -8,6 +8,7 @@ import typer
 
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.roster import read_roster
+from fed_assets.hosts.identity import read_identity
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
@@ -27,3 +28,27 @@ def require_hospital(chosen: Settings, hospital: str) -> None:
         raise RunConfigError(
             f"There is no hospital {hospital}", cure=f"Choose one of {', '.join(known)}"
         )
+
+
+def require_here(chosen: Settings, hospital: str) -> None:
+    """Refuses what a command would ask of a hospital that is on a host of its own, but on that.
+
+    Raises:
+        RunConfigError: It is: what it keeps there is out of reach from here.
+        RosterError: The roster cannot be used.
+    """
+    if hospital in elsewhere(chosen):
+        raise RunConfigError(
+            f"{hospital} is on a host of its own, and so is what it keeps",
+            cure="Run the same command there",
+        )
+
+
+def elsewhere(chosen: Settings) -> set[str]:
+    """Returns the hospitals of the roster that are on hosts of their own, none of them this one.
+
+    Raises:
+        RosterError: The roster cannot be used.
+    """
+    own = read_identity(chosen.home.host)
+    return set(read_roster(chosen.roster).remote_ids) - ({own.hospital} if own else set())

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fed_assets.cli.exit_codes import FAILED
-from fed_assets.cli.names import require_hospital
+from fed_assets.cli.names import require_here, require_hospital
 from fed_assets.errors import RunConfigError
 from fed_assets.privacy.chain import (
     OUTBOX_LOG,
@@ -93,6 +93,7 @@ def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> lis
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
 
     require_hospital(chosen, hospital)
+    require_here(chosen, hospital)
     kept = [name for name in sandboxes if (chosen.home.store(hospital, name) / OUTBOX_LOG).exists()]
     if not kept:
         raise _no_log(chosen.home, hospital, sandboxes)

@@ -19,7 +19,7 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_exception import NotAuthenticated
 
 from fed_assets.federation.alarms import note_alarm
-from fed_assets.federation.plan import HOSPITAL_NAME
+from fed_assets.federation.plan_faults import HOSPITAL_NAME
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fed_assets.federation.log_config import LOG_CONFIG
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.privacy.chain import sha256
 from fed_assets.privacy.encryption_terms import HOSPITAL_CONTEXT
@@ -41,12 +42,14 @@ class Kits:
         server: The server's workspace.
         hospitals: Each hospital's workspace, by its id.
         admin: The workspace of the admin user that submits jobs.
+        elsewhere: The hospitals on hosts of their own; what lies here of them is sent there.
     """
 
     port: int
     server: Path
     hospitals: Mapping[str, Path]
     admin: Path
+    elsewhere: Collection[str] = ()
 
 
 def write_policies(plan: FederationPlan, kits: Kits) -> None:
@@ -56,28 +59,37 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
     weights and the launchers, and nothing else. A job that brings code runs where the plan's
     `job_code` is `submitted` alone.
     """
-    common = {
-        "authorization": _authorization(plan.job_code),
-        "comm_config": _links(plan.transport),
-        "log_config": _LOG_CONFIG,
-    }
-    _write_local(kits.server, **common, resources=_server_resources(kits.server))
+    _write_local(kits.server, **_common(plan), resources=_server_resources(kits.server))
     if plan.transport == "mtls":
         _listen_by_tls(kits.server)
     for name, workspace in kits.hospitals.items():
-        _write_local(
-            workspace,
-            **common,
-            resources=_client_resources(plan.executor),
-            privacy=_privacy(),
-            hospital={
-                "hospital": name,
-                "job_code": plan.job_code,
-                "update_protection": plan.update_protection,
-                **plan.kept(name),
-                **_peers(plan, workspace),
-            },
-        )
+        if name not in plan.remote:  # its own host writes that
+            write_hospital_policies(plan, name, workspace)
+
+
+def write_hospital_policies(plan: FederationPlan, hospital: str, workspace: Path) -> None:
+    """Replaces one hospital's `local/` folder, on the machine that it runs on."""
+    _write_local(
+        workspace,
+        **_common(plan),
+        resources=_client_resources(plan.executor),
+        privacy=_privacy(),
+        hospital={
+            "hospital": hospital,
+            "job_code": plan.job_code,
+            "update_protection": plan.update_protection,
+            **plan.kept(hospital),
+            **_peers(plan, workspace),
+        },
+    )
+
+
+def _common(plan: FederationPlan) -> dict[str, Any]:
+    return {
+        "authorization": _authorization(plan.job_code),
+        "comm_config": _links(plan.transport),
+        "log_config": LOG_CONFIG,
+    }
 
 
 def _peers(plan: FederationPlan, workspace: Path) -> dict[str, Any]:
@@ -228,30 +240,3 @@ def _client_resources(executor: str) -> dict[str, Any]:
             _component("process_launcher", LAUNCHERS + "HospitalLauncher"),
         ],
     }
-
-
-_LOG_CONFIG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "nvflare.fuel.utils.log_utils.BaseFormatter",
-            "fmt": "%(asctime)s %(levelname)s %(name)s %(fl_ctx)s %(message)s",
-        }
-    },
-    "handlers": {
-        "file": {
-            "class": "logging.handlers.RotatingFileHandler",
-            "level": "INFO",
-            "formatter": "line",
-            "filename": "log.txt",
-            "mode": "a",
-            "maxBytes": 10_000_000,
-            "backupCount": 1,
-        }
-    },
-    "loggers": {
-        "root": {"level": "WARNING", "handlers": ["file"]},
-        "fed_assets": {"level": "INFO", "handlers": ["file"], "propagate": False},
-    },
-}

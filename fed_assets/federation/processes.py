@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from fed_assets.errors import FederationDidNotStart, PortTaken
+from fed_assets.federation.elsewhere import Elsewhere
 from fed_assets.federation.origin import Origin, Process, stop
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.policies import Kits
@@ -75,8 +76,11 @@ def running(kits: Kits, *, timeout_seconds: float, origin: Origin) -> Iterator[F
     try:
         start(SERVER)
         _wait_for_listener(federation, processes[SERVER].pid(timeout_seconds), deadline)
-        for name in kits.hospitals:
-            start(name)
+        for name, workspace in kits.hospitals.items():
+            if name in kits.elsewhere:
+                processes[name] = Elsewhere(workspace)
+            else:
+                start(name)
         yield federation
     finally:
         stop(processes.values(), grace_seconds=GRACE_SECONDS)

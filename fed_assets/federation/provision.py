@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import PortTaken, ProvisioningFailed
-from fed_assets.federation.certificates import new_authority
+from fed_assets.federation.certificates import Authority, certify, new_authority
 from fed_assets.federation.ended import ENDED_FOLDER
 from fed_assets.federation.outbox import written
 from fed_assets.federation.plan import SERVER, FederationPlan
@@ -82,13 +82,17 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
         server=sites / HOST,
         hospitals={name: sites / name for name in plan.hospitals},
         admin=sites / ADMIN,
+        elsewhere=tuple(plan.remote),
     )
+    authority = new_authority(plan)
     workshop = folder / WORKSHOP
     with written("The federation", folder), _private_files():
         try:
-            _build(plan, port, workshop).rename(sites)
+            _build(plan, port, workshop, authority).rename(sites)
             for script in sites.glob("*/startup/*.sh"):
                 script.unlink()  # readable by everyone, and our processes need none
+            for name, key in plan.remote.items():
+                certify(authority, name, key, kits.hospitals[name] / "startup")
             write_policies(plan, kits)
             for workspace in kits.hospitals.values():
                 (workspace / ENDED_FOLDER).mkdir()
@@ -141,7 +145,7 @@ def _private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def _build(plan: FederationPlan, port: int, root: Path) -> Path:
+def _build(plan: FederationPlan, port: int, root: Path, authority: Authority) -> Path:
     """Returns the folder that holds a kit per participant."""
     from nvflare.lighter.entity import Project
     from nvflare.lighter.impl.cert import CertBuilder
@@ -150,7 +154,6 @@ def _build(plan: FederationPlan, port: int, root: Path) -> Path:
     from nvflare.lighter.provisioner import Provisioner
 
     security = {"connection_security": plan.transport}
-    authority = new_authority(plan)
     project = Project(
         plan.sandbox,
         "fed_assets",

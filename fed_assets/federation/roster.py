@@ -76,7 +76,9 @@ class Data(Entry):
 class Hospital(Entry):
     """One participant. Its NVFlare site bears its id.
 
-    With `azure_ml` its tasks run as jobs there, and not on the orchestrator's machine.
+    With `azure_ml` its tasks run as jobs there, and not on the orchestrator's machine. `remote`
+    says that it is on a host of its own, where `images` of its own lie, or where it takes its
+    `share` of the public set; where on that host, the host alone knows.
     """
 
     id: str = Field(pattern=HOSPITAL_ID, max_length=40)
@@ -85,6 +87,15 @@ class Hospital(Entry):
     owner: str = Field(default="", pattern=r"^(team:[a-z0-9_.-]+|[^@\s]+@[^@\s]+)?$")
     source: Source | None = None
     azure_ml: AzureML | None = None
+    remote: Literal["images", "share"] | None = None
+
+    @model_validator(mode="after")
+    def _host_knows_where_images_are(self) -> Hospital:
+        if self.remote and self.source is not None:
+            raise ValueError("a remote hospital's own host says where its images are: no source")
+        if self.remote and self.azure_ml is not None:
+            raise ValueError("a hospital has one machine: either a remote host, or one in Azure ML")
+        return self
 
     @model_validator(mode="after")
     def _id_is_free(self) -> Hospital:
@@ -96,8 +107,12 @@ class Hospital(Entry):
 
 
 class Limits(Entry):
-    """Ports and hard time limits of the federation's processes."""
+    """Ports and hard time limits of the federation's processes.
 
+    `door` is the address at which hospitals on hosts of their own call, `host:port`.
+    """
+
+    door: str = Field(default="", pattern=r"^([^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5})?$")
     port: int = Field(default=0, ge=0, le=65535)
     start_timeout_seconds: float = Field(default=120, gt=0)
     round_timeout_seconds: float = Field(default=600, gt=0)
@@ -136,6 +151,10 @@ class Roster(Entry):
             raise ValueError(
                 f"quorum is {self.quorum}, and there are {len(self.hospitals)} hospitals"
             )
+        if self.remote_ids and not self.federation.door:
+            raise ValueError(
+                f"{self.remote_ids[0]} is remote, and `federation` has no `door` to call at"
+            )
         if "_target_" not in self.network:
             raise ValueError("network needs a `_target_`, such as monai.networks.nets.ResNet")
         return self
@@ -153,11 +172,21 @@ class Roster(Entry):
 
     def here(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals whose machine is the orchestrator's."""
-        return tuple(hospital.id for hospital in self.hospitals if hospital.azure_ml is None)
+        elsewhere = {each.id for each in self.hospitals if each.azure_ml or each.remote}
+        return tuple(name for name in self.hospital_ids if name not in elsewhere)
+
+    @property
+    def remote_ids(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals on hosts of their own."""
+        return tuple(hospital.id for hospital in self.hospitals if hospital.remote)
 
     def sharing(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals that share out the public set."""
-        return tuple(hospital.id for hospital in self.hospitals if hospital.source is None)
+        return tuple(
+            hospital.id
+            for hospital in self.hospitals
+            if hospital.source is None and hospital.remote != "images"
+        )
 
 
 def read_roster(path: Path) -> Roster:

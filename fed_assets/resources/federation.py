@@ -95,6 +95,9 @@ class LocalFederation(ConfigurableResource[Any]):
         seen = warm.status(folder)
         if seen is None:
             return False
+        if plan.remote:
+            context.log.info("Hospitals elsewhere join a federation of the run's own.")
+            return False
         if plan.process == Process.CONFINED:
             context.log.info("A confined run has a federation of its own; the warm one stays.")
             return False

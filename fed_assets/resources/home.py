@@ -177,6 +177,16 @@ class Home:
         """Returns the file of the key that packages of models are signed with; `.pub` beside it."""
         return self.root / "keys" / "models.key"
 
+    @property
+    def hosts(self) -> Path:
+        """Returns the folder of the authority for hospitals on hosts of their own; and its list."""
+        return self.root / "hosts"
+
+    @property
+    def host(self) -> Path:
+        """Returns the folder in which a hospital's own machine keeps who it is."""
+        return self.root / "host"
+
     def prepare(self) -> Home:
         """Creates the home, open to its owner alone, with Dagster's settings; returns it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -47,3 +47,11 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
             name: place["vault_key"] for name, place in places.items() if "vault_key" in place
         },
     }
+
+
+def identity_of(home: Home, sandbox: Sandbox, names: Iterable[str], peer: str) -> dict[str, Any]:
+    """Returns the first line that a worker is sent: whom it acts for, and what it may show."""
+    places = {name: kept(home, sandbox, name) for name in names}
+    if COORDINATOR in places:
+        places[COORDINATOR]["suppress_below"] = 0  # the coordinator's images are open
+    return {"hospitals": places, "previews": sandbox.previews, "peer": peer}

@@ -14,6 +14,7 @@ from fed_assets.resources.azure_runner import AzureMLHospitalRunner
 from fed_assets.resources.hospital_port import HospitalRunner
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.wanted import is_over, require_wanted
+from fed_assets.resources.withdrawn_hospitals import require_stayed
 from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -53,19 +54,30 @@ class MixedHospitalRunner(LocalHospitalRunner):
         self._azure.close()
         super().close()
 
-    def ask(
-        self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
+    @property
+    def here(self) -> list[str]:
+        """The hospitals whose processes are on this machine."""
+        return [name for name in super().here if name not in self.azure_ml]
+
+    def ask_for(
+        self,
+        peer: str,
+        sandbox: Sandbox,
+        hospital: str,
+        task: str,
+        arguments: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Returns a hospital's answer to a task; see `HospitalRunner.ask`."""
         runner = self._elsewhere(hospital)
         if runner is None:
-            return super().ask(sandbox, hospital, task, arguments)
+            return super().ask_for(peer, sandbox, hospital, task, arguments)
+        require_stayed(self._home, sandbox.name, hospital, task)
         answer = runner.ask(sandbox, hospital, task, arguments)
         if self._meter is not None:
             self._meter.note(hospital, answer)
         return answer
 
-    def worker(self, sandbox: Sandbox, hospital: str, task: str) -> WorkerProcess:
+    def worker(self, sandbox: Sandbox, hospital: str, task: str, peer: str = "") -> WorkerProcess:
         """Returns a process of this machine for a task of a hospital; close it after.
 
         Raises:
@@ -76,7 +88,7 @@ class MixedHospitalRunner(LocalHospitalRunner):
             raise IdentityRefused(
                 f"{hospital} has no process on this machine", cure="Ask it for a task instead"
             )
-        return super().worker(sandbox, hospital, task)
+        return super().worker(sandbox, hospital, task, peer)
 
     def _elsewhere(self, hospital: str) -> HospitalRunner | None:
         """Returns what runs the tasks of a hospital whose machine is not this one."""

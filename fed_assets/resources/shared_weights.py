@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def shared_copy(weights: Path, folder: Path) -> Path:
             partial = folder / f".{uuid.uuid4().hex}.partial"
             shutil.copyfile(weights, partial)
             partial.chmod(0o640)
+            if os.geteuid() == 0:  # whose group is not that of the hospitals
+                os.chown(partial, -1, folder.stat().st_gid)
             partial.replace(copy)
     except OSError as error:
         raise StorageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fed_assets.errors import UnenforcedControl
+from fed_assets.errors import RunConfigError, UnenforcedControl
 from fed_assets.federation.averaging import rule_of
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.revocations import revoked_in
@@ -19,7 +19,16 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
     Raises:
         IncompatibleControls: The roster asks for another rule than the sandbox promises.
         UnenforcedControl: The sandbox confines its processes, which takes a run's own walls.
+        RunConfigError: Hospitals are on hosts of their own, which join each run anew.
     """
+    if roster.remote_ids:
+        raise RunConfigError(
+            f"The federation of {sandbox.name} does not stay up between runs: hospitals on hosts "
+            "of their own join each run by certificates of its own",
+            seen=", ".join(roster.remote_ids),
+            cure=f"Use `fed-assets run {sandbox.name}`; what stays up is `fed-assets federation "
+            "door`",
+        )
     if sandbox.process is Process.CONFINED:
         raise UnenforcedControl(
             f"The federation of {sandbox.name} does not stay up between runs: it declares "

@@ -28,13 +28,13 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 
-from fed_assets.assets.image_task import image_arguments
 from fed_assets.assets.reused_lanes import LANE
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.resources.home import Home
+from fed_assets.resources.image_task import image_arguments
 from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.settings import Settings
 from fed_assets_tests.automation.pictures import hospital

@@ -4,14 +4,17 @@ import json
 import os
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from fed_assets.errors import PortTaken, ProvisioningFailed, StorageError
+from fed_assets.errors import KitRefused, PortTaken, ProvisioningFailed, StorageError
+from fed_assets.federation.certificates import new_authority
 from fed_assets.federation.provision import WORKSHOP, _build, provision
+from fed_assets.federation.site_key import make_site_key
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def test_the_authoritys_key_is_nowhere_so_nobody_can_join_later(provisioned):
 
 def test_not_even_while_kits_are_made_is_the_authoritys_key_on_the_disk(tmp_path, write_plan):
     plan = write_plan(tmp_path)
-    kits = _build(plan, 1, tmp_path / "workshop")
+    kits = _build(plan, 1, tmp_path / "workshop", new_authority(plan))
     authority = x509.load_pem_x509_certificate((kits / "localhost/startup/rootCA.pem").read_bytes())
     keys = keys_under(tmp_path / "workshop")
     assert len(keys) == 2 * 4  # in the kits, and in NVFlare's own state
@@ -140,3 +143,31 @@ def test_what_nvflare_refuses_leaves_no_half_made_kits(tmp_path, write_plan):
     with pytest.raises(ProvisioningFailed, match="NVFlare made no start-up kits"):
         provision(plan)
     assert sorted(os.listdir(plan.folder)) == ["places", "tmp"]
+
+
+def test_a_hospital_elsewhere_gets_a_certificate_for_its_own_key_and_no_key(tmp_path, write_plan):
+    own = tmp_path / "elsewhere"
+    own.mkdir()
+    public = make_site_key(own)
+    plan = write_plan(tmp_path)
+    name = plan.hospitals[0]
+    kits = provision(replace(plan, remote={name: public}))
+    startup = kits.hospitals[name] / "startup"
+    assert not (startup / "client.key").exists()
+    certificate = x509.load_pem_x509_certificate((startup / "client.crt").read_bytes())
+    key = serialization.load_pem_private_key((own / "client.key").read_bytes(), password=None)
+    assert certificate.public_key() == key.public_key()
+    authority = x509.load_pem_x509_certificate((startup / "rootCA.pem").read_bytes())
+    certificate.verify_directly_issued_by(authority)
+    assert certificate.not_valid_after_utc <= authority.not_valid_after_utc
+    assert not (kits.hospitals[name] / "local" / "hospital.json").exists()
+    other = kits.hospitals[plan.hospitals[1]]
+    assert (other / "startup" / "client.key").exists()
+    assert local(other, "hospital")["hospital"] == plan.hospitals[1]
+
+
+@pytest.mark.parametrize("key", ["", "no key", "elsewhere"])
+def test_what_is_no_key_gets_no_certificate(tmp_path, write_plan, key):
+    plan = write_plan(tmp_path)
+    with pytest.raises(KitRefused, match="sent no key"):
+        provision(replace(plan, remote={plan.hospitals[0]: key}))

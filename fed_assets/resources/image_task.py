@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fed_assets.federation.roster import Hospital, Roster
+from fed_assets.federation.roster import Hospital, Roster, Source
 from fed_assets.resources.source_location import locate_source, source_elsewhere
 
 
@@ -14,16 +15,20 @@ def image_arguments(
 ) -> dict[str, Any]:
     """Returns the arguments of a hospital's task `prepare_images`.
 
+    Where its images are, a hospital on a host of its own knows alone: it gets no path.
+
     Raises:
         DataError: the named public set is not on this machine, or is not the official file.
     """
     sharing = roster.sharing()
     share = None
-    if hospital.source is None:
+    if hospital.id in sharing:
         share = roster.data.share.model_dump() | {
             "index": sharing.index(hospital.id),
             "of": len(sharing),
         }
+    if hospital.remote:
+        return _terms(roster, _sent(roster.data.source), roster.data.classes) | {"share": share}
     if hospital.azure_ml is not None and hospital.source is not None:
         located = source_elsewhere(hospital.source)
     else:
@@ -46,9 +51,21 @@ def _arguments(
     roster: Roster, located: tuple[dict[str, Any], tuple[str, ...] | None]
 ) -> dict[str, Any]:
     specification, classes = located
+    return _terms(roster, specification, roster.data.classes or classes)
+
+
+def _sent(source: Source) -> dict[str, Any] | None:
+    """Returns the public set as another machine can find it: by its name, not by a path here."""
+    said = source.model_dump(mode="json")
+    return None if said.get("path") else said
+
+
+def _terms(
+    roster: Roster, source: dict[str, Any] | None, classes: Sequence[str] | None
+) -> dict[str, Any]:
     return {
-        "source": specification,
-        "classes": list(roster.data.classes or classes or ()) or None,
+        "source": source,
+        "classes": list(classes or ()) or None,
         "image_size": roster.data.image_size,
         "split_fractions": dict(roster.data.split_fractions),
         "seed": roster.data.share.seed,

@@ -1,0 +1,132 @@
+"""A hospital's own machine answers with its own processes, and keeps to what it accepts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fed_assets.errors import HostRefused, RosterError
+from fed_assets.federation.site_key import rsa_key
+from fed_assets.hosts.authority import open_authority
+from fed_assets.hosts.calls import Calls
+from fed_assets.hosts.desk_socket import reach_desk
+from fed_assets.hosts.identity import take_up
+from fed_assets.hosts.issued import Issued
+from fed_assets.hosts.kit import make_kit, read_kit
+from fed_assets.resources.home import Home
+from fed_assets.resources.hospital_host import HospitalHost
+from fed_assets.resources.host_settings import HostSettings
+from fed_assets.resources.remote_hospitals import RemoteHospitals, record_of
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON
+from fed_assets.sandboxes.sandbox import Sandbox
+from fed_assets_tests.hosts.machines import open_door, within
+
+IMAGES = {
+    "source": {"kind": "phantom", "images": 40, "test_images": 10, "size": 28},
+    "share": {"how": "iid", "index": 0, "of": 1, "alpha": 0.5, "seed": 0},
+    "image_size": 28,
+    "seed": 0,
+}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A hospital's machine that serves, and the way to it."""
+
+    way: RemoteHospitals
+    hub: Path
+    home: Home
+
+    def ask(self, task: str, arguments: dict[str, Any], sandbox: Sandbox = EYES_ON) -> Any:
+        return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 120)
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    folder = tmp_path_factory.mktemp("joined")
+    hub, home = folder / "hosts", Home(folder / "home").prepare()
+    with open_door(hub) as door:
+        content, made = make_kit(open_authority(hub), "st_mary", door.address, version="1")
+        Issued(hub).give_kit("st_mary", made.serial_number)
+        (folder / "kit").write_bytes(content)
+        identity = take_up(read_kit(folder / "kit"), home.host)
+        said: list[str] = []
+        allowed = HostSettings(accepts=("eyes_on",))
+        host = HospitalHost(Settings(home), identity, allowed, said.append)
+        serving = threading.Thread(target=host.run)
+        serving.start()
+        way = RemoteHospitals(hub)
+        yield Joined(way, hub, home)
+        way.close()
+        host.stop()
+        serving.join(20)
+        assert not serving.is_alive()
+
+
+def test_images_stay_there_and_counts_come_back(joined: Joined) -> None:
+    answer = joined.ask("prepare_images", IMAGES)
+    assert answer["images"] == 40
+    assert answer["outbox"]["entries"] == 2
+    assert (joined.home.store("st_mary", "eyes_on") / "outbox.jsonl").exists()
+    assert not (joined.hub.parent / "hospitals").exists()
+
+
+def test_what_its_process_refuses_comes_back_as_it_is(joined: Joined) -> None:
+    with pytest.raises(RosterError, match="split"):
+        joined.ask("prepare_images", IMAGES | {"split_fractions": {"train": 2.0}})
+    with pytest.raises(HostRefused, match="does not accept the sandbox eyes_off"):
+        joined.ask("prepare_images", IMAGES, EYES_OFF)
+    with pytest.raises(HostRefused, match="may not ask"):
+        joined.ask("rotate_key", {})
+
+
+def open_site(calls: Calls, **changes: Any) -> dict[str, Any]:
+    asked = {
+        "do": "open",
+        "hospital": "st_mary",
+        "site": "s1",
+        "sandbox": record_of(EYES_ON),
+        "run": "run1",
+        "hospitals": ["st_mary", "st_john"],
+        "quorum": 2,
+        "network": "",
+    }
+    return calls.ask(asked | changes, (), 60)
+
+
+def test_a_site_makes_its_own_key_and_removes_it(joined: Joined) -> None:
+    calls = Calls(reach_desk(joined.hub))
+    site = joined.home.federation("eyes_on", "run1") / "sites" / "st_mary"
+    public = rsa_key(open_site(calls)["public_key"])
+    assert public.key_size >= 2048
+    assert os.stat(site / "startup" / "client.key").st_mode & 0o077 == 0
+    with pytest.raises(HostRefused, match="has taken part in that run already"):
+        open_site(calls, site="s2")
+    assert (site / "startup" / "client.key").exists()  # the first one's goes on
+    with pytest.raises(HostRefused, match="holds what it may not"):
+        started = {"do": "start", "hospital": "st_mary", "site": "s1", "port": 1}
+        calls.ask({**started, "files": ["../local/resources.json"]}, [b"{}"], 30)
+    calls.close()  # the run is gone: so is its site
+    assert within(20, lambda: not (site / "startup" / "client.key").exists())
+
+
+@pytest.mark.parametrize("run", ["../../x", "", "a/b"])
+def test_a_run_names_no_other_folder(joined: Joined, run: str) -> None:
+    calls = Calls(reach_desk(joined.hub))
+    with pytest.raises(HostRefused, match="names no folder"):
+        open_site(calls, run=run)
+    calls.close()
+
+
+def test_a_federation_without_the_hospital_is_not_joined(joined: Joined) -> None:
+    calls = Calls(reach_desk(joined.hub))
+    with pytest.raises(HostRefused, match="this hospital is not"):
+        open_site(calls, run="run2", hospitals=["st_john", "st_luke"])
+    calls.close()
