@@ -8,7 +8,8 @@ from typing import Any
 
 OVERALL, EVERY_HOSPITAL, POSTURE = "overall", "every_hospital", "posture"
 EPSILON, QUORUM, SAME_DATA = "epsilon", "quorum", "same_data"
-GATES = (SAME_DATA, OVERALL, EVERY_HOSPITAL, POSTURE, EPSILON, QUORUM)
+BETTER_THAN_CHANCE = "better_than_chance"
+GATES = (SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, POSTURE, EPSILON, QUORUM)
 ROUNDING = 1e-9  # what is exactly at the limit passes
 
 

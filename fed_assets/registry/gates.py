@@ -26,6 +26,7 @@ from typing import Any
 
 from fed_assets.registry.comparison import Difference, Differences, mean_difference, said_of
 from fed_assets.registry.conditions import epsilon, posture_kept, quorum, same_data
+from fed_assets.registry.floor import better_than_chance
 from fed_assets.registry.gate import EVERY_HOSPITAL, OVERALL, ROUNDING, Terms
 from fed_assets.registry.gate import GATES as GATES
 from fed_assets.registry.gate import Gate as Gate
@@ -52,6 +53,7 @@ def judge(
     alike = same_data(version, champion)
     return [
         alike,
+        better_than_chance(version),
         *_compared(version, champion, differences if alike.passed else None, terms),
         posture_kept(version, posture, terms),
         epsilon(version),
