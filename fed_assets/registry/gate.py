@@ -8,8 +8,11 @@ from typing import Any
 
 OVERALL, EVERY_HOSPITAL, POSTURE = "overall", "every_hospital", "posture"
 EPSILON, QUORUM, SAME_DATA = "epsilon", "quorum", "same_data"
-BETTER_THAN_CHANCE = "better_than_chance"
-GATES = (SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, POSTURE, EPSILON, QUORUM)
+BETTER_THAN_CHANCE, BEST_SO_FAR = "better_than_chance", "best_so_far"
+GATES = (
+    *(SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, BEST_SO_FAR),
+    *(POSTURE, EPSILON, QUORUM),
+)
 ROUNDING = 1e-9  # what is exactly at the limit passes
 
 

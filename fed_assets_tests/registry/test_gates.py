@@ -285,6 +285,30 @@ def test_a_hospital_that_missed_a_round_closes_the_quorum_too() -> None:
     assert (gate.passed, gate.seen, gate.limit) == (False, 2, 3)
 
 
+@pytest.mark.parametrize("champion", [None, a_version(1)])
+def test_a_hospital_that_did_not_test_it_closes_its_gate_by_name(
+    champion: ModelVersion | None,
+) -> None:
+    left_out = "west did not take part: left out by the run's config"
+    gate = judged(a_version(2, absent={"west": left_out}), champion, differences())[
+        "every_hospital"
+    ]
+    assert not gate.passed
+    assert gate.waivable
+    assert f"west did not test it: {left_out}" in gate.said
+    missed = {"east": "east was missing in round 2: it died"}  # and tested it all the same
+    assert judged(a_version(2, absent=missed), champion, differences())["every_hospital"].passed
+    shortfall = {"the federation": "no round was finished"}
+    assert judged(a_version(2, absent=shortfall), champion, differences())["every_hospital"].passed
+
+
+def test_a_hospital_that_did_not_test_it_does_not_open_the_gate_for_a_loss_at_another() -> None:
+    absent = {"west": "west did not take part: left out by the run's config"}
+    gate = judged(a_version(2, absent=absent), a_version(1), differences(east=-0.2))
+    assert not gate["every_hospital"].passed
+    assert not gate["every_hospital"].waivable
+
+
 @pytest.mark.parametrize(
     "change",
     [
