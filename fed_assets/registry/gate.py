@@ -13,6 +13,9 @@ GATES = (
     *(SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, BEST_SO_FAR),
     *(POSTURE, EPSILON, QUORUM),
 )
+# Those that a person may open; `overall` and `every_hospital` only where somebody tells nothing or
+# did not test, and nobody lost too much.
+WAIVABLE = (QUORUM, BEST_SO_FAR, OVERALL, EVERY_HOSPITAL)
 ROUNDING = 1e-9  # what is exactly at the limit passes
 
 

@@ -145,7 +145,8 @@ def hold(folder: Path, *, by: str, doing: str, wait_seconds: float = 0) -> Itera
                     "Somebody else is changing which version serves",
                     where=str(folder),
                     seen=_holder(lock),
-                    cure="Wait until that is done, look at `fed-assets models list`, and try again",
+                    cure="Wait until that is done, look at `fed-assets models list --all`, and try "
+                    "again",
                 )
             time.sleep(LOOK_SECONDS)
         now = datetime.now(UTC).isoformat(timespec="seconds")

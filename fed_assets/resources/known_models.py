@@ -73,7 +73,7 @@ class KnownModels:
             raise PromotionRefused(
                 f"There is no version {version} of {sandbox}",
                 seen=f"versions: {known or 'none'}",
-                cure="Look at `fed-assets models list`",
+                cure=f"Look at `fed-assets models list {sandbox}`",
             )
         return found
 

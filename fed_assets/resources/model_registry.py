@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fed_assets.errors import PromotionRefused
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import Event, append, hold, make_folder
-from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
+from fed_assets.registry.refusals import Standing, refusal_of, require_gates, require_reasons
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.known_models import RETIRED, KnownModels
 from fed_assets.resources.model_folders import folder_of, remove_folder, write_folder
@@ -116,17 +116,20 @@ class ModelRegistry(KnownModels):
         Raises:
             PromotionRefused: The version is not there, was retired, is not packaged, was not judged
                 beside the present champion, or did not pass a gate; or somebody else is at it.
-            RunConfigError: Nobody is named, or no reason given.
+            RunConfigError: Nobody is named, no reason given, or `waived` names what is no gate, or
+                one that no person can open.
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
+        require_gates(waived)
         with self._held(sandbox, by, f"promotes version {version}"):
             self.weights(sandbox, version)
             champion = self.champion(sandbox)
             if champion == version:
                 return
             if refusal := self._refusal(sandbox, version, waived):
-                said = f"{refusal.what}. {refusal.seen}".strip()
+                wish = f" and {', '.join(waived)} opened" if waived else ""
+                said = f"{refusal.what}. {refusal.seen}. It was wanted{wish}: {why}"
                 event = Event("refused", version, by, said, champion, champion)
                 append(self.home.models(sandbox), [event])
                 raise refusal
@@ -167,7 +170,8 @@ class ModelRegistry(KnownModels):
                 raise PromotionRefused(
                     f"There is nothing to roll back in {sandbox}",
                     seen=f"{serves} serves{wanted}{before}",
-                    cure="Look at `fed-assets models list`; any version can be promoted",
+                    cure=f"Look at `fed-assets models list {sandbox}`: what is not retired and "
+                    "passed its gates can be promoted; else train anew",
                 )
             after = former or champion
             self._switch(sandbox, [Event("rolled_back", after, by, why, champion, former)])

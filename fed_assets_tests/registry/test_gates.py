@@ -242,6 +242,12 @@ def test_a_sandbox_that_did_not_keep_its_word_is_a_closed_gate(
     assert judged(posture=posture, terms=Terms(require_posture=False))["posture"].passed
 
 
+def test_a_sandbox_that_kept_its_word_is_not_said_to_have_withstood_everything() -> None:
+    said = judged()["posture"].said
+    assert "came to what its controls declare" in said
+    assert "what none does may have succeeded" in said
+
+
 def test_the_rule_that_a_roster_refines_is_not_held_against_the_attempts() -> None:
     refined = a_version(2, controls={**CONTROLS, "aggregation": "fedprox"})
     assert judged(refined)["posture"].passed
