@@ -58,7 +58,7 @@ def judge_version(
         asked = _comparison(version, champion, registry, terms)
         answers, failed = ask_everywhere(hospitals, sandbox, places, "compare_models", asked)
         differences = differences_of(answers, failed, tested, terms.metric, has_common=has_common)
-    held = {}
+    held: dict[str, Held] = {}
     if champion is None or champion.version != version.version:
         held = beside_the_best(version, champion, sandbox, hospitals, registry, terms)
     posture = audit_of(registry.home, sandbox.name)
@@ -82,20 +82,18 @@ def beside_the_best(
         StorageError: The registry cannot be reached, or something in it is damaged.
     """
     name = version.sandbox
-    numbers = serving_versions(registry.history(name).events)
-    known = {each: registry.record(name, each) for each in numbers}
-    served = [each for each in known.values() if each is not None]
+    numbers = dict.fromkeys(serving_versions(registry.history(name).events))
+    records = [registry.record(name, each) for each in numbers]
     retired = registry.retired(name)
-    running = [each for each in served if each.version not in retired]
     # With the champion among them: where it is the best, the gates before this one judge.
-    mine = [] if champion is None else [champion]
-    best = best_at(version, [*served, *mine], terms.metric)
-    best = best_at(version, [*running, *mine], terms.metric) | {
-        place: each for place, each in best.items() if place == TEST
-    }
-    if champion is not None:
-        best = {place: each for place, each in best.items() if each.version != champion.version}
-    held = {}
+    served = [each for each in [*records, champion] if each is not None]
+    running = [each for each in served if each.version not in retired]
+    best = best_at(version, running, terms.metric)
+    if (common := best_at(version, served, terms.metric).get(TEST)) is not None:
+        best[TEST] = common
+    serving = None if champion is None else champion.version
+    best = {place: each for place, each in best.items() if each.version != serving}
+    held: dict[str, Held] = {}
     for other in {each.version: each for each in best.values()}.values():
         places = [place for place in best if best[place].version == other.version]
         tell = partial(_tested, version, other, sandbox, hospitals, registry, terms)

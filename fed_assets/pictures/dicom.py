@@ -57,7 +57,7 @@ def read_dicom(raw: bytes) -> Picture:
 
 def _unrendered(dataset: Any) -> str:
     """Returns why what is whole is not rendered all the same; nothing where it is."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     if not dataset.Rows or not dataset.Columns:
         return EMPTY

@@ -107,10 +107,10 @@ def best_so_far(held: Mapping[str, Held], terms: Terms) -> Gate:
     room = {place: found.value + margin(place) for place, found in told.items()}
     lost = [place for place in room if room[place] < -ROUNDING]
     least = min(room, key=lambda place: room[place], default=None)
-    said = []
+    lines = []
     for place in lost or ([] if least is None else [least]):
         missed = f", which it misses by {-room[place]:.4f}" if place in lost else ""
-        said.append(
+        lines.append(
             f"at {_named(place)} {said_of(told[place], terms.metric, held[place].best)}; "
             f"{margin(place):g} is allowed{missed}"
         )
@@ -120,7 +120,7 @@ def best_so_far(held: Mapping[str, Held], terms: Terms) -> Gate:
         passed,
         None if least is None else told[least].value,
         None if least is None else -margin(least),
-        "; ".join([*said, *silent]),
+        "; ".join([*lines, *silent]),
         waivable=not passed,
     )
 

@@ -85,8 +85,9 @@ def served(bench: Bench, seed: int, test: float, north: float) -> ModelVersion:
 
 def gates_of(bench: Bench, version: ModelVersion) -> dict[str, Gate]:
     hospitals = HereAlone(home_folder=str(bench.home.root), hospitals=[], network="")
-    asked = {"tested": ("north",), "has_common": True}
-    gates, _ = judge_version(version, MINIMAL, hospitals, bench.registry, TERMS, **asked)
+    gates, _ = judge_version(
+        version, MINIMAL, hospitals, bench.registry, TERMS, tested=("north",), has_common=True
+    )
     return {gate.name: gate for gate in gates}
 
 
