@@ -30,6 +30,7 @@ from fed_assets_tests.registry.versions import figures
 
 NAMES = ("north", "east", "south")
 RUN_SECONDS = 500
+UNTESTED = {"quorum", "every_hospital"}  # what a hospital closes that was left out
 
 
 def an_admission(**changes: Any) -> Admission:
@@ -207,11 +208,12 @@ def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
     first, check = register()
     assert (first["version"], first["champion"], first["passed"]) == (1, None, False)
     closed = {gate["name"] for gate in first["gates"] if not gate["passed"]}
-    assert closed == {"posture", "quorum"}
+    assert closed == {"posture", "quorum", "every_hospital"}
     assert not check.passed
     assert check.severity is AssetCheckSeverity.WARN
     assert "posture: the sandbox was never attacked" in str(check.description)
     assert "quorum: 1 of 3 hospitals: south was left out" in str(check.description)
+    assert "south did not test it: south was left out before training" in str(check.description)
     assert bench.registry.challenger("minimal") == 1
 
     kept: dict[str, Any] = {
@@ -227,7 +229,7 @@ def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
     anew, _ = register(version=1)
     for told in (again, anew):
         assert told["version"] == 1
-        assert {gate["name"] for gate in told["gates"] if not gate["passed"]} == {"quorum"}
+        assert {gate["name"] for gate in told["gates"] if not gate["passed"]} == UNTESTED
     assert bench.registry.versions("minimal") == [1]
     events = [event.event for event in bench.registry.history("minimal").events]
     assert events == ["registered", "judged", "judged", "judged"]
