@@ -80,7 +80,7 @@ def list_versions(
     table = Table(title="Registered models", title_justify="left")
     for heading in ("model" if every else "version", "is", "reported"):
         table.add_column(heading, overflow="fold")
-    for heading in ("AUROC", "from"):
+    for heading in ("AUROC", "hospitals"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("what bars it", overflow="fold", min_width=WIDEST)
     for row in rows:
