@@ -55,7 +55,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
             *build_sensors(roster, settings, lambda: _runner(roster, settings)),
             build_condition_sensor(),
         ],
-        schedules=build_schedules(roster),
+        schedules=build_schedules(roster, settings),
         resources={
             "io_manager": JsonArtifacts(folder=str(home.artifacts)),
             "sandboxes": Sandboxes(configurable=str(settings.configurable)),

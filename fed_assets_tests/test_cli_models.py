@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from fed_assets.cli import app
 from fed_assets.errors import FedAssetsError, PromotionRefused, RunConfigError, StorageError
-from fed_assets.registry.gate import Gate
+from fed_assets.registry.gate import GATES, Gate
 from fed_assets.registry.promotions import LOG, hold
 from fed_assets.resources.home import Home
 from fed_assets.resources.model_folders import RECORD
@@ -71,6 +71,16 @@ def test_before_anything_is_registered_it_says_so_and_makes_nothing(tmp_path: Pa
             RunConfigError,
             "Add `--by NAME",
         ),
+        (
+            ("promote", "minimal", "1", "--waive", "nonsense", "--by", "ann", "--because", "x"),
+            RunConfigError,
+            "no gate nonsense. Seen: --waive nonsense. To mend it: A person may open quorum",
+        ),
+        (
+            ("promote", "minimal", "1", "--waive", "posture", "--by", "ann", "--because", "x"),
+            RunConfigError,
+            "No person can open the gate posture",
+        ),
     ],
 )
 def test_what_is_asked_badly_is_refused_before_anything_is_looked_at(
@@ -96,8 +106,20 @@ def test_versions_are_listed_with_what_they_are_and_what_bars_them(bench: Bench)
     assert rows[1]["retired"] == "north withdrew"
     assert rows == json.loads(told(bench, "list", "--all", "--json"))
     shown = re.sub(r"[│\s]+", " ", told(bench, "list", "minimal"))  # cells may be folded
-    for said in ("champion", "not judged, no package", "north withdrew", "SYNTHETIC DATA"):
+    for said in ("champion", "not judged", "no package", "north withdrew", "SYNTHETIC DATA"):
         assert said in shown
+
+
+@pytest.mark.slow
+def test_in_eighty_columns_no_name_of_a_gate_is_broken(bench: Bench) -> None:
+    closed = [Gate(name, False, None, None, "no") for name in GATES]
+    bench.ready(1, *closed)
+    for command in (("list", "minimal"), ("list", "--all")):
+        environment = {"FED_ASSETS_HOME": str(bench.home.root), "COLUMNS": "80"}
+        shown = CliRunner().invoke(app, ["models", *command], env=environment).output
+        for name in GATES:
+            assert name in shown
+        assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.slow
@@ -144,8 +166,9 @@ def test_a_version_is_promoted_and_rolled_back_within_seconds(bench: Bench) -> N
     assert "Version 1 of minimal serves now, where none did before." in said
     assert "Version 1 of minimal serves already." in told(bench, "promote", "minimal", "1")
     second = bench.ready(2, OPEN, ABSENT)
-    refusal = refused(bench.home, "promote", "minimal", str(second))
+    refusal = refused(bench.home, "promote", "minimal", str(second), "--because", "it is new")
     assert isinstance(refusal, PromotionRefused)
+    assert "west was left out. It was wanted: it is new" in told(bench, "show", "minimal", "2")
     assert "quorum: west was left out" in str(refusal)
     assert "--waive quorum --by NAME --because TEXT" in str(refusal)
     waived = ("--waive", "quorum", "--by", "Ann", "--because", "west has closed")
@@ -155,6 +178,7 @@ def test_a_version_is_promoted_and_rolled_back_within_seconds(bench: Bench) -> N
     assert time.monotonic() - started < 10
     assert "Version 1 of minimal serves again, and version 2 no longer." in back
     assert bench.registry.champion("minimal") == 1
+    assert "gate quorum waived by Ann: west has closed" in told(bench, "show", "minimal", "2")
     history = bench.registry.history("minimal").events
     assert [(each.event, each.by, each.why) for each in history[-3:]] == [
         ("waived", "Ann", "west has closed"),

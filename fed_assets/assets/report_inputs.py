@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from fed_assets.assets.made_on import machine, versions
 from fed_assets.assets.stored_references import reference_learning
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.averaging import rule_of
+from fed_assets.federation.data_sources import Source
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.hospital_runner import COORDINATOR
 from fed_assets.resources.tracking import TrackedFederation
 from fed_assets.sandboxes.enforcement import numbers_of, shown
 from fed_assets.sandboxes.sandbox import Sandbox
+
+SYNTHETIC = "synthetic chest X-rays"
 
 
 def describe_federation(
@@ -37,7 +40,10 @@ def describe_federation(
         ReportInputs(
             sandbox=sandbox.name,
             data={
-                "name": "synthetic chest X-rays" if admission.synthetic else _data_name(roster),
+                "name": SYNTHETIC
+                if admission.synthetic
+                else data_name(roster, admission.participants),
+                "test_name": common_test_name(roster, common),
                 "digest": admission.digest,
                 "test_digest": common["digest"] if common else None,
                 # One made-up image is enough: no figure here may pass for a patient's.
@@ -71,8 +77,28 @@ def describe_federation(
     )
 
 
-def _data_name(roster: Roster) -> str:
-    source = roster.data.source
+def data_name(roster: Roster, participants: Collection[str]) -> str:
+    """Returns what the participants train on: the public set that they share, and their own images.
+
+    Of a hospital's own no more than the kind is told: its folder's name is its own.
+    """
+    there = [hospital for hospital in roster.hospitals if hospital.id in participants]
+    own = [hospital.source.kind for hospital in there if hospital.source is not None]
+    named = [_named(roster.data.source)] if len(own) < len(there) else []
+    if own:
+        kinds = ", ".join(dict.fromkeys(own))
+        named.append(f"own images of {len(own)} hospital{'s' if len(own) > 1 else ''} ({kinds})")
+    return " and ".join(named)
+
+
+def common_test_name(roster: Roster, common: Mapping[str, Any] | None) -> str | None:
+    """Returns what the common test set is of; None where there is none."""
+    if common is None:
+        return None
+    return SYNTHETIC if common["synthetic"] else _named(roster.data.source)
+
+
+def _named(source: Source) -> str:
     dataset = getattr(source, "dataset", None)
     path = getattr(source, "path", None)
     return dataset or (Path(path).stem if path else source.kind)

@@ -9,7 +9,7 @@ from typing import Any
 from fed_assets.errors import StorageError
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.code_version import code_version
-from fed_assets.registry.version import ModelVersion
+from fed_assets.registry.version import THE_FEDERATION, ModelVersion
 from fed_assets.resources.model_folders import file_digest
 from fed_assets.sandboxes.controls import UpdateProtection
 
@@ -92,7 +92,7 @@ def _absent(report: Mapping[str, Any], withdrawn: Collection[str]) -> dict[str, 
     """
     said: dict[str, list[str]] = {}
     for each in report["shortfalls"]:
-        said.setdefault(each["hospital"] or "the federation", []).append(each["said"])
+        said.setdefault(each["hospital"] or THE_FEDERATION, []).append(each["said"])
     on_purpose = {
         name: [f"{name} did not take part: {reason.rstrip('.')}"]
         for name, reason in report["excluded"].items()

@@ -1,4 +1,8 @@
-"""One schedule per sandbox that the roster names a time for: it trains anew, switched off."""
+"""One schedule per sandbox that the roster names a time for: it trains anew, switched off.
+
+Where nothing changed since the last training it does not: the same images, seed and code give the
+same weights, and where privacy is differential each training spends of the hospitals' budgets.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,33 @@ from dagster import (
 )
 
 from fed_assets.automation.runs import under_way
+from fed_assets.automation.unchanged import nothing_changed_since
 from fed_assets.errors import RosterError
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.jobs import RETRAIN
+from fed_assets.resources.settings import Settings
 
 
-def build_schedules(roster: Roster) -> list[ScheduleDefinition]:
+def build_schedules(roster: Roster, settings: Settings) -> list[ScheduleDefinition]:
     """Returns a schedule per sandbox of the roster's `automation.schedule`.
 
     Raises:
         RosterError: a time is not one that cron knows.
     """
     times = roster.automation.schedule
-    return [_build(sandbox, cron, roster.automation.timezone) for sandbox, cron in times.items()]
+    return [_build(sandbox, cron, roster, settings) for sandbox, cron in times.items()]
 
 
-def _build(sandbox: str, cron: str, timezone: str) -> ScheduleDefinition:
+def _build(sandbox: str, cron: str, roster: Roster, settings: Settings) -> ScheduleDefinition:
     def retrain(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         if run := under_way(context.instance, sandbox):
             return SkipReason(f"Run {run.run_id[:8]} of {sandbox} is under way, and trains.")
+        if last := nothing_changed_since(roster, settings, context.instance, sandbox):
+            return SkipReason(
+                f"Nothing has changed since run {last[:8]} of {sandbox}: the same images, "
+                "hospitals, recipe, controls and code, of which no better model would come. "
+                f"`fed-assets run {sandbox} --job retrain --seed N` trains with another seed."
+            )
         at = context.scheduled_execution_time.isoformat()
         return RunRequest(run_key=f"{sandbox} {at}", partition_key=sandbox)
 
@@ -40,9 +52,10 @@ def _build(sandbox: str, cron: str, timezone: str) -> ScheduleDefinition:
             name=f"retrain_{sandbox}",
             job_name=RETRAIN,
             cron_schedule=cron,
-            execution_timezone=timezone,
+            execution_timezone=roster.automation.timezone,
             default_status=DefaultScheduleStatus.STOPPED,
-            description=f"Trains {sandbox} anew on the images that were validated last.",
+            description=f"Trains {sandbox} anew on the images that were validated last, if "
+            "anything changed.",
         )(retrain)
     except DagsterInvalidDefinitionError:
         raise RosterError(

@@ -20,7 +20,7 @@ from fed_assets.registry.lineage import DIGEST_DIGITS, Part, models_with
 from fed_assets.resources.home import Home
 from fed_assets.resources.known_models import RETIRED
 from fed_assets.resources.ledger import read_ledger
-from fed_assets.resources.registered_models import CHAMPION, load_mlflow
+from fed_assets.resources.registered_models import CHAMPION
 from fed_assets.resources.settings import Settings
 
 LIMITS = (
@@ -62,9 +62,6 @@ def forget(
         _show(hospital, models_with(before, hospital))
         typer.confirm(f"Retire them, and leave {hospital} out from now on?", abort=True)
     home = chosen.home.prepare()
-    if any(part.model.version for part in models_with(before, hospital)):
-        with suppress(FedAssetsError):  # so that a service is without a model for a moment alone
-            load_mlflow(home.tracking)
     # All that is to be done is done before a word is said of it: who reads may be gone.
     done, failed = _leave_out(home, hospital, by=by, because=because)
     affected = models_with(read_ledger(home), hospital)  # with what a run registered meanwhile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fed_assets.registry.promotions import History
+from fed_assets.registry.promotions import Event, History
 from fed_assets.registry.version import ModelVersion
 from fed_assets.reporting.formats import METRIC_NAMES, interval
 from fed_assets.resources.model_registry import ModelRegistry
@@ -68,9 +68,14 @@ def gates_of(history: History, version: int) -> list[dict[str, Any]]:
 
 
 def events_of(history: History, version: int) -> list[dict[str, Any]]:
-    """Returns what became of a version, but for the gates themselves."""
-    records = [event.as_record() for event in history.of(version)]
-    return [{name: each for name, each in record.items() if name != "gates"} for record in records]
+    """Returns what became of a version; of gates, only the name of the one that was `opened`."""
+    return [_told_event(event) for event in history.of(version)]
+
+
+def _told_event(event: Event) -> dict[str, Any]:
+    record = {name: each for name, each in event.as_record().items() if name != "gates"}
+    opened = event.gates[0]["name"] if event.event == "waived" else None
+    return record if opened is None else record | {"opened": opened}
 
 
 def made_of(record: ModelVersion) -> dict[str, Any]:

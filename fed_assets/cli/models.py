@@ -21,6 +21,7 @@ from fed_assets.cli.model_rows import (
 from fed_assets.cli.names import SandboxName
 from fed_assets.cli.saying import say, user
 from fed_assets.errors import RunConfigError
+from fed_assets.registry.gate import WAIVABLE
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
@@ -35,6 +36,7 @@ TORN = (
     "the next change removes it."
 )
 Version = Annotated[int, typer.Argument(min=1, help="The version's number.")]
+WIDEST = len("better_than_chance")  # the longest name of a gate, which shall not be broken
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
@@ -76,13 +78,14 @@ def list_versions(
         out.print(f"No model of {sandbox or 'any sandbox'} is registered yet.")
         return
     table = Table(title="Registered models", title_justify="left")
-    for heading in ("sandbox",) * every + ("version", "is", "reported"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("model" if every else "version", "is", "reported"):
+        table.add_column(heading, overflow="fold")
     for heading in ("AUROC", "hospitals"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what bars it", overflow="fold")
+    table.add_column("what bars it", overflow="fold", min_width=WIDEST)
     for row in rows:
-        table.add_row(*([row["sandbox"]] if every else []), *map(escape, _cells(row)))
+        name, *others = _cells(row)
+        table.add_row(f"{row['sandbox']}@{name}" if every else name, *map(escape, others))
     out.print(table)
     if any(row.get("synthetic") for row in rows):
         out.print("SYNTHETIC DATA: at least one of them learned from made-up images.")
@@ -96,10 +99,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         str(row["version"]),
         ", ".join(row["standing"]),
-        row["created"][:16].replace("T", " "),
+        row["created"][:10],
         "" if row["auroc"] is None else f"{row['auroc']:.3f}",
-        f"{row['participants']} of {row['roster']}",
-        row["retired"] or ", ".join(bars),
+        f"{row['participants']}/{row['roster']}",
+        row["retired"] or "\n".join(bars),
     ]
 
 
@@ -133,7 +136,9 @@ def show(
         out.print(table)
     for event in events:
         why = f": {event['why']}" if event["why"] else ""
-        say(f"{event['at']}  {event['event'].replace('_', ' ')} by {event['by']}{why}")
+        what = event["event"].replace("_", " ")
+        what = f"gate {event['opened']} {what}" if "opened" in event else what
+        say(f"{event['at']}  {what} by {event['by']}{why}")
     if history.torn:
         say(TORN)
 
@@ -144,7 +149,11 @@ def promote(
     sandbox: SandboxName,
     version: Version,
     waive: Annotated[
-        list[str] | None, typer.Option(help="A gate that a named person opens.")
+        list[str] | None,
+        typer.Option(
+            help=f"A gate that a named person opens: {', '.join(WAIVABLE)}; the last two only "
+            "where somebody tells nothing or did not test."
+        ),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides so; you, if nobody is named.")] = None,
     because: Annotated[str | None, typer.Option(help="What for.")] = None,

@@ -29,6 +29,8 @@ class Picture:
         height: The same.
         bit_depth: Bits per sample as it is stored; 0 where it could not be read.
         oversized: Whether it was not decoded because it has too many pixels.
+        fault: Why there are no pixels, a sentence that quotes nothing of the file but its size;
+            empty where there are some.
     """
 
     pixels: NDArray[np.uint8] | None = field(repr=False)
@@ -36,11 +38,23 @@ class Picture:
     height: int = 0
     bit_depth: int = 0
     oversized: bool = False
+    fault: str = ""
 
 
-def within_limits(width: int, height: int) -> bool:
-    """Whether an image of this many pixels may be decoded at all."""
-    return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
+DAMAGED = "It cannot be decoded: it is damaged, or cut off."
+ANIMATED = "It is animated, and one picture is taken."
+EMPTY = "It says that it is 0 pixels wide or high."
+TOO_MANY = f"A picture may have {MAX_PIXELS // 10**6} million pixels at the most."
+
+
+def too_large(width: int, height: int) -> str:
+    """Returns why an image of so many pixels is not decoded; nothing where it may be."""
+    if max(width, height) > MAX_SIDE:
+        return (
+            f"A picture may have {MAX_SIDE:,} pixels a side at the most, and this one has "
+            f"{max(width, height):,}."
+        )
+    return TOO_MANY if width * height > MAX_PIXELS else ""
 
 
 def read_picture(raw: bytes) -> Picture:
@@ -51,22 +65,26 @@ def read_picture(raw: bytes) -> Picture:
     """
     width = height = bit_depth = 0
     pixels: NDArray[np.uint8] | None = None
-    oversized = False
+    oversized, fault = False, ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's texts may quote what the file holds
             with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
                 width, height = image.size
                 bit_depth = raw[_PNG_DEPTH_AT] if image.format == "PNG" else 8
-                oversized = not within_limits(width, height)
-                if not oversized:
+                fault = too_large(width, height)
+                oversized = bool(fault)
+                # Which of several pictures is meant nobody can tell; a JPEG's others are previews.
+                if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+                    fault = fault or ANIMATED
+                if not fault:
                     pixels = _to_uint8(image)
     except Image.DecompressionBombError:
-        oversized = True
+        oversized, fault = True, TOO_MANY
     # Whatever a damaged file makes Pillow raise, it is one unreadable image, not the end.
     except Exception:
-        pixels = None
-    return Picture(pixels, width, height, bit_depth, oversized)
+        pixels, fault = None, fault or DAMAGED
+    return Picture(pixels, width, height, bit_depth, oversized, fault)
 
 
 def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:

@@ -36,7 +36,11 @@ def posture_kept(version: ModelVersion, posture: Mapping[str, Any] | None, terms
     if not posture["keeps_its_word"]:
         said = f"the sandbox did not keep its word: {'; '.join(posture['shortfalls'])}"
         return Gate(POSTURE, False, "did not keep its word", limit, said)
-    return Gate(POSTURE, True, limit, limit, "the last attempts on the sandbox failed as promised")
+    said = (
+        "the last attempts on the sandbox came to what its controls declare: what one of them has "
+        "to withstand failed, and what none does may have succeeded"
+    )
+    return Gate(POSTURE, True, limit, limit, said)
 
 
 def epsilon(version: ModelVersion) -> Gate:

@@ -8,7 +8,14 @@ from typing import Any
 
 OVERALL, EVERY_HOSPITAL, POSTURE = "overall", "every_hospital", "posture"
 EPSILON, QUORUM, SAME_DATA = "epsilon", "quorum", "same_data"
-GATES = (SAME_DATA, OVERALL, EVERY_HOSPITAL, POSTURE, EPSILON, QUORUM)
+BETTER_THAN_CHANCE, BEST_SO_FAR = "better_than_chance", "best_so_far"
+GATES = (
+    *(SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, BEST_SO_FAR),
+    *(POSTURE, EPSILON, QUORUM),
+)
+# Those that a person may open; `overall` and `every_hospital` only where somebody tells nothing or
+# did not test, and nobody lost too much.
+WAIVABLE = (QUORUM, BEST_SO_FAR, OVERALL, EVERY_HOSPITAL)
 ROUNDING = 1e-9  # what is exactly at the limit passes
 
 

@@ -12,20 +12,24 @@ differed by -0.0033 (-0.0145 to 0.0071), which does not show that no more than 0
 26 of these images, drawn 40 times, the interval was 0.12 wide in the mean, and reached below -0.05
 in 19. Of ten hospitals one would then always be in doubt. So the point decides, and the interval is
 said beside it, with whether it shows that no more is lost: a person who reads it knows how sure the
-decision is. What is let through by chance is seen in the next comparison, and undone by a rollback.
+decision is. What is let through by chance is undone by a rollback, and does not add up: see `best`.
 
 Overall, on the common test set, the margin is small. At each hospital it is wider, as the images
 are fewer, and still no hospital may lose more than it, however much the others gain. Who tells
-nothing was not shown to be no worse: the gate is closed, and a named person may open it.
+nothing, or did not test it, was not shown to be no worse: the gate is closed, and a named person
+may open it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from fed_assets.registry.best import Held, best_so_far
 from fed_assets.registry.comparison import Difference, Differences, mean_difference, said_of
 from fed_assets.registry.conditions import epsilon, posture_kept, quorum, same_data
+from fed_assets.registry.floor import better_than_chance
 from fed_assets.registry.gate import EVERY_HOSPITAL, OVERALL, ROUNDING, Terms
 from fed_assets.registry.gate import GATES as GATES
 from fed_assets.registry.gate import Gate as Gate
@@ -38,6 +42,7 @@ def judge(
     differences: Differences | None,
     posture: Mapping[str, Any] | None,
     terms: Terms,
+    held: Mapping[str, Held] | None = None,
 ) -> list[Gate]:
     """Returns every gate, in the order of `GATES`.
 
@@ -48,11 +53,15 @@ def judge(
         posture: What the last attempts on the sandbox showed, of `Posture.as_record`; None where
             none were made.
         terms: The margins.
+        held: What it is worth beside the best that served, at each place where that was another
+            than the champion.
     """
     alike = same_data(version, champion)
     return [
         alike,
+        better_than_chance(version),
         *_compared(version, champion, differences if alike.passed else None, terms),
+        best_so_far(held or {}, terms),
         posture_kept(version, posture, terms),
         epsilon(version),
         quorum(version),
@@ -73,12 +82,13 @@ def _compared(
             else "this version is the champion itself"
         )
         first, second = (Gate(name, True, None, limit, said) for name, limit in limits.items())
+        second = with_untested(second, version)
     elif differences is None:
         said = f"it was not compared with version {champion.version}, the champion"
         first, second = (Gate(name, False, None, limit, said) for name, limit in limits.items())
     else:
         first = overall(differences, champion.version, terms)
-        second = every_hospital(differences, champion.version, terms)
+        second = with_untested(every_hospital(differences, champion.version, terms), version)
     return first, second
 
 
@@ -121,6 +131,25 @@ def every_hospital(differences: Differences, champion: int, terms: Terms) -> Gat
         limit=limit,
         said=said,
         waivable=bool(untold) and not worse,
+    )
+
+
+def with_untested(gate: Gate, version: ModelVersion) -> Gate:
+    """Returns the gate of every hospital, closed by those of the roster that did not test at all.
+
+    Who left the roster or withdrew is not among them. To open it is another decision than to open
+    the quorum: that a hospital did not train is one thing, that a model serves there untested the
+    other.
+    """
+    untested = version.untested
+    if not untested:
+        return gate
+    said = "; ".join(f"{name} did not test it: {why}" for name, why in untested.items())
+    return replace(
+        gate,
+        passed=False,
+        said=f"{gate.said}; {said}",
+        waivable=gate.passed or gate.waivable,
     )
 
 

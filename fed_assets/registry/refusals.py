@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from fed_assets.errors import PromotionRefused, RunConfigError
-from fed_assets.registry.gate import Gate
+from fed_assets.registry.gate import GATES, WAIVABLE, Gate
 from fed_assets.registry.promotions import Event
 
 
@@ -87,6 +87,25 @@ def refusal_of(
         else "Train a better one, or mend what the gate names and materialize registered_model; "
         "no person can open this one",
     )
+
+
+def require_gates(names: Collection[str]) -> None:
+    """Refuses a waiver of what is no gate, or of one that no person can open.
+
+    Raises:
+        RunConfigError: One of them is not.
+    """
+    unknown = [name for name in names if name not in WAIVABLE]
+    if unknown:
+        known = unknown[0] in GATES
+        raise RunConfigError(
+            f"No person can open the gate {unknown[0]}"
+            if known
+            else f"There is no gate {unknown[0]}",
+            seen=f"--waive {unknown[0]}",
+            cure=f"A person may open {', '.join(WAIVABLE)}; the last two only where somebody tells "
+            "nothing or did not test",
+        )
 
 
 def require_reasons(by: str, why: str) -> None:

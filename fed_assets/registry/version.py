@@ -8,6 +8,7 @@ from typing import Any
 
 from fed_assets.errors import StorageError
 
+THE_FEDERATION = "the federation"  # what a shortfall of no hospital alone is said of
 LISTS = ("classes", "participants", "shortfalls")
 DAMAGED = (
     "Put the file back from a backup, or retire the version: what a model was made of is told there"
@@ -110,6 +111,12 @@ class ModelVersion:
     def numbered(self, version: int) -> ModelVersion:
         """Returns it with the number that the registry gave it."""
         return replace(self, version=version)
+
+    @property
+    def untested(self) -> dict[str, str]:
+        """Returns what is said of each hospital of the roster that did not test it."""
+        there = (*self.evaluation["hospitals"], THE_FEDERATION)
+        return {name: said for name, said in self.absent.items() if name not in there}
 
     def figure(self, place: str, metric: str) -> float | None:
         """Returns a metric's value at a hospital, or at `test`; None where there is none."""

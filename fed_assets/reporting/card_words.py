@@ -80,6 +80,11 @@ def caveats_of(model: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[str
         "An interval is of the test images alone; it does not cover another hospital, another "
         "scanner or another year."
     )
+    caveats.append(
+        "Files are read by the same code in training and in the service. A DICOM of more than 8 "
+        "bits without a window is stretched to its own range, and a PNG is not: exported "
+        "otherwise than it was trained on, an image may get another probability."
+    )
     unseen = [
         record["round"]
         for record in lineage["rounds"]

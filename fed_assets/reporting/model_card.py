@@ -44,6 +44,7 @@ def card_of(model: Mapping[str, Any]) -> dict[str, Any]:
         },
         "evaluation_data": {
             "common_test_set": {
+                "name": data.get("test_name"),  # earlier versions did not record it
                 "images": evaluation["test"]["images"],
                 "digest": data["test_digest"],
             },

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fed_assets.errors import PromotionRefused, StorageError
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import Event, append, hold, make_folder
-from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
+from fed_assets.registry.refusals import Standing, refusal_of, require_gates, require_reasons
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.known_models import RETIRED, KnownModels
 from fed_assets.resources.model_folders import folder_of, remove_folder, write_folder
@@ -25,17 +25,15 @@ from fed_assets.resources.registered_models import (
     DIGEST,
     RUN,
     create_version,
-    load_mlflow,
     model_name,
     point,
+    tag,
     tags_of,
     writing,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mlflow import MlflowClient
 
 WAIT_SECONDS = 30.0  # for a run that registers: it is not given up for a moment's sake
 
@@ -81,7 +79,7 @@ class ModelRegistry(KnownModels):
                 undo.callback(remove_folder, models, version)
             write_folder(models, record.numbered(version), weights)
             if version != self.champion(sandbox) and version not in self.retired(sandbox):
-                self._point(client, undo, sandbox, CHALLENGER, version)
+                self._point(undo, sandbox, CHALLENGER, version)
             if not any(each.event == "registered" for each in self.history(sandbox).of(version)):
                 champion = self.champion(sandbox)
                 append(models, [Event("registered", version, by, "", champion, champion)])
@@ -119,19 +117,20 @@ class ModelRegistry(KnownModels):
         Raises:
             PromotionRefused: The version is not there, was retired, is not packaged, was not judged
                 beside the present champion, or did not pass a gate; or somebody else is at it.
-            RunConfigError: Nobody is named, or no reason given.
+            RunConfigError: Nobody is named, no reason given, or `waived` names what is no gate, or
+                one that no person can open.
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
-        if version in self.versions(sandbox) and not self._refusal(sandbox, version, waived):
-            load_mlflow(self.home.tracking)
+        require_gates(waived)
         with self._held(sandbox, by, f"promotes version {version}"):
             self.weights(sandbox, version)
             champion = self.champion(sandbox)
             if champion == version:
                 return
             if refusal := self._refusal(sandbox, version, waived):
-                said = f"{refusal.what}. {refusal.seen}".strip()
+                wish = f" and {', '.join(waived)} opened" if waived else ""
+                said = f"{refusal.what}. {refusal.seen}. It was wanted{wish}: {why}"
                 event = Event("refused", version, by, said, champion, champion)
                 append(self.home.models(sandbox), [event])
                 raise refusal
@@ -163,8 +162,6 @@ class ModelRegistry(KnownModels):
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
-        if self.champion(sandbox) is not None:
-            load_mlflow(self.home.tracking)
         with self._held(sandbox, by, "rolls back", 0 if of is None else WAIT_SECONDS):
             champion, former = self.champion(sandbox), self._former(sandbox)
             if champion is None or of not in (None, champion) or not (of or former):
@@ -174,8 +171,8 @@ class ModelRegistry(KnownModels):
                 raise PromotionRefused(
                     f"There is nothing to roll back in {sandbox}",
                     seen=f"{serves} serves{wanted}{before}",
-                    cure=f"Look at `fed-assets models list {sandbox}`: what is neither retired nor "
-                    "barred there can be promoted",
+                    cure=f"Look at `fed-assets models list {sandbox}`: what is not retired and "
+                    "passed its gates can be promoted; else train anew",
                 )
             after = former or champion
             self._switch(sandbox, [Event("rolled_back", after, by, why, champion, former)])
@@ -193,7 +190,6 @@ class ModelRegistry(KnownModels):
         """
         require_reasons(by, why)
         self.require_known(sandbox, version)
-        load_mlflow(self.home.tracking)
         with self._held(sandbox, by, f"retires version {version}", WAIT_SECONDS):
             if version in self.history(sandbox).retired:
                 return
@@ -224,15 +220,15 @@ class ModelRegistry(KnownModels):
         """Has the version serve that the last event names, and logs them all; or does nothing."""
         last, folder = events[-1], self.home.models(sandbox)
         missed = self.history(sandbox).missed(last)
-        with writing(self.home.tracking) as client, ExitStack() as undo:
+        with ExitStack() as undo:
             if last.event == "retired":
-                tag = model_name(sandbox), str(last.version), RETIRED
-                client.set_model_version_tag(*tag, last.why[:4000])
-                undo.callback(client.delete_model_version_tag, *tag)
+                named = self.home.tracking, sandbox, last.version, RETIRED
+                tag(*named, last.why[:4000])
+                undo.callback(tag, *named, None)
             if last.champion != last.before:
-                self._point(client, undo, sandbox, CHAMPION, last.champion)
+                self._point(undo, sandbox, CHAMPION, last.champion)
             if self.challenger(sandbox) == last.version:
-                self._point(client, undo, sandbox, CHALLENGER, None)
+                self._point(undo, sandbox, CHALLENGER, None)
             append(folder, [*missed, *events])
             undo.pop_all()
 
@@ -245,12 +241,10 @@ class ModelRegistry(KnownModels):
         may = [each for each in row if each not in retired and each != champion]
         return next((each for each in reversed(may) if self.is_packaged(sandbox, each)), None)
 
-    def _point(
-        self, client: MlflowClient, undo: ExitStack, sandbox: str, alias: str, version: int | None
-    ) -> None:
+    def _point(self, undo: ExitStack, sandbox: str, alias: str, version: int | None) -> None:
         before = self._aliases(sandbox).get(alias)
-        point(client, sandbox, alias, version)
-        undo.callback(point, client, sandbox, alias, before)
+        point(self.home.tracking, sandbox, alias, version)
+        undo.callback(point, self.home.tracking, sandbox, alias, before)
 
     def _held(
         self, sandbox: str, by: str, doing: str, wait_seconds: float = 0

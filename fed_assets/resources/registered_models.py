@@ -1,8 +1,9 @@
-"""The door to MLflow's registry: a sqlite file beside its runs, read at once and written by MLflow.
+"""The door to MLflow's registry: a sqlite file beside its runs, read and pointed in at once.
 
 MLflow's own client takes four to twelve seconds and 230 MB to be there, for which neither a command
-nor a service that looks every second can wait. So the aliases and tags are read from its tables as
-they stand. Whatever changes goes through MLflow.
+nor a service that looks every second can wait, and least of all a rollback. So aliases and tags are
+read from its tables as they stand, and written into them, which is one row each, as MLflow itself
+would write it. Versions come into it through MLflow alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 RUN, DIGEST = "dagster_run_id", "weights_digest"  # tags of a version
 BUSY_SECONDS = 5.0
-DELETED = "Deleted_Internal"  # what MLflow calls the stage of a version that it deleted
+# What MLflow calls the stage of a version that it deleted.
+NOT_DELETED = "current_stage IS NOT 'Deleted_Internal'"
 UNREACHABLE = (
     "Wait until no other process writes to it, or put mlflow.db back from a backup; which version "
     "serves is told there alone"
@@ -64,7 +66,7 @@ def tags_of(folder: Path, sandbox: str) -> dict[int, dict[str, str]]:
         folder,
         "model_versions",
         "SELECT version, key, value FROM model_versions LEFT JOIN model_version_tags "
-        f"USING (name, version) WHERE name = ? AND current_stage IS NOT '{DELETED}'",
+        f"USING (name, version) WHERE name = ? AND {NOT_DELETED}",
         model_name(sandbox),
     )
     tags: dict[int, dict[str, str]] = {}
@@ -123,16 +125,6 @@ def writing(folder: Path) -> Iterator[MlflowClient]:
             raise unreachable(folder, seen) from None
 
 
-def load_mlflow(folder: Path) -> None:
-    """Has MLflow ready, which takes seconds, so that nobody waits for it at the lock.
-
-    Raises:
-        StorageError: The registry cannot be reached.
-    """
-    with writing(folder):
-        pass
-
-
 def unreachable(folder: Path, seen: str) -> StorageError:
     """Returns the error that MLflow's registry cannot be used."""
     return StorageError(
@@ -177,9 +169,54 @@ def create_version(
     return int(version.version)
 
 
-def point(client: MlflowClient, sandbox: str, alias: str, version: int | None) -> None:
-    """Has an alias name a version; None: no version."""
-    if version is None:
-        client.delete_registered_model_alias(model_name(sandbox), alias)
-    else:
-        client.set_registered_model_alias(model_name(sandbox), alias, str(version))
+def point(folder: Path, sandbox: str, alias: str, version: int | None) -> None:
+    """Has an alias name a version; None: no version.
+
+    Raises:
+        StorageError: The registry cannot be written, or has no such version.
+    """
+    name = model_name(sandbox)
+    with _changing(folder) as database:
+        if version is None:
+            gone = "DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?"
+            database.execute(gone, (name, alias))
+        else:
+            _require_version(database, folder, name, version)
+            named = "INSERT OR REPLACE INTO registered_model_aliases (name, alias, version) "
+            database.execute(f"{named} VALUES (?, ?, ?)", (name, alias, version))
+
+
+def tag(folder: Path, sandbox: str, version: int, key: str, value: str | None) -> None:
+    """Has a version bear a tag; None: not any more.
+
+    Raises:
+        StorageError: The registry cannot be written, or has no such version.
+    """
+    name = model_name(sandbox)
+    with _changing(folder) as database:
+        _require_version(database, folder, name, version)
+        if value is None:
+            gone = "DELETE FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
+            database.execute(gone, (name, version, key))
+        else:
+            named = "INSERT OR REPLACE INTO model_version_tags (name, version, key, value) "
+            database.execute(f"{named} VALUES (?, ?, ?, ?)", (name, version, key, value))
+
+
+@contextlib.contextmanager
+def _changing(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Yields the database in a change that is made whole or not at all."""
+    try:
+        with contextlib.closing(_open(folder / DATABASE, "rw")) as database:
+            database.execute("PRAGMA foreign_keys = ON")
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise unreachable(folder, str(error)) from None
+
+
+def _require_version(database: sqlite3.Connection, folder: Path, name: str, version: int) -> None:
+    known = f"SELECT 1 FROM model_versions WHERE name = ? AND version = ? AND {NOT_DELETED}"
+    if database.execute(known, (name, version)).fetchone() is None:
+        raise unreachable(folder, f"it has no version {version} of {name}")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from fed_assets import __version__
@@ -15,6 +16,7 @@ from fed_assets.serving.following import Served
 from fed_assets.serving.intake import read_files
 from fed_assets.serving.limits import MEBIBYTE, MOST_BODY_BYTES, MOST_FILE_BYTES, MOST_FILES
 from fed_assets.serving.reading import Refusal
+from fed_assets.serving.saying import reason_of, without_paths
 
 SOME_REFUSED = 207  # Multi-Status: each entry has a status of its own
 DESCRIPTION = (
@@ -62,25 +64,33 @@ def build_app(served: Served) -> FastAPI:
     # asks for health.
     app.state.pool = pool = ThreadPoolExecutor(1, thread_name_prefix="answers")
 
+    @app.head("/health/live", include_in_schema=False)
     @app.get("/health/live", summary="Whether the process answers.")
     async def live() -> Response:
         return JSONResponse({"live": True})
 
+    @app.head("/health/ready", include_in_schema=False)
     @app.get("/health/ready", summary="Whether a model is served, and if it is the champion.")
     async def ready() -> Response:
         return JSONResponse(
             {
                 "ready": served.model is not None,
                 "version": served.version,
-                "trouble": served.trouble,
+                "trouble": without_paths(served.trouble),
             },
             200 if served.model else 503,
         )
 
+    @app.head("/version", include_in_schema=False)
     @app.get("/version", summary="Which model is served, and by what.")
     async def version() -> Response:
         return JSONResponse(
-            {"service": __version__, "process": os.getpid(), **served.told()},
+            {
+                "service": __version__,
+                "process": os.getpid(),
+                **served.told(),
+                "trouble": without_paths(served.trouble),
+            },
         )
 
     @app.post("/predict", summary="What the model says.", description=PREDICT, openapi_extra=_BODY)
@@ -88,7 +98,8 @@ def build_app(served: Served) -> FastAPI:
         files = await read_files(request)
         model = served.model
         if model is None:
-            raise Refusal(503, f"No model is served: {served.trouble}.")
+            trouble = without_paths(served.trouble).rstrip(".")
+            raise Refusal(503, f"No model is served: {trouble}.")
         loop = asyncio.get_running_loop()
         images = await loop.run_in_executor(pool, model.answer, files)
         return JSONResponse({"model": model.told(), "images": images}, _status(images))
@@ -96,6 +107,11 @@ def build_app(served: Served) -> FastAPI:
     @app.exception_handler(Refusal)
     async def refuse(_: Request, refusal: Refusal) -> Response:
         return JSONResponse({"reason": refusal.reason}, refusal.status)
+
+    @app.exception_handler(HTTPException)
+    async def turn_away(_: Request, error: HTTPException) -> Response:
+        reason = {"reason": reason_of(error.status_code)}
+        return JSONResponse(reason, error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def fail(_: Request, error: Exception) -> Response:

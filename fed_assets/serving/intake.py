@@ -41,7 +41,13 @@ async def read_files(request: Request) -> list[bytes]:
         if error.message.startswith("Too many files"):
             reason = f"A request may hold {MOST_FILES} pictures at the most."
             raise Refusal(413, reason) from None
-        raise Refusal(400, "The body is no form of files alone.") from None
+        if error.message.startswith("Too many fields"):
+            reason = "The form holds a field that is no file; send the pictures alone, a file each."
+            raise Refusal(400, reason) from None
+        raise Refusal(
+            400,
+            "The body is no whole multipart/form-data of the boundary that its Content-Type names.",
+        ) from None
     files = [each.file.read() for _, each in form.multi_items() if isinstance(each, UploadFile)]
     await form.close()
     if not parser.ended:

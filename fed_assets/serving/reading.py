@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fed_assets.pictures.picture import MAX_PIXELS, Picture, read_picture
+from fed_assets.pictures.picture import Picture, read_picture
 from fed_assets.pictures.tensor import to_tensor
-from fed_assets.serving.limits import MEBIBYTE, MOST_FILE_BYTES
+from fed_assets.serving.limits import LEAST_SIDE, MEBIBYTE, MOST_FILE_BYTES
 
 PNG, JPEG, DICOM = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"DICM"
 _DICOM_AT = slice(128, 132)
@@ -30,15 +30,20 @@ def as_tensor(raw: bytes, *, channels: int, size: int) -> NDArray[np.uint8]:
     """Returns a file's picture as training would have made it, uint8 [channels, size, size].
 
     Raises:
-        Refusal: it is too large, no PNG, JPEG or DICOM, damaged, or has other channels.
+        Refusal: it is too large or too small, no PNG, JPEG or DICOM, damaged, or of other
+            channels.
     """
     if len(raw) > MOST_FILE_BYTES:
         raise Refusal(413, f"A file may have {MOST_FILE_BYTES // MEBIBYTE} MiB at the most.")
     picture = _decoded(raw)
-    if picture.oversized:
-        raise Refusal(413, f"A picture may have {MAX_PIXELS // 10**6} million pixels at the most.")
     if (pixels := picture.pixels) is None:
-        raise Refusal(422, "The picture cannot be decoded: it is damaged, or of a kind unknown.")
+        raise Refusal(413 if picture.oversized else 422, picture.fault)
+    least = min(LEAST_SIDE, size)
+    if min(pixels.shape[:2]) < least:
+        seen = f"{picture.width} x {picture.height}"
+        raise Refusal(
+            422, f"A picture has {least} pixels a side at the least, and this one {seen}."
+        )
     coloured = pixels.ndim == 3
     if channels == 1 and coloured and np.ptp(pixels, axis=2).any():
         raise Refusal(422, "The model takes gray pictures, and this one has colours.")

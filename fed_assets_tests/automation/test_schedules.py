@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from dagster import (
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 
 from fed_assets.errors import RosterError
-from fed_assets_tests.automation.conftest import Federation, federation
+from fed_assets.federation.asked import asked
+from fed_assets.federation.code_version import package_digest
+from fed_assets.federation.revocations import reinstate, revoke
+from fed_assets.federation.roster import read_roster
+from fed_assets.resources.artifact_store import write_whole
+from fed_assets.sandboxes.presets import find_sandbox
+from fed_assets_tests.automation.conftest import HOSPITALS, Federation, federation
+from fed_assets_tests.lineages import lineage, put_lineage, round_of
 
 SUNDAYS = {"minimal": "0 3 * * 0"}
 
@@ -57,6 +65,85 @@ def test_while_a_run_of_the_sandbox_is_going_none_is_asked_for(
     ticked = tick(place, datetime(2026, 1, 4, 3, 0, tzinfo=UTC))
     assert not ticked.run_requests
     assert f"Run {going.run_id[:8]} of minimal is under way" in (ticked.skip_message or "")
+
+
+def trained(place: Federation, status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> Path:
+    """Notes a run that trained as the roster asks for now, and returns where its lineage lies."""
+    run, home = place.note_run(status, job="retrain"), place.settings.home
+    roster = read_roster(place.settings.roster)
+    wanted = asked(roster, find_sandbox("minimal", configurable=place.settings.configurable))
+    record = lineage(
+        run.run_id,
+        rounds=[round_of(each + 1, HOSPITALS) for each in range(roster.rounds)],
+        controls=wanted["controls"]["values"],
+        numbers=wanted["controls"]["numbers"],
+        threshold={"value": roster.threshold, "hospitals": 0},
+        seed=roster.seeds[0],
+    )
+    record |= {"network": wanted["network"], "recipe": wanted["recipe"]}
+    record["code"]["digest"] = package_digest()
+    put_lineage(home, record)
+    values = {
+        "evaluation_report": {"tracked": {"run_id": run.run_id}},
+        "federation_roster": {"digest": record["data"]["digest"]},
+    }
+    for asset, value in values.items():
+        write_whole(home.artifacts / asset / "minimal.json", json.dumps(value).encode())
+    return home.lineage / f"{run.run_id}.json"
+
+
+def test_where_nothing_changed_since_the_last_run_it_says_so_and_trains_nothing(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    run = trained(place).stem
+    ticked = tick(place, datetime(2026, 1, 4, 3, 0, tzinfo=UTC))
+    assert not ticked.run_requests
+    assert f"Nothing has changed since run {run[:8]} of minimal" in (ticked.skip_message or "")
+    assert "--job retrain --seed N" in (ticked.skip_message or "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": {"version": "0.1.0", "digest": "other"}},
+        {"seed": 7},
+        {"network": {"_target_": "monai.networks.nets.DenseNet121"}},
+        {"recipe": {"learning_rate": 0.1}},
+        {"rounds": []},
+        {"threshold": {"value": 0.7, "hospitals": 0}},
+        {"controls": {"transport": "mtls"}},
+        {"roster": [{"id": "north"}]},
+        {"degraded": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_changed_since_the_last_run_is_trained_on(
+    tmp_path: Path, scratch: DagsterInstance, change: dict[str, Any]
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    path = trained(place)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert len(tick(place, datetime(2026, 1, 4, 3, 0, tzinfo=UTC)).run_requests or []) == 1
+
+
+def test_new_images_a_failed_run_and_a_hospital_that_is_kept_out_are_changes(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    at = datetime(2026, 1, 4, 3, 0, tzinfo=UTC)
+    trained(place)
+    admitted = place.settings.home.artifacts / "federation_roster" / "minimal.json"
+    before = admitted.read_bytes()
+    admitted.write_text('{"digest": "of other images"}')
+    assert len(tick(place, at).run_requests or []) == 1
+    admitted.write_bytes(before)
+    assert not tick(place, at).run_requests
+    revoke(place.settings.home.revocations, "east")
+    assert len(tick(place, at).run_requests or []) == 1
+    reinstate(place.settings.home.revocations, "east")
+    trained(place, DagsterRunStatus.FAILURE)
+    assert len(tick(place, at).run_requests or []) == 1
 
 
 def test_without_a_time_there_is_no_schedule(fresh: Federation) -> None:

@@ -18,6 +18,7 @@ from fed_assets_tests.registry.versions import (
 )
 
 TERMS = Terms()
+NO_BETTER = "does not show that it is better than a coin"
 
 
 def judged(
@@ -41,6 +42,78 @@ def test_a_first_version_has_nothing_to_be_compared_with_and_passes() -> None:
     assert all(gate.passed for gate in gates.values())
     for name in ("overall", "every_hospital", "same_data"):
         assert gates[name].said == "there is no champion to compare with"
+
+
+@pytest.mark.parametrize("champion", [None, a_version(1)])
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            {"value": 0.554, "low": 0.47, "high": 0.63},
+            NO_BETTER,
+        ),
+        ({"value": 0.99, "low": 0.5, "high": 1.0}, NO_BETTER),
+        ({"value": 0.99, "low": None, "high": None}, "without an interval"),
+        ({"value": None, "low": None, "high": None}, "no AUROC was told on the common test set"),
+    ],
+)
+def test_a_model_that_was_not_shown_to_be_better_than_a_coin_serves_nowhere(
+    champion: ModelVersion | None, test: dict[str, Any], said: str
+) -> None:
+    coin = worth(test)
+    gates = judged(coin, champion, differences(0.2))
+    gate = gates["better_than_chance"]
+    assert not gate.passed
+    assert not gate.waivable
+    assert said in gate.said
+    assert gates["overall"].passed  # it is by this gate alone that it is kept out
+
+
+def test_a_model_that_is_better_than_a_coin_passes_with_its_interval() -> None:
+    gate = judged(worth({"value": 0.554, "low": 0.501, "high": 0.6}))["better_than_chance"]
+    assert gate.passed
+    assert gate.said == "AUROC is 0.5540 on the common test set (interval 0.5010 to 0.6000)"
+
+
+def test_one_hospital_where_it_is_worse_than_a_coin_closes_the_gate() -> None:
+    gate = judged(worth(figure(0.95), south=figure(0.49), east=figure(0.5)))["better_than_chance"]
+    assert not gate.passed
+    assert not gate.waivable
+    assert gate.seen == 0.49
+    assert "at south it is 0.4900, lower than 0.5" in gate.said
+    assert "east" not in gate.said
+
+
+def test_a_hospital_that_tells_no_figure_does_not_close_the_gate_of_chance() -> None:
+    silent = {"value": None, "low": None, "high": None, "suppressed": True}
+    assert judged(worth(figure(0.95), south=silent))["better_than_chance"].passed
+
+
+def test_without_a_common_test_set_the_mean_of_the_hospitals_is_held_against_a_coin() -> None:
+    wide = {"value": 0.6, "low": 0.2, "high": 1.0}
+    of_all = dict.fromkeys(("north", "east", "south"), wide)
+    gate = judged(worth({"value": None}, common_test_digest=None, **of_all))["better_than_chance"]
+    assert not gate.passed
+    assert "in the mean of 3 hospitals (there is no common test set)" in gate.said
+    narrow = {"value": 0.6, "low": 0.55, "high": 0.65}
+    sure = dict.fromkeys(("north", "east", "south"), narrow)
+    assert judged(worth({}, common_test_digest=None, **sure))["better_than_chance"].passed
+
+
+def figure(auroc: float) -> dict[str, Any]:
+    return {"value": auroc, "low": auroc, "high": auroc}
+
+
+def worth(
+    test: dict[str, Any], common_test_digest: str | None = "d" * 64, **hospitals: dict[str, Any]
+) -> ModelVersion:
+    """Returns a version of which AUROCs are told on the common test set and at hospitals."""
+    tested = dict.fromkeys(("north", "east", "south"), figure(0.9)) | hospitals
+    evaluation = {
+        "test": {"images": 40, "auroc": test},
+        "hospitals": {name: {"images": 9, "auroc": each} for name, each in tested.items()},
+    }
+    return a_version(2, evaluation=evaluation, common_test_digest=common_test_digest)
 
 
 def test_the_champion_itself_is_not_held_against_itself() -> None:
@@ -169,6 +242,12 @@ def test_a_sandbox_that_did_not_keep_its_word_is_a_closed_gate(
     assert judged(posture=posture, terms=Terms(require_posture=False))["posture"].passed
 
 
+def test_a_sandbox_that_kept_its_word_is_not_said_to_have_withstood_everything() -> None:
+    said = judged()["posture"].said
+    assert "came to what its controls declare" in said
+    assert "what none does may have succeeded" in said
+
+
 def test_the_rule_that_a_roster_refines_is_not_held_against_the_attempts() -> None:
     refined = a_version(2, controls={**CONTROLS, "aggregation": "fedprox"})
     assert judged(refined)["posture"].passed
@@ -210,6 +289,30 @@ def test_a_hospital_that_was_not_there_closes_the_quorum_until_a_person_opens_it
 def test_a_hospital_that_missed_a_round_closes_the_quorum_too() -> None:
     gate = judged(a_version(2, absent={"east": "east was missing in round 2: it died"}))["quorum"]
     assert (gate.passed, gate.seen, gate.limit) == (False, 2, 3)
+
+
+@pytest.mark.parametrize("champion", [None, a_version(1)])
+def test_a_hospital_that_did_not_test_it_closes_its_gate_by_name(
+    champion: ModelVersion | None,
+) -> None:
+    left_out = "west did not take part: left out by the run's config"
+    gate = judged(a_version(2, absent={"west": left_out}), champion, differences())[
+        "every_hospital"
+    ]
+    assert not gate.passed
+    assert gate.waivable
+    assert f"west did not test it: {left_out}" in gate.said
+    missed = {"east": "east was missing in round 2: it died"}  # and tested it all the same
+    assert judged(a_version(2, absent=missed), champion, differences())["every_hospital"].passed
+    shortfall = {"the federation": "no round was finished"}
+    assert judged(a_version(2, absent=shortfall), champion, differences())["every_hospital"].passed
+
+
+def test_a_hospital_that_did_not_test_it_does_not_open_the_gate_for_a_loss_at_another() -> None:
+    absent = {"west": "west did not take part: left out by the run's config"}
+    gate = judged(a_version(2, absent=absent), a_version(1), differences(east=-0.2))
+    assert not gate["every_hospital"].passed
+    assert not gate["every_hospital"].waivable
 
 
 @pytest.mark.parametrize(

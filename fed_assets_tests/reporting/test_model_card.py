@@ -57,6 +57,21 @@ def test_every_figure_is_the_records() -> None:
         assert shown in page
 
 
+def test_training_and_test_data_are_named_apart() -> None:
+    known = model()
+    known["lineage"]["data"] |= {
+        "name": "own images of 3 hospitals (folder)",
+        "test_name": "pneumoniamnist",
+    }
+    card = card_of(known)
+    assert card["training_data"]["name"] == "own images of 3 hospitals (folder)"
+    assert card["evaluation_data"]["common_test_set"]["name"] == "pneumoniamnist"
+    page = render_card(card)
+    assert "40 images of pneumoniamnist" in page
+    assert page.count("pneumoniamnist") == 1
+    assert "40 images, digest" in render_card(card_of(model()))  # of an earlier version
+
+
 def test_synthetic_data_is_said_first_and_real_data_is_not() -> None:
     page = render_card(card_of(model()))
     assert page.index("SYNTHETIC DATA") < page.index("fed_assets model card")
@@ -145,7 +160,7 @@ def test_the_markdown_is_short_enough_to_be_shown_at_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 1000, 420, 390])
 def test_the_page_shows_whole_wide_and_on_a_phone(
     browser: Chrome, tmp_path: Path, width: int
 ) -> None:
@@ -156,6 +171,10 @@ def test_the_page_shows_whole_wide_and_on_a_phone(
     assert overflow_pixels(browser) == 0
     assert complaints(browser) == []
     assert external_requests(browser) == []
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    )
+    assert hidden == [0, 0], "no column of a table is out of sight"
     shown = text_of(browser)
     assert shown.startswith("SYNTHETIC DATA")
     for heading in HEADINGS:

@@ -87,6 +87,66 @@ def test_what_is_read_at_once_is_what_mlflows_client_says(bench: Bench) -> None:
         assert each.run_id
 
 
+def test_what_is_pointed_at_once_is_what_mlflow_would_have_written(
+    bench: Bench, mlflow_tables: Path, tmp_path: Path
+) -> None:
+    from fed_assets.resources.registered_models import point, tag
+
+    tables = ("registered_model_aliases", "model_version_tags", "registered_models")
+    version, folder = bench.register(1), bench.home.tracking
+    with writing(folder) as client:
+        named = model_name("minimal"), "champion", str(version)
+        client.set_registered_model_alias(*named)
+        client.set_model_version_tag(named[0], named[2], "retired", "east withdrew")
+        theirs = rows(folder / DATABASE, *tables)
+        client.delete_registered_model_alias(*named[:2])
+        client.delete_model_version_tag(named[0], named[2], "retired")
+        without = rows(folder / DATABASE, *tables)
+    for _ in range(2):  # the second time it is there already
+        point(folder, "minimal", "champion", version)
+        tag(folder, "minimal", version, "retired", "east withdrew")
+        assert rows(folder / DATABASE, *tables) == theirs
+    point(folder, "minimal", "champion", None)
+    tag(folder, "minimal", version, "retired", None)
+    assert rows(folder / DATABASE, *tables) == without
+    with pytest.raises(StorageError, match="it has no version 7 of fed_assets_minimal"):
+        point(folder, "minimal", "champion", 7)
+    assert rows(folder / DATABASE, *tables) == without
+
+
+def rows(path: Path, *tables: str) -> list[list[tuple[Any, ...]]]:
+    with sqlite3.connect(path) as database:
+        found = [sorted(database.execute(f"SELECT * FROM {table}")) for table in tables]
+    database.close()
+    return found
+
+
+@pytest.mark.parametrize("done", ["rollback", "retire", "promote"])
+def test_what_serves_is_changed_without_waiting_for_mlflow(bench: Bench, done: str) -> None:
+    bench.promoted(1)
+    bench.promoted(2)
+    third = bench.ready(3)
+    arguments = {
+        "rollback": '"minimal", "ann", "it errs"',
+        "retire": '"minimal", 2, "east withdrew"',
+        "promote": f'"minimal", {third}, "ann", "it is better"',
+    }
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom pathlib import Path\nfrom fed_assets.resources.home import Home\n"
+            "from fed_assets.resources.model_registry import ModelRegistry\n"
+            f"ModelRegistry(Home(Path(sys.argv[1]))).{done}({arguments[done]})\n"
+            "sys.exit('mlflow' in sys.modules)",
+            str(bench.home.root),
+        ],
+        check=False,
+    )
+    assert ran.returncode == 0
+    assert bench.registry.champion("minimal") == (third if done == "promote" else 1)
+
+
 def test_the_same_run_registered_twice_is_the_same_version(bench: Bench) -> None:
     assert bench.register(1) == 1
     assert bench.register(1) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
@@ -57,6 +60,56 @@ def test_colour_is_taken_by_a_model_of_colour() -> None:
     assert np.array_equal(tensor, colour.transpose(2, 0, 1))
 
 
+def animated() -> bytes:
+    first, *others = (Image.fromarray(noise((28, 28), seed)) for seed in range(3))
+    held = io.BytesIO()
+    first.save(held, "PNG", save_all=True, append_images=others)
+    return held.getvalue()
+
+
+DICOM_RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "tags", "said"),
+    [
+        ((28, 28), {"NumberOfFrames": "2"}, "several frames"),
+        ((28, 28, 3), DICOM_RGB, "of colours; MONOCHROME1 and MONOCHROME2"),
+        ((28, 28), {"PhotometricInterpretation": "PALETTE COLOR"}, "of colours"),
+        ((28, 28), {"PixelData": bytes(100)}, "damaged, or cut off"),
+        ((28, 28), {"Rows": 0}, "0 pixels wide or high"),
+        ((28, 28), {"Rows": 20_000}, "10,000 pixels a side"),
+        ((8, 28), {}, "16 pixels a side at the least, and this one 28 x 8"),
+    ],
+)
+def test_a_dicom_file_that_is_not_taken_says_why(
+    tmp_path: Path, pixels: tuple[int, ...], tags: dict[str, Any], said: str
+) -> None:
+    raw = write_dicom(tmp_path / "a.dcm", noise(pixels), **tags).read_bytes()
+    assert said in refusal(raw).reason
+
+
+def test_a_dicom_file_of_another_encoding_or_without_pixels_says_so(tmp_path: Path) -> None:
+    whole = write_dicom(tmp_path / "a.dcm", noise((28, 28))).read_bytes()
+    known = b"1.2.840.10008.1.2.1\0"
+    assert whole.count(known) == 1
+    assert "encoded in a way" in refusal(whole.replace(known, b"1.2.840.10008.1.2.9\0")).reason
+    assert "without pixels, or ends" in refusal(whole[:300]).reason
+
+
+def test_the_same_eight_bits_are_one_tensor_as_dicom_and_as_png(tmp_path: Path) -> None:
+    pixels = noise((28, 28)) // 2 + 40
+    raw = write_dicom(tmp_path / "a.dcm", pixels).read_bytes()
+    tensor = as_tensor(raw, channels=1, size=28)
+    assert np.array_equal(tensor, as_tensor(encoded(pixels), channels=1, size=28))
+    assert np.array_equal(tensor[0], pixels)
+    inverse = write_dicom(tmp_path / "b.dcm", pixels, PhotometricInterpretation="MONOCHROME1")
+    assert np.array_equal(as_tensor(inverse.read_bytes(), channels=1, size=28)[0], 255 - pixels)
+    rescaled = write_dicom(tmp_path / "c.dcm", pixels, RescaleSlope="2", RescaleIntercept="0")
+    stretched = as_tensor(rescaled.read_bytes(), channels=1, size=28)
+    assert (stretched.min(), stretched.max()) == (0, 255)  # what gray these are no tag says
+
+
 def refusal(raw: bytes, *, channels: int = 1) -> Refusal:
     with pytest.raises(Refusal) as refused:
         as_tensor(raw, channels=channels, size=28)
@@ -68,11 +121,19 @@ def refusal(raw: bytes, *, channels: int = 1) -> Refusal:
     [
         (b"", 1, 415, "neither PNG nor JPEG nor DICOM"),
         (b"GIF89a" + bytes(50), 1, 415, "neither PNG nor JPEG nor DICOM"),
-        (encoded(noise((28, 28)))[:60], 1, 422, "cannot be decoded"),
-        (b"\xff\xd8\xff" + bytes(40), 1, 422, "cannot be decoded"),
-        (bytes(128) + b"DICM" + bytes(40), 1, 422, "cannot be decoded"),
+        (encoded(noise((28, 28)))[:60], 1, 422, "damaged, or cut off"),
+        (b"\xff\xd8\xff" + bytes(40), 1, 422, "damaged, or cut off"),
+        (bytes(128) + b"DICM" + bytes(40), 1, 422, "without pixels, or ends before them"),
         (png_of_declared_size(9_000, 9_000), 1, 413, "64 million pixels"),
         (png_of_declared_size(100_000, 100_000), 1, 413, "64 million pixels"),
+        (
+            png_of_declared_size(1, 30_000),
+            1,
+            413,
+            "10,000 pixels a side at the most, and this one has 30,000",
+        ),
+        (encoded(noise((1, 1))), 1, 422, "16 pixels a side at the least, and this one 1 x 1"),
+        (animated(), 1, 422, "It is animated"),
         (encoded(noise((28, 28, 3))), 1, 422, "takes gray pictures"),
         (encoded(noise((28, 28))), 3, 422, "3 channels, and this one has 1"),
     ],

@@ -85,6 +85,30 @@ def test_health_and_version_say_what_is_served(client: httpx.Client) -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/version"])
+def test_health_is_asked_by_head_too(client: httpx.Client, path: str) -> None:
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/nothing", 404, "nothing at this address: ask /predict"),
+        ("GET", "/predict", 405, "POST for /predict"),
+        ("POST", "/version", 405, "GET for the others"),
+    ],
+)
+def test_what_is_asked_for_otherwise_gets_a_reason_too(
+    client: httpx.Client, method: str, path: str, status: int, said: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json().keys() == {"reason"}
+    assert said in answer.json()["reason"]
+    assert ("Allow" in answer.headers) is (status == 405)
+
+
 def test_an_answer_says_what_torch_says_and_of_which_model(
     client: httpx.Client, exported: tuple[Exported, Exported], real_images: Image
 ) -> None:
@@ -118,11 +142,13 @@ def test_png_jpeg_and_dicom_are_answered_together(
 ) -> None:
     image = real_images[0]
     dicom = write_dicom(tmp_path / "a.dcm", image, WindowCenter="128", WindowWidth="256")
-    files = encoded(image), encoded(image, "JPEG", quality=100), dicom.read_bytes()
-    answer = ask(client, *files)
+    assert (image.min(), image.max()) != (0, 255), "without a window it could be stretched"
+    plain = write_dicom(tmp_path / "b.dcm", image)
+    others = dicom.read_bytes(), plain.read_bytes()
+    answer = ask(client, encoded(image), encoded(image, "JPEG", quality=100), *others)
     assert answer.status_code == 200
-    png, jpeg, read = (each["probabilities"]["pneumonia"] for each in answer.json()["images"])
-    assert png == read
+    png, jpeg, *read = (each["probabilities"]["pneumonia"] for each in answer.json()["images"])
+    assert [png, png] == read
     assert abs(png - jpeg) < 0.05
 
 
@@ -140,7 +166,7 @@ def test_one_bad_picture_does_not_spoil_the_others(
     assert images[0] == alone
     assert images[3] == alone | {"index": 3}
     assert "class" not in images[1]
-    assert "cannot be decoded" in images[2]["reason"]
+    assert images[2]["reason"] == "It cannot be decoded: it is damaged, or cut off."
 
 
 def colours() -> bytes:
@@ -222,10 +248,10 @@ CUT_OFF = b'--b\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\
         (b"abc", {"Content-Type": "image/png"}, 415, "multipart/form-data"),
         (b"abc", {}, 415, "multipart/form-data"),
         (b"--b--\r\n", FORM, 400, "no picture"),
-        (FIELD, FORM, 400, "no form of files alone"),
+        (FIELD, FORM, 400, "a field that is no file"),
         (CUT_OFF, FORM, 400, "ends before its last file"),
-        (b"abc", {"Content-Type": "multipart/form-data"}, 400, "no form of files"),
-        (b"abc", FORM, 400, "no form of files"),
+        (b"abc", {"Content-Type": "multipart/form-data"}, 400, "no whole multipart"),
+        (b"abc", FORM, 400, "no whole multipart"),
     ],
 )
 def test_what_is_no_form_of_files_is_refused(

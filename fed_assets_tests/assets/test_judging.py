@@ -1,0 +1,149 @@
+"""A version beside the best that ever served, both run on the same images where both still may."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import InitResourceContext
+
+from fed_assets.assets.judging import judge_version
+from fed_assets.hospital.files import Store
+from fed_assets.hospital.images import prepare_images
+from fed_assets.hospital.network import build_network
+from fed_assets.hospital.store import current_digest, set_validated
+from fed_assets.hospital.tasks import find_task
+from fed_assets.hospital.weights import weights_of, write_weights
+from fed_assets.registry.gate import Gate, Terms
+from fed_assets.registry.version import ModelVersion
+from fed_assets.resources.hospital_runner import LocalHospitalRunner
+from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE, find_sandbox
+from fed_assets.sandboxes.sandbox import Sandbox
+from fed_assets_tests.networks import SMALL_RESNET
+from fed_assets_tests.registered import Bench, a_bench
+from fed_assets_tests.registry.versions import figures
+
+pytestmark = pytest.mark.slow  # MLflow takes ten seconds to make its tables
+TERMS = Terms(margin=0.01, hospital_margin=0.05, require_posture=False)
+MINIMAL = find_sandbox("minimal", configurable=SHIPPED_CONFIGURABLE)
+
+
+class HereAlone(LocalHospitalRunner):
+    """Runs hospitals' tasks in this process: what they do is the same, and no fork waits."""
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Opens no templates."""
+
+    def ask(
+        self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the task's answer, as it would cross from one process to another."""
+        store = Store(self.store(hospital, sandbox), hospital)
+        answer = find_task(task, previews=False)(arguments, store)
+        crossed: dict[str, Any] = json.loads(json.dumps(answer, allow_nan=False))
+        return crossed
+
+
+@pytest.fixture
+def bench(mlflow_tables: Path, tmp_path: Path) -> Bench:
+    made = a_bench(mlflow_tables, tmp_path / "home")
+    for place in ("coordinator", "north"):
+        store = Store(made.home.store(place, "minimal"), place)
+        source = {"kind": "phantom", "images": 40, "test_images": 40, "size": 28}
+        asked = {"source": source, "classes": ["normal", "pneumonia"], "image_size": 28}
+        prepare_images(asked, store)
+        set_validated(store, current_digest(store))
+    return made
+
+
+def registered(bench: Bench, seed: int, test: float, north: float) -> ModelVersion:
+    """Registers a network of drawn weights, as one that was worth so much when it was reported."""
+    run = f"{seed:08d}-2222-3333-4444-555555555555"
+    tracked, _ = bench.logged(run, seed)
+    weights = bench.home.root / "weights" / f"{seed}.safetensors"
+    drawn = build_network(SMALL_RESNET, channels=1, classes=2, seed=seed)
+    write_weights(weights_of(drawn), weights)
+    evaluation = {"test": figures(test), "hospitals": {"north": figures(north)}}
+    changes = {"network": SMALL_RESNET, "participants": ("north",), "evaluation": evaluation}
+    digest = {"weights_digest": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    record = bench.record(run, tracked, weights, **changes | digest)
+    number = bench.registry.register(record, tracked, weights=weights)
+    bench.package(number)
+    return bench.registry.version("minimal", number)
+
+
+def served(bench: Bench, seed: int, test: float, north: float) -> ModelVersion:
+    version = registered(bench, seed, test, north)
+    bench.judge(version.version)
+    bench.registry.promote("minimal", version.version, "ann", "it is better")
+    return version
+
+
+def gates_of(bench: Bench, version: ModelVersion) -> dict[str, Gate]:
+    hospitals = HereAlone(home_folder=str(bench.home.root), hospitals=[], network="")
+    gates, _ = judge_version(
+        version, MINIMAL, hospitals, bench.registry, TERMS, tested=("north",), has_common=True
+    )
+    return {gate.name: gate for gate in gates}
+
+
+def test_the_best_that_served_is_run_beside_it_wherever_it_was_best(bench: Bench) -> None:
+    served(bench, 1, test=0.97, north=0.80)  # the best on the common test set
+    served(bench, 2, test=0.96, north=0.99)  # and this at north
+    served(bench, 3, test=0.96, north=0.90)
+    gate = gates_of(bench, registered(bench, 4, test=0.99, north=0.99))["best_so_far"]
+    assert not gate.passed
+    assert gate.waivable
+    # What both came to on these images, and not what they were registered with.
+    assert "at the common test set AUROC is" in gate.said
+    assert "than that of version 1 (interval" in gate.said or "version 2 (interval" in gate.said
+    assert "40 images" in gate.said
+    assert "version 3" not in gate.said
+
+
+def test_of_a_retired_version_the_registered_figure_on_the_common_test_set_counts(
+    bench: Bench,
+) -> None:
+    first = served(bench, 1, test=0.97, north=0.99)
+    bench.registry.retire("minimal", first.version, "south withdrew")
+    second = registered(bench, 2, test=0.95, north=0.5)
+    gates = gates_of(bench, second)
+    assert gates["overall"].said == "there is no champion to compare with"
+    gate = gates["best_so_far"]
+    assert not gate.passed
+    assert gate.said.startswith("at the common test set AUROC is 0.0200 lower than that of version")
+    assert "north" not in gate.said
+    assert gates_of(bench, registered(bench, 3, test=0.965, north=0.5))["best_so_far"].passed
+
+    keep = [*gates.values()]
+    bench.registry.keep_judgement("minimal", second.version, keep, against=None, by="run 2")
+    bench.registry.promote(
+        "minimal", second.version, "ann", "south had the easy ones", waived=["best_so_far"]
+    )
+    after = gates_of(bench, registered(bench, 4, test=0.94, north=0.5))["best_so_far"]
+    assert after.passed, "the person lowered the bar, and what serves is held to the other gates"
+
+
+def test_a_champion_that_is_the_best_is_asked_for_once(bench: Bench) -> None:
+    served(bench, 1, test=0.90, north=0.80)
+    served(bench, 2, test=0.96, north=0.99)
+    gates = gates_of(bench, registered(bench, 3, test=0.99, north=0.99))
+    assert gates["best_so_far"].passed
+    assert "nothing that served was better" in gates["best_so_far"].said
+    assert "version 2" in gates["overall"].said
+
+
+def test_weights_that_are_gone_leave_the_registered_figure_and_close_a_hospitals_gate(
+    bench: Bench,
+) -> None:
+    first = served(bench, 1, test=0.97, north=0.99)
+    served(bench, 2, test=0.96, north=0.90)
+    (bench.registry.folder("minimal", first.version) / "weights.safetensors").unlink()
+    gate = gates_of(bench, registered(bench, 3, test=0.965, north=0.99))["best_so_far"]
+    assert not gate.passed
+    assert "north tells nothing beside version 1: A model's weights cannot be read" in gate.said
+    assert "0.0050 lower than that of version 1; 0.01 is allowed" in gate.said
