@@ -72,6 +72,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
 def _runner(roster: Roster, settings: Settings) -> LocalHospitalRunner:
     return LocalHospitalRunner(
         home_folder=str(settings.home.root),
+        stored_on=settings.home.stored_on,
         hospitals=list(roster.hospital_ids),
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),

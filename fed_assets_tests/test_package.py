@@ -47,7 +47,7 @@ def test_the_check_would_see_a_heavy_import(tmp_path: Path) -> None:
 
 
 def test_containers_load_nothing_of_azures_before_one_is_asked(tmp_path: Path) -> None:
-    for module in ("folder_copy", "container", "place", "issuing"):
+    for module in ("folder_copy", "place", "issuing"):
         loaded = loaded_by(f"import fed_assets.containers.{module}", tmp_path / "home")
         assert not {name for name in loaded if name.split(".")[0] in {"azure", "adlfs"}}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from fed_assets.containers.place import PLACE_FILE
 from fed_assets.errors import RunConfigError, StorageError
 
 INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
@@ -15,11 +17,19 @@ PROBE_BYTES = 1 << 20
 COORDINATOR = "coordinator"
 
 
+class StoredOn(StrEnum):
+    """What lasts of a home: this machine's disk, or containers of Azure's storage that back it."""
+
+    DISK = "disk"
+    BLOB = "blob"
+
+
 @dataclass(frozen=True)
 class Home:
     """The home folder and the places in it; nothing is created before `prepare`."""
 
     root: Path
+    stored_on: StoredOn = StoredOn.DISK
 
     @property
     def instance(self) -> Path:
@@ -82,6 +92,14 @@ class Home:
         A machine of the hospital's own would hold it elsewhere still, out of the store's backups.
         """
         return self.root / "hospitals" / hospital / "keys" / f"{sandbox}.json"
+
+    def container(self, party: str) -> Path:
+        """Returns a party's own file of which container backs its store, and of what opens that.
+
+        The coordinator's is the orchestrator's, which holds what assets hand on too.
+        """
+        own = self.root if party == COORDINATOR else self.hospital(party)
+        return own / "keys" / PLACE_FILE
 
     def approval(self, hospital: str, sandbox: str) -> Path:
         """Returns the hospital's own record of the code that it approved for a sandbox."""

@@ -62,6 +62,7 @@ def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str
         if key.parent.exists():
             os.chown(key.parent, user, user, follow_symlinks=False)
         _give_file(key, user, user)
+        _give_file(home.container(name), user, user)
         give(home.store(name, sandbox), 0, user, user)
 
 

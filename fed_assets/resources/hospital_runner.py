@@ -24,7 +24,7 @@ from fed_assets.resources.confinement import (
 from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.home import COORDINATOR as COORDINATOR
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import Home, StoredOn
 from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.kept import kept, kept_by_all
 from fed_assets.resources.run_meter import RunMeter
@@ -54,6 +54,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     hospitals: list[str]
     network: str
     configurable: str = str(SHIPPED_CONFIGURABLE)
+    stored_on: str = StoredOn.DISK
     sources: dict[str, list[str]] = Field(default={})
     task_timeout_seconds: float = 1800
 
@@ -69,7 +70,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def model_post_init(self, context: Any) -> None:
         """Knows its templates; none is opened yet."""
         super().model_post_init(context)
-        self._templates = Templates(self._home.temporary, self.network)
+        self._templates = Templates(self._home.temporary, self.network, self.stored_on)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Waits for the run's turn, then has templates load while the first steps start."""
@@ -106,7 +107,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
     @property
     def _home(self) -> Home:
-        return Home(Path(self.home_folder))
+        return Home(Path(self.home_folder), StoredOn(self.stored_on))
 
     def _sandbox_of(self, run: DagsterRun) -> Sandbox | None:
         """Returns a run's sandbox; None for one that cannot be used, which each asset refuses."""

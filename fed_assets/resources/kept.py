@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import Home, StoredOn
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -24,6 +24,8 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, Any]:
         place["approval"] = str(home.approval(hospital, sandbox.name))
     if sandbox.key_custody is KeyCustody.AZURE_KEY_VAULT:
         place["vault_key"] = sandbox.vault_key(hospital)
+    if home.stored_on is StoredOn.BLOB:
+        place["container"] = str(home.container(hospital))
     return place
 
 
@@ -45,5 +47,8 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         },
         "vault_keys": {
             name: place["vault_key"] for name, place in places.items() if "vault_key" in place
+        },
+        "containers": {
+            name: place["container"] for name, place in places.items() if "container" in place
         },
     }
