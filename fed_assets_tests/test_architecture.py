@@ -125,6 +125,8 @@ THIRD_PARTY_OF = {
     "reporting/canvas.py": {"PIL"},
     "reporting/comparison_words.py": {"yaml"},
     "resources/artifact_store.py": {"upath"},
+    "resources/orchestrator_container.py": {"azure", "upath"},
+    "resources/whole_files.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/federation.py": {"pydantic"},

@@ -138,7 +138,7 @@ def membership_value(home: Home) -> dict[str, Any] | None:
         StorageError: its value is damaged.
     """
     return read_value(
-        home.artifacts,
+        home,
         "membership_inference",
         cure="Remove it, and materialize membership_inference again.",
     )

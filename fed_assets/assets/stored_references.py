@@ -23,9 +23,7 @@ def reference_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    return read_value(
-        home.artifacts, "reference_models", cure="Materialize reference_models again."
-    )
+    return read_value(home, "reference_models", cure="Materialize reference_models again.")
 
 
 def references_for_report(context: AssetExecutionContext, home: Home) -> dict[str, Any] | None:

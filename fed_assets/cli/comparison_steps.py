@@ -133,7 +133,7 @@ def _referenced(home: Home, roster: Roster) -> set[str]:
 
     value = None
     with suppress(StorageError):  # what is damaged is trained anew
-        value = read_value(home.artifacts, "reference_models", cure="")
+        value = read_value(home, "reference_models", cure="")
     if value is None:
         return set()
     learning = json.loads(json.dumps(roster_learning(roster)))

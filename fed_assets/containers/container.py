@@ -18,7 +18,7 @@ from fed_assets.errors import ContainerRefused
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
-    from azure.storage.blob import BlobClient
+    from azure.storage.blob import BlobClient, ContainerClient
 
 BLOCK_BYTES = 4 << 20
 DIGEST = "sha256"  # the name of a blob's metadata
@@ -67,11 +67,12 @@ class Container:
 
     Args:
         place: Which, and what opens it.
+        client: Azure's client of it, where somebody has one already.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, client: ContainerClient | None = None) -> None:
         self.url = place.url
-        self._client = place.client()
+        self._client = client or place.client()
 
     def close(self) -> None:
         """Closes its connections."""

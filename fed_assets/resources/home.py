@@ -32,6 +32,11 @@ class Home:
     stored_on: StoredOn = StoredOn.DISK
 
     @property
+    def on_containers(self) -> bool:
+        """Returns whether containers of Azure's storage back the home."""
+        return self.stored_on is StoredOn.BLOB
+
+    @property
     def instance(self) -> Path:
         """Returns Dagster's own folder, its DAGSTER_HOME."""
         return self.root / "dagster"

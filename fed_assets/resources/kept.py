@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fed_assets.resources.home import Home, StoredOn
+from fed_assets.resources.home import Home
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -24,7 +24,7 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, Any]:
         place["approval"] = str(home.approval(hospital, sandbox.name))
     if sandbox.key_custody is KeyCustody.AZURE_KEY_VAULT:
         place["vault_key"] = sandbox.vault_key(hospital)
-    if home.stored_on is StoredOn.BLOB:
+    if home.on_containers:
         place["container"] = str(home.container(hospital))
     return place
 
