@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -12,6 +13,15 @@ from fed_assets.containers.place import PLACE_FILE
 from fed_assets.errors import RunConfigError, StorageError
 
 INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
+LOGS_IN_CONTAINER = """\
+# Steps' logs go to the orchestrator's container too; what opens it stands in that file alone.
+compute_logs:
+  module: fed_assets.resources.compute_logs
+  class: ContainerComputeLogs
+  config:
+    place: {place}
+    local_dir: {local_dir}
+"""
 PROBE_BYTES = 1 << 20
 # Does neutral work on open data: the initial weights, the common test set.
 COORDINATOR = "coordinator"
@@ -207,10 +217,10 @@ class Home:
             if self.root.stat().st_mode & 0o067:  # confined hospitals pass it as members of a group
                 self.root.chmod(0o700)
             self.instance.mkdir(exist_ok=True, mode=0o700)
-            settings = self.instance / "dagster.yaml"
-            if not settings.exists() or settings.read_bytes() != INSTANCE_SETTINGS.read_bytes():
+            settings, content = self.instance / "dagster.yaml", self._instance_settings()
+            if not settings.exists() or settings.read_text() != content:
                 fresh = settings.with_name(f".dagster-{uuid.uuid4().hex}.yaml")
-                shutil.copyfile(INSTANCE_SETTINGS, fresh)
+                fresh.write_text(content)
                 fresh.replace(settings)  # another process may be reading it
             self.tracking.mkdir(exist_ok=True, mode=0o700)
             self._probe()
@@ -219,6 +229,15 @@ class Home:
                 f"The home folder cannot be written: {error.strerror}", where=str(self.root)
             ) from None
         return self
+
+    def _instance_settings(self) -> str:
+        shipped = INSTANCE_SETTINGS.read_text()
+        if not self.on_containers:
+            return shipped
+        place, folder = self.container(COORDINATOR), self.instance / "storage"
+        return shipped + LOGS_IN_CONTAINER.format(
+            place=json.dumps(str(place)), local_dir=json.dumps(str(folder))
+        )
 
     def _probe(self) -> None:
         probe = self.root / f".probe-{uuid.uuid4().hex}"
