@@ -13,7 +13,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long azurite check bench bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
+.PHONY: help install demo ui test test-long azurite check bench bench-blob bench-encryption bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench-sealed: install ## measure what sealing a store costs against a plain one
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+
+bench-blob: install azurite ## measure a lifecycle whose home is backed by containers against one on disk
+	$(BIN)/python -m benchmarks.blob
 
 bench-encryption: install ## measure what homomorphic encryption costs against plain averaging
 	$(BIN)/python -m benchmarks.encryption

@@ -125,6 +125,7 @@ THIRD_PARTY_OF = {
     "reporting/canvas.py": {"PIL"},
     "reporting/comparison_words.py": {"yaml"},
     "resources/artifact_store.py": {"upath"},
+    "resources/compute_logs.py": {"azure"},
     "resources/orchestrator_container.py": {"azure", "upath"},
     "resources/whole_files.py": {"upath"},
     "resources/dagster_run.py": {"sqlalchemy"},  # what a full disk shows as

@@ -35,7 +35,7 @@ from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.audit_folder import audit_folder
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
-from fed_assets.resources.probing import planted_targets
+from fed_assets.resources.probing import container_probes, planted_targets
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
@@ -79,7 +79,9 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
                 "versions": {name: version(name) for name in VERSIONS},
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
-                evidence = make_attempts(sandbox, identity, roster.hospital_ids, opened, hospitals)
+                evidence = make_attempts(
+                    sandbox, identity, roster.hospital_ids, opened, hospitals, settings.home
+                )
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
         for shortfall in posture.shortfalls:
@@ -112,6 +114,7 @@ def make_attempts(
     names: Sequence[str],
     opened: Path,
     hospitals: LocalHospitalRunner,
+    home: Home,
 ) -> list[Evidence]:
     """Returns the evidence of every attempt on a sandbox of these hospitals.
 
@@ -121,6 +124,7 @@ def make_attempts(
         names: The hospitals' ids.
         opened: An empty folder, for what is open on purpose and what is made to be attacked.
         hospitals: Starts their processes.
+        home: Where they keep what lasts.
 
     Raises:
         FedAssetsError: A hospital's store or key cannot be used, or no process be started.
@@ -132,6 +136,7 @@ def make_attempts(
         with planted_targets(hospitals, sandbox, names) as targets:
             probes = [
                 *probes_at_rest(targets, opened),
+                *container_probes(home, targets),
                 *probes_in_use(targets),
                 *probes_of_release(sandbox, opened / "release"),
             ]

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from fed_assets.containers.container import asking
 from fed_assets.containers.place import TIMES, Place
+from fed_assets.containers.refusals import asking
 
 POLICY = "fed-assets"
 _RETIRED = "fed-assets-retired"

@@ -101,7 +101,10 @@ def read_place(path: Path) -> Place:
         ContainerRefused: There is none, others may read it, or it does not say a container and one
             way to open it. No message holds a token.
     """
-    record = _read_own(path)
+    try:
+        record = json.loads(read_own(path))
+    except ValueError:
+        raise _refused(path, "no JSON") from None
     if not isinstance(record, dict) or not record.keys() <= {"url", "token", "identity"}:
         raise _refused(path, "not an object of url, and token or identity")
     url, token, identity = (record.get(name) for name in ("url", "token", "identity"))
@@ -132,7 +135,12 @@ def write_place(path: Path, place: Place) -> None:
         raise _refused(path, system_reason(error)) from None
 
 
-def _read_own(path: Path) -> Any:
+def read_own(path: Path) -> str:
+    """Returns what a file holds that nobody but its owner may read.
+
+    Raises:
+        ContainerRefused: Others may read it, or it cannot be read.
+    """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(path, flags), encoding="utf-8") as file:
@@ -142,11 +150,11 @@ def _read_own(path: Path) -> Any:
                 raise _refused(path, "it is not this user's own file")
             if found.st_mode & 0o077:
                 raise _refused(path, f"mode {stat.S_IMODE(found.st_mode):o}: others may read it")
-            return json.load(file)
+            return file.read()
     except OSError as error:
         raise _refused(path, system_reason(error)) from None
     except ValueError:
-        raise _refused(path, "no JSON") from None
+        raise _refused(path, "no text") from None
 
 
 def _fault_of(url: str) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableIOManagerFactory, InputContext, OutputContext, UPathIOManager
 
-from fed_assets.containers.container import asking
 from fed_assets.containers.place import Place
+from fed_assets.containers.refusals import asking
 from fed_assets.errors import RunConfigError, StorageError
 from fed_assets.resources.home import Home, StoredOn
 from fed_assets.resources.orchestrator_container import (

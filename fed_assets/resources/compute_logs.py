@@ -15,8 +15,8 @@ from dagster import Field, StringSource
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION
 from dagster_azure.blob import AzureBlobComputeLogManager
 
-from fed_assets.containers.container import asking
 from fed_assets.containers.place import read_place
+from fed_assets.containers.refusals import asking
 from fed_assets.errors import ContainerRefused
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from fed_assets.containers.issuing import DEAD
 from fed_assets.containers.place import PLACE_FILE
 from fed_assets.errors import RunConfigError, StorageError
 
@@ -115,6 +116,11 @@ class Home:
         """
         own = self.root if party == COORDINATOR else self.hospital(party)
         return own / "keys" / PLACE_FILE
+
+    def dead_containers(self, party: str) -> dict[str, Path]:
+        """Returns the files of tokens that must not open the party's container, by why not."""
+        own = self.container(party)
+        return {why: own.with_name(f"{own.stem}.{why}{own.suffix}") for why in DEAD}
 
     def approval(self, hospital: str, sandbox: str) -> Path:
         """Returns the hospital's own record of the code that it approved for a sandbox."""

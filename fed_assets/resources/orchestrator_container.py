@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fed_assets.containers.container import Container, asking
+from fed_assets.containers.container import Container
 from fed_assets.containers.folder_copy import FolderCopy, Moved
 from fed_assets.containers.place import Place, keep_out_of_logs, read_place
+from fed_assets.containers.refusals import asking
 from fed_assets.resources.home import COORDINATOR, Home
 
 if TYPE_CHECKING:

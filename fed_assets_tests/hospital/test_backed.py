@@ -170,12 +170,12 @@ def test_a_process_puts_away_what_its_answer_rests_on(azurite: Azurite, tmp_path
         for why, dead in issued.dead.items():
             hospital.given(dead)
             error = ask("clear_away")["error"]
-            assert error["kind"] == "ContainerRefused", why
+            assert error["kind"] == "AccessRefused", why
             assert "sig=" not in json.dumps(error)
         azurite.owned(party).delete_container()
         hospital.given(issued.own)
         error = ask("clear_away")["error"]
-        assert error["kind"] == "ContainerRefused"
+        assert error["kind"] == "AccessRefused"  # the policy of its token is gone with it
         assert "lies on this machine" in error["cure"]
         assert hospital.here().items() >= {**kept, PLAIN_LOG: hospital.here()[PLAIN_LOG]}.items()
         hospital.given(azurite.issue(party).own)

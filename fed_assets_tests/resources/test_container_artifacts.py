@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +122,7 @@ def test_a_container_that_vanishes_in_mid_run_is_told_and_what_was_made_stays(
     made = machine.make(images, lost)
     assert not made.success
     failure = str(made.failure_data_for_node("lost"))
-    assert "ContainerRefused" in failure
+    assert "AccessRefused" in failure  # the policy of its token is gone with it
     assert "lies on this machine" in failure
     assert (machine.home.root / REPORT).read_bytes() == b"<html>"
     issued = azurite.issue(party)
@@ -137,8 +139,21 @@ def test_a_dead_token_stops_a_run_before_its_first_step(machine: Machine) -> Non
         read_value(machine.home, "report/minimal", cure="")
     made = machine.make(images)
     assert not made.success
-    assert "ContainerRefused" in str(made.all_events)
+    assert "AccessRefused" in str(made.all_events)
     assert not made.events_for_node("north__images")
+
+
+def test_the_store_starts_no_thread_before_its_first_value(machine: Machine) -> None:
+    # A run that goes behind Landlock takes one thread alone, and its resources are there before.
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from fed_assets.resources.artifact_store import artifacts_of;"
+        "from fed_assets.resources.home import Home, StoredOn;"
+        "artifacts_of(Home(Path(sys.argv[1]), StoredOn.BLOB)).create_io_manager(None);"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    command = [sys.executable, "-c", code, str(machine.home.root)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_no_token_is_logged(
