@@ -12,6 +12,7 @@ from fed_assets.privacy.chain import OUTBOX_LOG
 from fed_assets.resources.home import COORDINATOR
 from fed_assets_tests.azure_storage import Azurite
 from fed_assets_tests.places import LIFECYCLE, RETRAIN, Place, make_place
+from fed_assets_tests.posture.test_in_containers import ALL
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2000)]
 
@@ -96,3 +97,31 @@ def test_a_container_that_vanishes_in_mid_run_is_told_and_the_run_goes_on_later(
     give(place, azurite, hospitals[0], hospitals[0])
     run(place, *RETRAIN)
     assert f"{hospitals[0]}/minimal/current.json" in names_in(azurite, place, hospitals[0])
+
+
+def test_eyes_off_keeps_its_word_in_containers_and_its_sealed_stores_last_there(
+    azurite: Azurite, places: Path
+) -> None:
+    place, hospitals = on_blob(places / "eyes_off", azurite)
+    for path in (places / "eyes_off", *(places / "eyes_off").iterdir()):
+        path.chmod(0o755)
+    for party, named in zip((COORDINATOR, *hospitals), (azurite.party(), *hospitals), strict=True):
+        issued = azurite.issue(named)
+        write_place(place.home.container(party), issued.own)
+        for why, file in place.home.dead_containers(party).items():
+            write_place(file, issued.dead[why])
+    posture = json.loads(run(place, "fed_assets.cli", "posture", "eyes_off", "--json"))
+    assert posture["keeps_its_word"], posture["shortfalls"]
+    outcomes = {each["probe"]: each["outcome"] for each in posture["probes"]}
+    assert {outcomes[name] for name in ALL} == {"passed"}
+    assert posture["at_rest"] == 3
+    run(place, "fed_assets.cli", "run", "eyes_off")
+    for name in hospitals:
+        contents = [
+            azurite.owned(name).download_blob(each).readall()
+            for each in azurite.names(name)
+            if "/datasets/" in each
+        ]
+        assert len(contents) >= 3
+        assert not [each for each in contents if b"NUMPY" in each or b"PAR1" in each]
+        assert not [each for each in azurite.names(name) if "canary" in each or "intruder" in each]
