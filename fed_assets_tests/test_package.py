@@ -34,6 +34,7 @@ def test_definitions_load_without_what_costs_seconds(tmp_path: Path) -> None:
     assert "dagster" in loaded
     assert not loaded & set(HEAVY)
     assert not {name for name in loaded if name.startswith("fed_assets.hospital")}
+    assert not loaded & {"adlfs", "azure.storage.blob", "dagster_azure"}
 
 
 def test_a_comparison_loads_what_ranks_only_when_it_ranks(tmp_path: Path) -> None:

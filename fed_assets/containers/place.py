@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PLACE_FILE = "container.json"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # How long Azure is waited for: to be reached, and for each answer.
-TIMES = {
+TIMES: Mapping[str, Any] = {
     "connection_timeout": 10,
     "read_timeout": 60,
     "retry_total": 3,

@@ -53,7 +53,9 @@ def values_in(place: Place) -> UPath:
     """Returns where values lie in a container, as a path over adlfs."""
     from upath import UPath
 
-    opened: dict[str, Any] = {"anon": False, "account_host": urlsplit(place.account_url).netloc}
+    host = urlsplit(place.account_url).netloc
+    opened: dict[str, Any] = {"anon": False, "account_host": host}
+    opened["account_name"] = host.partition(".")[0]
     if place.identity:
         from azure.identity.aio import ManagedIdentityCredential
 
@@ -62,7 +64,8 @@ def values_in(place: Place) -> UPath:
         # Of all ways to say it, this one alone takes an account's URL as it is.
         said = f"BlobEndpoint={place.account_url};SharedAccessSignature={place.token}"
         opened = {"connection_string": said}
-    return UPath(f"abfs://{place.container}/{VALUES}", use_listings_cache=False, **opened)
+    values: UPath = UPath(f"abfs://{place.container}/{VALUES}", use_listings_cache=False, **opened)
+    return values
 
 
 def fetch_files(home: Home) -> Moved:

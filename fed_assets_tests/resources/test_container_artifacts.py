@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from dagster import (
 )
 
 from fed_assets.containers.issuing import REVOKED, Issued
-from fed_assets.containers.place import write_place
+from fed_assets.containers.place import Place, write_place
 from fed_assets.errors import ContainerRefused, StorageError
 from fed_assets.resources.artifact_store import artifacts_of, read_value, write_whole
 from fed_assets.resources.home import COORDINATOR, Home, StoredOn
-from fed_assets.resources.orchestrator_container import fetch_files
+from fed_assets.resources.orchestrator_container import fetch_files, values_in
 from fed_assets_tests.azure_storage import Azurite
 
 SANDBOXES = StaticPartitionsDefinition(["minimal", "eyes_on"])
@@ -141,6 +142,17 @@ def test_a_dead_token_stops_a_run_before_its_first_step(machine: Machine) -> Non
     assert not made.success
     assert "AccessRefused" in str(made.all_events)
     assert not made.events_for_node("north__images")
+
+
+def test_an_identity_is_asked_for_at_the_accounts_own_address() -> None:
+    # That Azure lets it in can be tried on Azure alone.
+    place = Place("https://account.blob.core.usgovcloudapi.net/orchestrator", identity="one")
+    for each, kind in ((place, "managed_identity"), (replace(place, identity=""), "default")):
+        values = values_in(each)
+        assert str(values) == "abfs://orchestrator/values"
+        client = values.fs.service_client
+        assert client.url == "https://account.blob.core.usgovcloudapi.net/"
+        assert kind in type(client.credential).__module__
 
 
 def test_the_store_starts_no_thread_before_its_first_value(machine: Machine) -> None:
