@@ -109,7 +109,7 @@ def test_an_upload_whose_process_was_killed_goes_on_where_it_was(
     place_file = tmp_path / "container.json"
     write_place(place_file, azurite.issue(party).own)
     content = tmp_path / "content"
-    content.write_bytes(secrets.token_bytes(30 * BLOCK_BYTES))
+    content.write_bytes(secrets.token_bytes(12 * BLOCK_BYTES))
     code = (
         "import sys; from pathlib import Path;"
         "from fed_assets.containers.container import Container;"
@@ -124,11 +124,11 @@ def test_an_upload_whose_process_was_killed_goes_on_where_it_was(
         process.kill()
         process.wait()
         arrived = staged_blocks(owned)
-    assert 2 <= arrived < 30
+    assert 2 <= arrived < 12
     container = Container(read_place(place_file))
     assert container.found("") == {}
-    assert container.put("large", content, None).sent_bytes == (30 - arrived) * BLOCK_BYTES
-    assert container.found("")["large"].size == 30 * BLOCK_BYTES
+    assert container.put("large", content, None).sent_bytes == (12 - arrived) * BLOCK_BYTES
+    assert container.found("")["large"].size == 12 * BLOCK_BYTES
 
 
 def staged_blocks(owned: ContainerClient) -> int:
