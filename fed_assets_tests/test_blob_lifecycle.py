@@ -50,9 +50,10 @@ def test_a_lifecycle_lasts_in_containers_alone(azurite: Azurite, tmp_path: Path)
     kept = names_in(azurite, place, COORDINATOR)
     assert {"values/global_model/minimal.json", "values/evaluation_report/minimal.json"} <= kept
     assert "files/artifacts/evaluation_report/minimal/report.html" in kept
-    for part in ("/outbox/rounds/0003/", "/pipes-messages.jsonl", "files/models/minimal/", "logs/"):
+    for part in ("/outbox/rounds/0003/", "/pipes-messages.jsonl", "logs/"):
         assert [name for name in kept if part in name], part
-    assert not [name for name in kept if "/keys/" in name or "hospitals/" in name]
+    strange = ("/keys/", "hospitals/", "files/models/")
+    assert not [name for name in kept if any(each in name for each in strange)]
     for name in hospitals:
         own = names_in(azurite, place, name)
         assert {f"{name}/minimal/{each}" for each in ("current.json", OUTBOX_LOG)} <= own
@@ -70,9 +71,8 @@ def test_a_lifecycle_lasts_in_containers_alone(azurite: Azurite, tmp_path: Path)
     assert sorted(holding) == ["container.json"] * 4
     # Another machine: the credentials come along, and nothing else.
     other = make_place(tmp_path / "other")
-    other.environment |= {
-        name: place.environment[name] for name in ("FED_ASSETS_STORAGE", "FED_ASSETS_ROSTER")
-    }
+    for name in ("FED_ASSETS_STORAGE", "FED_ASSETS_ROSTER"):
+        other.environment[name] = place.environment[name]
     for party in (COORDINATOR, *hospitals):
         write_place(other.home.container(party), read_place(place.home.container(party)))
     assert " files, " in run(other, "fed_assets.cli", "storage", "fetch")

@@ -1,8 +1,8 @@
 """The orchestrator's own container: what assets hand on, and the files that belong to it.
 
 Values go there by an IO manager over adlfs. Beside each value that is written, the files that came
-to be meanwhile go there too: weights, reports, packages, records, Pipes messages. A home on another
-machine gets them before its first run.
+to be meanwhile go there too: weights, reports, records, Pipes messages. A home on another machine
+gets them before its first run. Registered versions stay on disk: they go with MLflow's tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILES, VALUES = "files/", "values"
 # What lasts of a home beside values; never a key, a kit, or what is a hospital's.
 _PATTERNS = (
-    *("artifacts/**/*", "lineage/**/*", "models/**/*"),
+    *("artifacts/**/*", "lineage/**/*"),
     *("federations/*/*/outbox/**/*", "federations/*/*/pipes-messages.jsonl"),
     *("withdrawn/*", "revoked.json"),
 )
