@@ -17,7 +17,7 @@ export FED_ASSETS_HOME ?= $(CURDIR)/.fed_assets
 export DAGSTER_HOME := $(FED_ASSETS_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long azurite check check-azure bench bench-encryption bench-hosts bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
+.PHONY: help install demo ui test test-long azurite check check-azure bench bench-blob bench-encryption bench-hosts bench-quality bench-images bench-lifecycle bench-masking bench-privacy bench-robust bench-sealed bench-serving bench-soak pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-hosts: install ## measure hospitals on hosts of their own, 50 ms away, aga
 
 bench-masking: install ## measure what secure aggregation costs against plain averaging
 	$(BIN)/python -m benchmarks.masking
+
+bench-blob: install azurite ## measure a lifecycle whose home is backed by containers against one on disk
+	$(BIN)/python -m benchmarks.blob
 
 bench-encryption: install ## measure what homomorphic encryption costs against plain averaging
 	$(BIN)/python -m benchmarks.encryption

@@ -23,7 +23,7 @@ from fed_assets.automation.jobs import JOBS
 from fed_assets.automation.schedules import build_schedules
 from fed_assets.automation.sensors import build_sensors
 from fed_assets.federation.roster import Roster, read_roster
-from fed_assets.resources.artifact_store import JsonArtifacts
+from fed_assets.resources.artifact_store import artifacts_of
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.mixed_runner import MixedHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
@@ -57,7 +57,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
         ],
         schedules=build_schedules(roster, settings),
         resources={
-            "io_manager": JsonArtifacts(folder=str(home.artifacts)),
+            "io_manager": artifacts_of(home),
             "sandboxes": Sandboxes(configurable=str(settings.configurable)),
             "hospitals": _runner(roster, settings),
             "federation": LocalFederation(home_folder=str(home.root)),
@@ -72,6 +72,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
 def _runner(roster: Roster, settings: Settings) -> MixedHospitalRunner:
     return MixedHospitalRunner(
         home_folder=str(settings.home.root),
+        stored_on=settings.home.stored_on,
         hospitals=list(roster.hospital_ids),
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),

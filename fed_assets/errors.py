@@ -50,6 +50,7 @@ FedAssetsError
 ├── MeasurementError        what runs measured cannot be compared
 └── StorageError            what had to be written could not be
     └── ContainerRefused        a container of Azure's storage cannot be used
+        └── AccessRefused           Azure does not let a party do something in it
 """
 
 from __future__ import annotations
@@ -455,3 +456,9 @@ class ContainerRefused(StorageError):
     """A container of Azure's storage cannot be used; what lies on this machine stays there."""
 
     cure = "Look at `fed-assets storage check`, mend what it names, and run again."
+
+
+class AccessRefused(ContainerRefused):
+    """Azure does not let a party do something in a container."""
+
+    cure = "Put a valid token, or an identity that may, into the party's container.json."

@@ -39,10 +39,14 @@ class Azurite:
     Attributes:
         url: Of the account.
         key: Of the account.
+        pid: Of its process.
+        console: The file of what it prints.
     """
 
     url: str
     key: str = field(repr=False)
+    pid: int
+    console: Path
     _given: int = 0
 
     def party(self) -> str:
@@ -62,9 +66,18 @@ class Azurite:
         with self.owned(party) as container:
             return {str(each) for each in container.list_blob_names()}
 
+    def sizes(self, party: str) -> list[int]:
+        """Returns the bytes of each file of a party's."""
+        with self.owned(party) as container:
+            return [int(each.size) for each in container.list_blobs()]
+
+    def requests(self) -> int:
+        """Returns how many requests it has answered, if it logs them."""
+        return len(re.findall(r'HTTP/1\.1" \d{3}', self.console.read_text()))
+
 
 @contextmanager
-def running_azurite() -> Iterator[Azurite]:
+def running_azurite(*, log_requests: bool = False) -> Iterator[Azurite]:
     """Yields an emulator on a free port of 127.0.0.1; it and its files are gone after."""
     key = base64.b64encode(secrets.token_bytes(64)).decode()
     with tempfile.TemporaryDirectory(prefix="fed_assets_azurite_") as folder:
@@ -72,7 +85,8 @@ def running_azurite() -> Iterator[Azurite]:
         with console.open("w") as output:
             process = subprocess.Popen(
                 [
-                    *("node", str(MAIN), "--silent", "--disableTelemetry", "--location", folder),
+                    *("node", str(MAIN), "--disableTelemetry", "--location", folder),
+                    *(() if log_requests else ("--silent",)),
                     *("--blobHost", "127.0.0.1", "--blobPort", "0"),
                     # Azure's client speaks a newer version of the interface than it knows.
                     "--skipApiVersionCheck",
@@ -82,7 +96,7 @@ def running_azurite() -> Iterator[Azurite]:
                 env={"PATH": os.environ["PATH"], "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"},
             )
         try:
-            yield Azurite(f"{_address(process, console)}/{ACCOUNT}", key)
+            yield Azurite(f"{_address(process, console)}/{ACCOUNT}", key, process.pid, console)
         finally:
             process.terminate()
             try:

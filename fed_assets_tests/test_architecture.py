@@ -139,8 +139,11 @@ THIRD_PARTY_OF = {
     "resources/azure_machine.py": {"azure"},
     "resources/azure_messages.py": {"azure"},
     "resources/azure_refusals.py": {"azure"},
-    "resources/instance.py": {"sqlalchemy"},  # what a full disk shows as
+    "resources/compute_logs.py": {"azure"},
     "resources/container_apps.py": {"azure"},
+    "resources/instance.py": {"sqlalchemy"},  # what a full disk shows as
+    "resources/orchestrator_container.py": {"azure", "upath"},
+    "resources/whole_files.py": {"upath"},
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/federation.py": {"pydantic"},
     "resources/hospital_runner.py": {"pydantic"},

@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks.attacked_rules import recipe_table
 from benchmarks.attacked_rules import table as attacked_table
+from benchmarks.blob import table as blob_table
 from benchmarks.price_list import faults, table
 from benchmarks.quality_table import table as quality_table
 from fed_assets.cli import app
@@ -181,6 +182,13 @@ def test_the_cost_of_encryption_in_the_readme_is_the_measured_one() -> None:
     assert limit["parameters"] == MOST_PARAMETERS
     shipped = (PROJECT / "fed_assets" / "sandboxes" / "configurable.yaml").read_text()
     assert f"at most {MOST_PARAMETERS:,} parameters" in shipped
+
+
+def test_the_cost_of_containers_in_the_readme_is_the_measured_one() -> None:
+    record = json.loads((PROJECT / "benchmarks" / "results" / "blob.json").read_text())
+    assert blob_table(record) in README
+    assert f"(medians of {record['repeats']} runs each" in README
+    assert all(len(runs) == record["repeats"] for runs in record["runs"].values())
 
 
 def test_the_price_list_in_the_readme_is_the_measured_one() -> None:

@@ -139,7 +139,7 @@ def membership_value(home: Home) -> dict[str, Any] | None:
         StorageError: its value is damaged.
     """
     return read_value(
-        home.artifacts,
+        home,
         "membership_inference",
         cure=MEMBERSHIP_CURE,
     )

@@ -36,7 +36,7 @@ from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.audit_folder import audit_folder
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
-from fed_assets.resources.probing import planted_targets
+from fed_assets.resources.probing import container_probes, planted_targets
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
@@ -82,7 +82,9 @@ def build_posture_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
             }
             with audit_folder(settings.home, context.instance, context.run_id) as opened:
                 # What lies on machines of their own is out of reach from here, for attempts too.
-                evidence = make_attempts(sandbox, identity, attacked(roster), opened, hospitals)
+                evidence = make_attempts(
+                    sandbox, identity, attacked(roster), opened, hospitals, settings.home
+                )
             posture = judge(sandbox, evidence)
             _write(posture, settings.home)
         for shortfall in posture.shortfalls:
@@ -129,6 +131,7 @@ def make_attempts(
     names: Sequence[str],
     opened: Path,
     hospitals: LocalHospitalRunner,
+    home: Home,
 ) -> list[Evidence]:
     """Returns the evidence of every attempt on a sandbox of these hospitals.
 
@@ -138,6 +141,7 @@ def make_attempts(
         names: The hospitals' ids.
         opened: An empty folder, for what is open on purpose and what is made to be attacked.
         hospitals: Starts their processes.
+        home: Where they keep what lasts.
 
     Raises:
         FedAssetsError: A hospital's store or key cannot be used, or no process be started.
@@ -149,6 +153,7 @@ def make_attempts(
         with planted_targets(hospitals, sandbox, names) as targets:
             probes = [
                 *probes_at_rest(targets, opened),
+                *container_probes(home, targets),
                 *probes_in_use(targets),
                 *probes_of_release(sandbox, opened / "release"),
             ]

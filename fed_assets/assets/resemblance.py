@@ -17,7 +17,7 @@ from dagster import (
 
 from fed_assets.errors import DataError, HospitalError, StorageError
 from fed_assets.federation.roster import Hospital, Roster
-from fed_assets.resources.artifact_store import read_whole
+from fed_assets.resources.artifact_store import read_value, read_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.known_models import KnownModels
@@ -98,11 +98,7 @@ def learned_from(home: Home, sandbox: str, hospital: str) -> LearnedFrom | None:
         brought = (lineage or {"hospitals": {}})["hospitals"].get(hospital)
         if brought is not None:
             return LearnedFrom(brought["data_digests"][-1], f"version {champion}, which serves,")
-    model = read_whole(
-        home.artifacts / "global_model" / f"{sandbox}.json",
-        what="The value of the asset global_model",
-        cure="Materialize global_model again.",
-    )
+    model = read_value(home, f"global_model/{sandbox}", cure="Materialize global_model again.")
     for record in reversed((model or {}).get("rounds", [])):
         if hospital in record["participants"]:
             digest = str(record["participants"][hospital]["dataset_digest"])

@@ -24,7 +24,7 @@ def reference_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    value = read_value(home.artifacts, "reference_models", cure=REFERENCES_CURE)
+    value = read_value(home, "reference_models", cure=REFERENCES_CURE)
     if value is None:
         return None
     return require_references(value, home.artifacts / "reference_models.json")

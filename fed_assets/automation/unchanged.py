@@ -13,7 +13,7 @@ from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
 from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.resources.artifact_store import read_value, read_whole
-from fed_assets.resources.ledger import CURE, LINEAGE
+from fed_assets.resources.model_records import CURE, LINEAGE
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import find_sandbox
 
@@ -37,8 +37,8 @@ def nothing_changed_since(
         SandboxError: The sandbox cannot be used.
     """
     home = settings.home
-    report = read_value(home.artifacts, f"evaluation_report/{sandbox}", cure=DAMAGED) or {}
-    admission = read_value(home.artifacts, f"federation_roster/{sandbox}", cure=DAMAGED) or {}
+    report = read_value(home, f"evaluation_report/{sandbox}", cure=DAMAGED) or {}
+    admission = read_value(home, f"federation_roster/{sandbox}", cure=DAMAGED) or {}
     run_id = (report.get("tracked") or {}).get("run_id", "")
     run = instance.get_run_by_id(run_id) if run_id else None
     if run is None or run.status is not DagsterRunStatus.SUCCESS:

@@ -41,6 +41,7 @@ from fed_assets.cli.outbox import outbox
 from fed_assets.cli.posture import posture
 from fed_assets.cli.reports import read_report, report, say_deployment, show_report
 from fed_assets.cli.serve import serve
+from fed_assets.cli.storage import storage_app
 from fed_assets.cli.trace import trace
 from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import agreed_rule
@@ -65,6 +66,7 @@ app.add_typer(federation_app, name="federation")
 app.add_typer(models_app, name="models")
 app.add_typer(azure_app, name="azure")
 app.add_typer(hospital_app, name="hospital")
+app.add_typer(storage_app, name="storage")
 out = Console()
 errors = Console(stderr=True)
 

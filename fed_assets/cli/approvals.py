@@ -42,7 +42,10 @@ def approve_code(
         say(f"{sandbox} measures no code: there is nothing to approve.")
         return
     runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.prepare().root), hospitals=names, network=""
+        home_folder=str(chosen.home.prepare().root),
+        hospitals=names,
+        network="",
+        stored_on=chosen.home.stored_on,
     )
     say(f"key_custody: {shown(found, 'key_custody')}")
     with contextlib.closing(runner):

@@ -32,7 +32,10 @@ def ask_keeper(
             cure=f"Correct the hospital's id, or run `fed-assets run {sandbox.name}` first",
         )
     runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
+        home_folder=str(chosen.home.root),
+        hospitals=[hospital],
+        network="",
+        stored_on=chosen.home.stored_on,
     )
     with contextlib.closing(runner):
         return runner.ask(sandbox, hospital, task, arguments)

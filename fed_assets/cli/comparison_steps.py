@@ -151,7 +151,7 @@ def _referenced(home: Home, roster: Roster, data: str | None) -> set[str]:
 
     value = None
     with suppress(StorageError):  # what is damaged is trained anew
-        found = read_value(home.artifacts, "reference_models", cure="")
+        found = read_value(home, "reference_models", cure="")
         value = None if found is None else require_references(found, home.artifacts)
     if value is None:
         return set()

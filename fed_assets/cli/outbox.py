@@ -98,7 +98,10 @@ def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> lis
     if not kept:
         raise _no_log(chosen.home, hospital, sandboxes)
     runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.root), hospitals=[hospital], network=""
+        home_folder=str(chosen.home.root),
+        hospitals=[hospital],
+        network="",
+        stored_on=chosen.home.stored_on,
     )
     with contextlib.closing(runner):
         return [_read_log(runner, chosen, hospital, name) for name in kept]

@@ -73,7 +73,7 @@ def say_deployment(chosen: Settings, sandbox: str) -> None:
     from fed_assets.resources.artifact_store import read_value
 
     cure = f"Run `fed-assets run {sandbox} --job deployment`"
-    told = read_value(chosen.home.artifacts, f"deployed_model/{sandbox}", cure=cure)
+    told = read_value(chosen.home, f"deployed_model/{sandbox}", cure=cure)
     if told is None:
         return
     line = f"Version {told['version']} is registered"

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from fed_assets.containers.place import Place
-from fed_assets.errors import ContainerRefused
+from fed_assets.containers.refusals import asking, error_code
 
 if TYPE_CHECKING:
-    from azure.core.exceptions import AzureError
-    from azure.storage.blob import BlobClient
+    from azure.storage.blob import BlobClient, ContainerClient
 
 BLOCK_BYTES = 4 << 20
 DIGEST = "sha256"  # the name of a blob's metadata
-NEW_TOKEN = "Put a valid token, or an identity that may, into the party's container.json"
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,17 @@ class ChangedThere(Exception):
 class Container:
     """A party's container, as the party's own credential opens it.
 
-    Every method raises ContainerRefused where Azure cannot be reached, refuses, or has no such
-    container.
+    Every method raises ContainerRefused where Azure cannot be reached or has no such container, and
+    AccessRefused where it does not let the party.
 
     Args:
         place: Which, and what opens it.
+        client: Azure's client of it, where somebody has one already.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, client: ContainerClient | None = None) -> None:
         self.url = place.url
-        self._client = place.client()
+        self._client = client or place.client()
 
     def close(self) -> None:
         """Closes its connections."""
@@ -118,15 +117,22 @@ class Container:
             following = file.read(BLOCK_BYTES)
             if following:
                 return self._put_blocks(name, file, [first, following], known)
-            digest = hashlib.sha256(first).hexdigest()
-            answer = self._blob(name).upload_blob(
-                first,
-                overwrite=True,
-                metadata={DIGEST: digest},
-                validate_content=True,
-                **_only(known),
-            )
-            return Put(str(answer["etag"]).strip('"'), digest, len(first))
+            return self._put_whole(name, first, known)
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's content, whatever it is by now."""
+        with asking(self.url):
+            content: bytes = self._blob(name).download_blob().readall()
+            return content
+
+    def write(self, name: str, content: bytes) -> Put:
+        """Puts a new small file into the container.
+
+        Raises:
+            ChangedThere: There is one of that name.
+        """
+        with asking(self.url), _changes_told():
+            return self._put_whole(name, content, None)
 
     def remove(self, name: str, known: str) -> None:
         """Removes a file, if it is there.
@@ -144,8 +150,19 @@ class Container:
                 if blob.exists():
                     raise
             except ResourceNotFoundError as error:
-                if _code(error) != "BlobNotFound":
+                if error_code(error) != "BlobNotFound":
                     raise
+
+    def _put_whole(self, name: str, content: bytes, known: str | None) -> Put:
+        digest = hashlib.sha256(content).hexdigest()
+        answer = self._blob(name).upload_blob(
+            content,
+            overwrite=True,
+            metadata={DIGEST: digest},
+            validate_content=True,
+            **_only(known),
+        )
+        return Put(str(answer["etag"]).strip('"'), digest, len(content))
 
     def _put_blocks(self, name: str, file: IO[bytes], begun: list[bytes], known: str | None) -> Put:
         blob, digest = self._blob(name), hashlib.sha256()
@@ -173,47 +190,13 @@ class Container:
         try:
             _, uncommitted = blob.get_block_list("uncommitted")
         except ResourceNotFoundError as error:
-            if _code(error) != "BlobNotFound":
+            if error_code(error) != "BlobNotFound":
                 raise
             return set()
         return {each.id for each in uncommitted}
 
     def _blob(self, name: str) -> BlobClient:
         return self._client.get_blob_client(name)
-
-
-@contextmanager
-def asking(url: str) -> Iterator[None]:
-    """Turns what Azure's clients raise into one message, which never holds a token.
-
-    Raises:
-        ContainerRefused: What it was.
-    """
-    from azure.core.exceptions import AzureError
-
-    try:
-        yield
-    except AzureError as error:
-        raise _refusal(error, url) from None
-
-
-def _refusal(error: AzureError, url: str) -> ContainerRefused:
-    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
-
-    status, code = getattr(error, "status_code", None), _code(error)
-    seen = " ".join(str(each) for each in (type(error).__name__, status, code) if each)
-    stays = "; what was to be put there lies on this machine, and the next task puts it there"
-    if code in ("ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"):
-        what, cure = "The container is gone", f"Make it again{stays}"
-    elif status in (401, 403) or isinstance(error, ClientAuthenticationError):
-        # Where a stored policy signs the token, it is gone together with its container.
-        what, cure = "Azure does not let this party do that, or the container is gone", NEW_TOKEN
-        cure += stays
-    elif isinstance(error, HttpResponseError) and status:
-        what, cure = "Azure's storage does not answer as it should", f"Run again later{stays}"
-    else:
-        what, cure = "Azure's storage cannot be reached", f"Look at network and address{stays}"
-    return ContainerRefused(what, where=url, seen=seen, cure=cure)
 
 
 @contextmanager
@@ -239,8 +222,3 @@ def _block(digest: str) -> Any:
     from azure.storage.blob import BlobBlock
 
     return BlobBlock(digest)
-
-
-def _code(error: AzureError) -> str:
-    code = getattr(error, "error_code", "") or ""
-    return str(getattr(code, "value", code))

@@ -9,35 +9,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from fed_assets.containers.container import ChangedThere, Container, Found
+from fed_assets.containers.index import INDEX, Known, new_file, read_index, write_index
 from fed_assets.errors import ContainerRefused, StorageError, system_reason
 
-INDEX, LOCK = ".container-index.json", ".container.lock"
+LOCK = ".container.lock"
 HALF_WRITTEN = ".partial-"  # and the id of the process that writes it
-
-
-@dataclass(frozen=True)
-class Known:
-    """The state of one file that was last the same here and there.
-
-    Attributes:
-        etag: In the container.
-        digest: sha256 of its content.
-        state: Of the file here: its size, when it was changed (ns), and its inode.
-    """
-
-    etag: str
-    digest: str
-    state: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -125,10 +109,10 @@ class FolderCopy:
         return found.size
 
     def _download(self, name: str, path: Path, found: Found) -> None:
-        fresh = path.with_name(f"{HALF_WRITTEN}{os.getpid()}-{secrets.token_hex(4)}")
+        fresh = self._aside()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(_new_file(fresh), "wb") as file, self._conflicts(name):
+            with open(new_file(fresh), "wb") as file, self._conflicts(name):
                 digest = self.container.get(self.prefix + name, found, file)
             if digest != found.digest:
                 raise ContainerRefused(
@@ -208,40 +192,18 @@ class FolderCopy:
             ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            known = self._read_index(own / INDEX)
+            known = read_index(own / INDEX, self.container.url)
             before = dict(known)
             try:
                 yield known
             finally:
                 if known != before:
-                    self._write_index(own / INDEX, known)
+                    write_index(own / INDEX, self.container.url, known, self._aside())
         finally:
             os.close(lock)
 
-    def _read_index(self, path: Path) -> dict[str, Known]:
-        """Returns the index; nothing where it is of another container, or damaged."""
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            record: dict[str, Any] = json.loads(path.read_text())
-            if record["container"] == self.container.url:
-                return {
-                    name: Known(each["etag"], each["digest"], tuple(each["state"]))
-                    for name, each in record["files"].items()
-                }
-        return {}
-
-    def _write_index(self, path: Path, known: dict[str, Known]) -> None:
-        fresh = path.with_name(f"{HALF_WRITTEN}{os.getpid()}-{secrets.token_hex(4)}")
-        files = {name: asdict(each) for name, each in known.items()}
-        try:
-            with open(_new_file(fresh), "w") as file:
-                json.dump({"container": self.container.url, "files": files}, file)
-            fresh.replace(path)
-        except OSError as error:
-            raise StorageError(
-                "The folder cannot be written", where=str(path.parent), seen=system_reason(error)
-            ) from None
-        finally:
-            fresh.unlink(missing_ok=True)
+    def _aside(self) -> Path:
+        return (self.own or self.folder) / f"{HALF_WRITTEN}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
@@ -249,10 +211,6 @@ def _state(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
         return found.st_size, found.st_mtime_ns, found.st_ino
     return None
-
-
-def _new_file(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _digest(path: Path) -> str:

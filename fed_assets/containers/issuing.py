@@ -10,9 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from fed_assets.containers.container import asking
 from fed_assets.containers.place import TIMES, Place
+from fed_assets.containers.refusals import asking
 
 POLICY = "fed-assets"
 _RETIRED = "fed-assets-retired"
@@ -88,7 +89,7 @@ def issue(account_url: str, key: str, party: str, *, days: int) -> Issued:
     )
 
 
-def _sign(*, account: str, key: str, container: str, **what: object) -> str:
+def _sign(*, account: str, key: str, container: str, **what: Any) -> str:
     from azure.storage.blob import generate_container_sas
 
     return str(generate_container_sas(account, container, account_key=key, **what))

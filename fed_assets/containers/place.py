@@ -12,8 +12,10 @@ Both stand in a file of the party's, JSON, that nobody else may read:
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 PLACE_FILE = "container.json"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # How long Azure is waited for: to be reached, and for each answer.
-TIMES = {
+TIMES: Mapping[str, Any] = {
     "connection_timeout": 10,
     "read_timeout": 60,
     "retry_total": 3,
@@ -61,6 +63,7 @@ class Place:
 
     def credential(self) -> Any:
         """Returns what Azure's clients take as a credential."""
+        keep_out_of_logs()
         if self.identity is None:
             from azure.core.credentials import AzureSasCredential
 
@@ -78,6 +81,20 @@ class Place:
         return ContainerClient.from_container_url(self.url, self.credential(), **TIMES)
 
 
+def keep_out_of_logs() -> None:
+    """Drops what urllib3 logs of requests, at its lowest level, where it holds a signature.
+
+    A token stands in the address of each request. Azure's own client leaves it out of its logs.
+    """
+    logger = logging.getLogger("urllib3.connectionpool")
+    if _holds_no_signature not in logger.filters:
+        logger.addFilter(_holds_no_signature)
+
+
+def _holds_no_signature(record: logging.LogRecord) -> bool:
+    return "sig=" not in record.getMessage()
+
+
 def read_place(path: Path) -> Place:
     """Returns what a party's file says.
 
@@ -85,7 +102,10 @@ def read_place(path: Path) -> Place:
         ContainerRefused: There is none, others may read it, or it does not say a container and one
             way to open it. No message holds a token.
     """
-    record = _read_own(path)
+    try:
+        record = json.loads(read_own(path))
+    except ValueError:
+        raise _refused(path, "no JSON") from None
     if not isinstance(record, dict) or not record.keys() <= {"url", "token", "identity"}:
         raise _refused(path, "not an object of url, and token or identity")
     url, token, identity = (record.get(name) for name in ("url", "token", "identity"))
@@ -116,20 +136,26 @@ def write_place(path: Path, place: Place) -> None:
         raise _refused(path, system_reason(error)) from None
 
 
-def _read_own(path: Path) -> Any:
+def read_own(path: Path) -> str:
+    """Returns what a file holds that nobody but its owner may read.
+
+    Raises:
+        ContainerRefused: Others may read it, or it cannot be read.
+    """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(path, flags), encoding="utf-8") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            # Root gives these files to their owners, and reads the orchestrator's before it is one.
+            if not stat.S_ISREG(found.st_mode) or os.geteuid() not in (0, found.st_uid):
                 raise _refused(path, "it is not this user's own file")
             if found.st_mode & 0o077:
                 raise _refused(path, f"mode {stat.S_IMODE(found.st_mode):o}: others may read it")
-            return json.load(file)
+            return file.read()
     except OSError as error:
         raise _refused(path, system_reason(error)) from None
     except ValueError:
-        raise _refused(path, "no JSON") from None
+        raise _refused(path, "no text") from None
 
 
 def _fault_of(url: str) -> str:

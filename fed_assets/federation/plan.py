@@ -40,8 +40,8 @@ class FederationPlan:
         suppress_below: Counts from 1 on that are less do not leave a hospital; 0 suppresses none.
         update_protection: What hospitals do to their updates; see `Protection.as_record`.
         aggregation: The rule by which updates become one; see `Rule.as_record`.
-        folder: Absolute path of a folder of this run's own. Certificates, logs and NVFlare's own
-            state all lie under it.
+        containers: Absolute path of each hospital's `container.json`, where containers back stores.
+        folder: Absolute path of this run's own folder, for certificates, logs, NVFlare's own state.
         outbox: Absolute path of the folder into which finished rounds are published.
         initial_weights: Absolute path of the safetensors file that the first round starts from.
         rounds: Number of the last round.
@@ -90,6 +90,7 @@ class FederationPlan:
     approvals: Mapping[str, str] = field(default_factory=dict)
     vault_keys: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, str] = field(default_factory=dict)
+    containers: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     start_round: int = 1
     port: int = 0
@@ -120,6 +121,7 @@ class FederationPlan:
             "key_file": self.key_files,
             "approval": self.approvals,
             "vault_key": self.vault_keys,
+            "container": self.containers,
         }
         return kept | {name: each[hospital] for name, each in places.items() if hospital in each}
 

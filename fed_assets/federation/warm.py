@@ -39,6 +39,7 @@ CERTIFICATES_VALID = timedelta(days=7)
 _PROVISIONED = (
     *("sandbox", "transport", "job_code", "hospitals", "executor", "port"),
     *("stores", "storage", "key_custody", "key_files", "approvals", "vault_keys"),
+    "containers",
     *("suppress_below", "revocations", "update_protection"),
 )
 

@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fed_assets.containers.place import read_place
 from fed_assets.errors import FedAssetsError
+from fed_assets.hospital.backed import blob_prefix
 from fed_assets.hospital.custody import HospitalKey
 from fed_assets.hospital.files import Store
 
@@ -28,6 +30,8 @@ _held: list[bytes] = []
 def plant_canary(_: Any, store: Store) -> dict[str, Any]:
     """Keeps a new canary in the store, and in this process's memory; returns it, in base64.
 
+    Where a container backs the store, what is kept goes there after, and `container` says where to.
+
     Raises:
         FedAssetsError: The store cannot be written, or its key not be used.
     """
@@ -38,7 +42,12 @@ def plant_canary(_: Any, store: Store) -> dict[str, Any]:
     store.write(folder / OBJECT, canary)
     store.write(folder / OTHER, secrets.token_bytes(CANARY_BYTES))
     _held[:] = [store.read(folder / OBJECT)]
-    return {"canary": base64.b64encode(canary).decode()}
+    told: dict[str, Any] = {"canary": base64.b64encode(canary).decode()}
+    if store.container is not None:
+        own = read_place(store.container)
+        name = f"{blob_prefix(store)}{FOLDER}/{OBJECT}"
+        told["container"] = {"url": own.url, "name": name, "by_token": own.identity is None}
+    return told
 
 
 def search_store(_: Any, store: Store) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import FedAssetsError, RunConfigError
 from fed_assets.hospital.approved import attest
+from fed_assets.hospital.backed import fetched, put_away
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.evaluation import validation_metrics
 from fed_assets.hospital.files import Store
@@ -72,13 +73,14 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
         headers: dict[str, Any] = {}
         try:
             site = read_identity(fl_ctx)
-            store, below = site.store, site.suppress_below
+            store, below = fetched(site.store), site.suppress_below
             outbox = OutboxLog(store, f"job {fl_ctx.get_job_id()}")
             if place := self._hidden.place_of(task_name, site):
                 said = dict(shareable.get(place) or {})
                 round_number = number_of(said)
                 reply = make_reply(ReturnCode.OK)
                 reply[place] = self._hidden.answer(task_name, said, site, outbox, *_run_of(fl_ctx))
+                put_away(store)
                 return reply
             if task_name != self.train_task:
                 return _unknown(task_name, outbox)
@@ -106,6 +108,7 @@ class HospitalExecutor(Executor):  # type: ignore[misc]
             log.info("It learned from %s images in %.1f s", examples, seconds)
             head = outbox.left(*sent_with(update, round_number))
             update.meta |= {"outbox_entries": head.entries, "outbox_head": head.hash}
+            put_away(store)
             return FLModelUtils.to_shareable(update)
         except Stopped:
             code = ReturnCode.TASK_ABORTED

@@ -21,6 +21,7 @@ from fed_assets.hospital.vault import SealedReader, SealingWriter
 from fed_assets.sandboxes.controls import KeyCustody, Storage
 
 DATASETS = "datasets"
+LOCK = "privacy.lock"  # of the privacy ledger, on this machine
 HALF_WRITTEN = ".partial-"  # and the id of the process that writes it
 
 
@@ -32,11 +33,13 @@ class Store:
         folder: Where it lies.
         hospital: Whose it is; what is sealed is bound to it.
         keys: What wraps the keys of its files; None where files are plain.
+        container: Its hospital's own file that says which container backs it; None where none does.
     """
 
     folder: Path
     hospital: str = ""
     keys: KeyProvider | None = None
+    container: Path | None = None
 
     @classmethod
     def of(cls, hospital: str, record: Mapping[str, Any]) -> Store:
@@ -46,7 +49,8 @@ class Store:
             hospital: Whose it is.
             record: `store`, its absolute path; `storage` and `key_custody`, the sandbox's controls;
                 `key_file`, an absolute path, for the custodies `hospital` and `attested`; and
-                `approval`, another, for the latter; or `vault_key`, a URL, for `azure_key_vault`.
+                `approval`, another, for the latter; or `vault_key`, a URL, for `azure_key_vault`;
+                and `container`, an absolute path, where one backs it.
 
         Raises:
             RunConfigError: There is no way to keep files so.
@@ -55,17 +59,20 @@ class Store:
         names = ("store", "key_file", "approval")
         paths = [Path(str(record.get(name, ""))) for name in names]
         absolute = [path.is_absolute() for path in paths]
+        container = Path(str(record["container"])) if "container" in record else None
+        if container is not None and not container.is_absolute():
+            absolute[0] = False
         match storage, custody:
             case Storage.PLAIN, KeyCustody.NONE if absolute[0]:
-                return cls(paths[0], hospital)
+                return cls(paths[0], hospital, None, container)
             case Storage.SEALED, KeyCustody.HOSPITAL if all(absolute[:2]):
-                return cls(paths[0], hospital, HospitalKey(paths[1], hospital))
+                return cls(paths[0], hospital, HospitalKey(paths[1], hospital), container)
             case Storage.SEALED, KeyCustody.ATTESTED if all(absolute):
-                return cls(paths[0], hospital, attested_key(hospital, *paths[1:]))
+                return cls(paths[0], hospital, attested_key(hospital, *paths[1:]), container)
             case Storage.SEALED, KeyCustody.AZURE_KEY_VAULT if (
                 absolute[0] and "vault_key" in record
             ):
-                return cls(paths[0], hospital, key_vault_key(str(record["vault_key"])))
+                return cls(paths[0], hospital, key_vault_key(str(record["vault_key"])), container)
         raise RunConfigError(
             "A hospital's process was not told how to keep the hospital's files",
             where=f"hospital {hospital}",

@@ -22,14 +22,13 @@ from pathlib import Path
 
 from fed_assets.errors import BudgetSpent, LedgerBroken, SealBroken, StorageError, system_reason
 from fed_assets.hospital.accountant import LeastNoise, Steps, epsilon_of, least_noise_for
-from fed_assets.hospital.files import Store
+from fed_assets.hospital.files import LOCK, Store
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
 from fed_assets.hospital.store import LEDGER, writing
 from fed_assets.privacy.chain import KEPT, canonical, entries_of, first_fault, sha256
 from fed_assets.sandboxes.protection import Protection
 
 NOTED = "privacy ledger"  # as the outbox log calls it
-LOCK = "privacy.lock"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from fed_assets.containers.issuing import DEAD
 from fed_assets.errors import (
     DataError,
     DisclosureRefused,
@@ -240,8 +241,10 @@ _RULES: dict[str, tuple[frozenset[str], _Rule]] = {
     "clear_away": (frozenset(), _as_it_is),
     "rotate_key": (frozenset({"files"}), _as_it_is),
     # Of a canary, which is nobody's image.
-    "plant_canary": (frozenset({"canary"}), _as_it_is),
+    "plant_canary": (frozenset({"canary", "container"}), _as_it_is),
     "search_store": (frozenset({"found", "files", "control"}), _as_it_is),
     "tamper": (frozenset({"flipped", "swapped", "foreign", "control"}), _as_it_is),
     "remove_canary": (frozenset(), _as_it_is),
+    "knock": (frozenset({"read", "list", "write", "control"}), _as_it_is),
+    "use_dead_tokens": (frozenset({*DEAD, "control"}), _as_it_is),
 }

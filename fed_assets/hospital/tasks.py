@@ -33,6 +33,8 @@ WHAT = {
     "search_store": "search for the canary",
     "tamper": "tampering with the canary",
     "remove_canary": "removal of the canary",
+    "knock": "attempt on another's container",
+    "use_dead_tokens": "attempt with dead tokens",
 }
 
 
@@ -121,6 +123,10 @@ def find_task(name: object, *, previews: bool) -> Task:
             from fed_assets.hospital.canary import TASKS
 
             return TASKS[name]
+        case "knock" | "use_dead_tokens":
+            from fed_assets.hospital.canary_container import TASKS as ATTEMPTS
+
+            return ATTEMPTS[name]
         case "rotate_key":
             return lambda _, store: {"files": rotate_key(store)}
     raise WorkerFailed(

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, WorkerFailed
 from fed_assets.hospital.approved import approve_code
+from fed_assets.hospital.backed import fetched, put_away
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.named_classes import require_named_classes
 from fed_assets.hospital.outbox_log import OutboxLog, read_outbox, text
@@ -112,7 +113,7 @@ def answer(line: str, identity: Identity) -> str:
             return json.dumps({"result": _shown_outbox(store)})
         if request.get("task") == "approve_code":
             return json.dumps({"result": approve_code(store, identity.peer)})
-        with logged(open_store(store)):
+        with logged(open_store(fetched(store))):
             what = WHAT.get(str(request.get("task")), "an unknown task")
             outbox = OutboxLog(store, identity.peer)
             outbox.asked(text(what, line.strip().encode()))
@@ -127,6 +128,7 @@ def answer(line: str, identity: Identity) -> str:
             result["peak_memory_bytes"] = peak_memory_bytes()
             reply = json.dumps({"result": result}, allow_nan=False)
             result["outbox"] = asdict(outbox.left(text(what, reply.encode())))
+            put_away(store)  # what was noted, and what the answer rests on, lasts before it leaves
             return json.dumps({"result": result})
     except FedAssetsError as error:
         known = disclosed_error(error, below)

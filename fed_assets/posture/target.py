@@ -21,7 +21,10 @@ class Target:
         store: The folder of the hospital's store.
         keys: What the hospital's key lies in, if it has one.
         canary: What it keeps in its store, and holds in its memory.
-        ask: Asks it for a task of `hospital.canary`.
+        ask: Asks it for a task of `hospital.canary` or `hospital.canary_container`, by name, with
+            the task's arguments.
+        container: Where what it keeps is put away, if a container backs its store: `url`, `name` of
+            the canary there, and `by_token`, whether a token opens it.
     """
 
     hospital: str
@@ -29,7 +32,8 @@ class Target:
     store: Path
     keys: tuple[Path, ...]
     canary: bytes
-    ask: Callable[[str], Mapping[str, Any]]
+    ask: Callable[..., Mapping[str, Any]]
+    container: Mapping[str, Any] | None = None
 
     @classmethod
     def planted(
@@ -38,15 +42,16 @@ class Target:
         pid: int,
         store: Path,
         keys: Iterable[Path],
-        ask: Callable[[str], Mapping[str, Any]],
+        ask: Callable[..., Mapping[str, Any]],
     ) -> Target:
         """Returns the target of a process, after having it plant a canary.
 
         Raises:
             FedAssetsError: It could not.
         """
-        canary = base64.b64decode(ask("plant_canary")["canary"])
-        return cls(hospital, pid, store, tuple(keys), canary, ask)
+        told = ask("plant_canary")
+        canary = base64.b64decode(told["canary"])
+        return cls(hospital, pid, store, tuple(keys), canary, ask, told.get("container"))
 
 
 def together(attempts: Iterable[Attempt]) -> Attempt:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from fed_assets.errors import RunConfigError, StorageError, system_reason
+from fed_assets.containers.issuing import DEAD
+from fed_assets.containers.place import PLACE_FILE
+from fed_assets.errors import RunConfigError, StorageError
+from fed_assets.resources.instance_settings import INSTANCE_SETTINGS, settle
 
-INSTANCE_SETTINGS = Path(__file__).parent.parent / "dagster.yaml"
 PROBE_BYTES = 1 << 20
 # Does neutral work on open data: the initial weights, the common test set.
 COORDINATOR = "coordinator"
+
+
+class StoredOn(StrEnum):
+    """What lasts of a home: this machine's disk, or containers of Azure's storage that back it."""
+
+    DISK = "disk"
+    BLOB = "blob"
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,13 @@ class Home:
     """
 
     root: Path
+    stored_on: StoredOn = StoredOn.DISK
     instance_settings: Path = INSTANCE_SETTINGS
+
+    @property
+    def on_containers(self) -> bool:
+        """Returns whether containers of Azure's storage back the home."""
+        return self.stored_on is StoredOn.BLOB
 
     @property
     def instance(self) -> Path:
@@ -93,6 +109,19 @@ class Home:
         A machine of the hospital's own would hold it elsewhere still, out of the store's backups.
         """
         return self.root / "hospitals" / hospital / "keys" / f"{sandbox}.json"
+
+    def container(self, party: str) -> Path:
+        """Returns a party's own file of which container backs its store, and of what opens that.
+
+        The coordinator's is the orchestrator's, which holds what assets hand on too.
+        """
+        own = self.root if party == COORDINATOR else self.hospital(party)
+        return own / "keys" / PLACE_FILE
+
+    def dead_containers(self, party: str) -> dict[str, Path]:
+        """Returns the files of tokens that must not open the party's container, by why not."""
+        own = self.container(party)
+        return {why: own.with_name(f"{own.stem}.{why}{own.suffix}") for why in DEAD}
 
     def approval(self, hospital: str, sandbox: str) -> Path:
         """Returns the hospital's own record of the code that it approved for a sandbox."""
@@ -206,7 +235,8 @@ class Home:
             if self.root.stat().st_mode & 0o067:  # confined hospitals pass it as members of a group
                 self.root.chmod(0o700)
             self.instance.mkdir(exist_ok=True, mode=0o700)
-            self._settle(self._chosen_settings())
+            place = self.container(COORDINATOR) if self.on_containers else None
+            settle(self.instance, self.instance_settings, logs_to=place)
             self.tracking.mkdir(exist_ok=True, mode=0o700)
             self._probe()
         except OSError as error:
@@ -214,24 +244,6 @@ class Home:
                 f"The home folder cannot be written: {error.strerror}", where=str(self.root)
             ) from None
         return self
-
-    def _chosen_settings(self) -> bytes:
-        try:
-            return self.instance_settings.read_bytes()
-        except OSError as error:
-            raise RunConfigError(
-                "The settings of Dagster's instance cannot be read",
-                where=str(self.instance_settings),
-                seen=system_reason(error),
-                cure="Name a file in FED_ASSETS_INSTANCE, or leave it out",
-            ) from None
-
-    def _settle(self, chosen: bytes) -> None:
-        settings = self.instance / "dagster.yaml"
-        if not settings.exists() or settings.read_bytes() != chosen:
-            fresh = settings.with_name(f".dagster-{uuid.uuid4().hex}.yaml")
-            fresh.write_bytes(chosen)
-            fresh.replace(settings)  # another process may be reading it
 
     def _probe(self) -> None:
         probe = self.root / f".probe-{uuid.uuid4().hex}"

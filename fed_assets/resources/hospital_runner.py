@@ -14,7 +14,7 @@ from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
 from fed_assets.federation.origin import Origin
 from fed_assets.resources.confinement import Confinement
 from fed_assets.resources.home import COORDINATOR as COORDINATOR
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import Home, StoredOn
 from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.kept import identity_of, kept_by_all
 from fed_assets.resources.remote_hospitals import RemoteHospitals
@@ -45,6 +45,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     hospitals: list[str]
     network: str
     configurable: str = str(SHIPPED_CONFIGURABLE)
+    stored_on: str = StoredOn.DISK
     sources: dict[str, list[str]] = Field(default={})
     remote: list[str] = Field(default=[])
     task_timeout_seconds: float = 1800
@@ -59,7 +60,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def model_post_init(self, context: Any) -> None:
         """Knows its templates; none is opened yet."""
         super().model_post_init(context)
-        self._templates = Templates(self._home.temporary, self.network)
+        self._templates = Templates(self._home.temporary, self.network, self.stored_on)
         self._hosts = RemoteHospitals(self._home.hosts)
         # The coordinator is the hub's own, whoever asks for it by name.
         sources = {name: self.sources.get(name, []) for name in self.here if name != COORDINATOR}
@@ -109,7 +110,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
     @property
     def _home(self) -> Home:
-        return Home(Path(self.home_folder))
+        return Home(Path(self.home_folder), StoredOn(self.stored_on))
 
     def confinement(self, sandbox: Sandbox) -> Confinement | None:
         """Returns what stands around the run's processes; None where nothing is to.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fed_assets.federation.roster import Hospital, Roster, Source
+from fed_assets.federation.data_sources import Source
+from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.source_location import locate_source, source_elsewhere
 
 

@@ -24,6 +24,8 @@ def kept(home: Home, sandbox: Sandbox, hospital: str) -> dict[str, Any]:
         place["approval"] = str(home.approval(hospital, sandbox.name))
     if sandbox.key_custody is KeyCustody.AZURE_KEY_VAULT:
         place["vault_key"] = sandbox.vault_key(hospital)
+    if home.on_containers:
+        place["container"] = str(home.container(hospital))
     return place
 
 
@@ -45,6 +47,9 @@ def kept_by_all(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[
         },
         "vault_keys": {
             name: place["vault_key"] for name, place in places.items() if "vault_key" in place
+        },
+        "containers": {
+            name: place["container"] for name, place in places.items() if "container" in place
         },
     }
 

@@ -103,7 +103,8 @@ def _pipes_session(
         retry_number=context.retry_number,
         extras=extras,
     )
-    reader = PipesFileMessageReader(str(folder / "pipes-messages.jsonl"))
+    # What the session told stays beside the rounds, and goes to the container where there is one.
+    reader = PipesFileMessageReader(str(folder / "pipes-messages.jsonl"), cleanup_file=False)
     handler = PipesMessageHandler(context, reader)
     injector = PipesFileContextInjector(str(folder / "pipes-context.json"))
     with injector.inject_context(data) as injected, handler.handle_messages() as messages:

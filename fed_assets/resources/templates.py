@@ -14,6 +14,7 @@ from fed_assets.federation.preload import (
 )
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
+from fed_assets.resources.home import StoredOn
 from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import UpdateProtection
@@ -55,12 +56,13 @@ class Templates:
     Args:
         temporary: folder for what an import may write; made if there is none.
         network: the whole name of the network that hospitals will train.
+        stored_on: where hospitals keep what lasts.
 
     Attributes:
         walls: what their sites stand behind; set it before the first is opened.
     """
 
-    def __init__(self, temporary: Path, network: str) -> None:
+    def __init__(self, temporary: Path, network: str, stored_on: str = StoredOn.DISK) -> None:
         self.walls: Walls | None = None
         self._temporary = temporary
         self._modules: dict[str, tuple[str, ...]] = {
@@ -69,6 +71,7 @@ class Templates:
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
+        self._everywhere = ("azure.storage.blob",) if stored_on == StoredOn.BLOB else ()
         self._protecting: list[str] = []
         self._opened: dict[str, Origin] = {}
         self._opening = threading.Lock()
@@ -124,6 +127,8 @@ class Templates:
                 self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
                 also = self._protecting if name == "learning" else ()
                 self._opened[name] = open_origin(
-                    (*self._modules[name], *also), self._temporary, walls=self.walls
+                    (*self._modules[name], *self._everywhere, *also),
+                    self._temporary,
+                    walls=self.walls,
                 )
             return self._opened[name]

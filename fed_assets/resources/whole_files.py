@@ -9,13 +9,16 @@ import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fed_assets.errors import StorageError, system_reason
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 
 def read_whole(
-    path: Path, *, what: str, cure: str, needs: Iterable[str] = ()
+    path: Path | UPath, *, what: str, cure: str, needs: Iterable[str] = ()
 ) -> dict[str, Any] | None:
     """Returns the JSON object that a file holds; None where there is no such file.
 

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import io
 import secrets
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
-from azure.storage.blob import BlobClient
+from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
+from azure.storage.blob import BlobClient, ContainerClient
 
 from fed_assets.containers.container import BLOCK_BYTES, ChangedThere, Container
 from fed_assets.containers.issuing import DEAD, EXPIRED, REVOKED, WRITE_ONLY, Issued, issue
-from fed_assets.containers.place import Place
+from fed_assets.containers.place import Place, read_place, write_place
 from fed_assets.errors import ContainerRefused
 from fed_assets_tests.azure_storage import Azurite
 
@@ -97,6 +100,42 @@ def test_an_interrupted_upload_goes_on_where_it_was(
     target = io.BytesIO()
     assert container.get("minimal/a", container.found("")["minimal/a"], target) == done.digest
     assert target.getvalue() == content
+
+
+def test_an_upload_whose_process_was_killed_goes_on_where_it_was(
+    azurite: Azurite, tmp_path: Path
+) -> None:
+    party = azurite.party()
+    place_file = tmp_path / "container.json"
+    write_place(place_file, azurite.issue(party).own)
+    content = tmp_path / "content"
+    content.write_bytes(secrets.token_bytes(12 * BLOCK_BYTES))
+    code = (
+        "import sys; from pathlib import Path;"
+        "from fed_assets.containers.container import Container;"
+        "from fed_assets.containers.place import read_place;"
+        "Container(read_place(Path(sys.argv[1]))).put('large', Path(sys.argv[2]), None)"
+    )
+    command = [sys.executable, "-c", code, str(place_file), str(content)]
+    with subprocess.Popen(command) as process, azurite.owned(party) as owned:
+        while staged_blocks(owned) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        arrived = staged_blocks(owned)
+    assert 2 <= arrived < 12
+    container = Container(read_place(place_file))
+    assert container.found("") == {}
+    assert container.put("large", content, None).sent_bytes == (12 - arrived) * BLOCK_BYTES
+    assert container.found("")["large"].size == 12 * BLOCK_BYTES
+
+
+def staged_blocks(owned: ContainerClient) -> int:
+    try:
+        return len(owned.get_blob_client("large").get_block_list("uncommitted")[1])
+    except ResourceNotFoundError:
+        return 0
 
 
 def test_another_hospitals_container_is_not_read_written_nor_listed(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fed_assets.containers.container import Container, Found
-from fed_assets.containers.folder_copy import INDEX, FolderCopy
+from fed_assets.containers.folder_copy import FolderCopy
+from fed_assets.containers.index import INDEX
 from fed_assets.containers.issuing import WRITE_ONLY
 from fed_assets.containers.place import Place
 from fed_assets.errors import ContainerRefused

@@ -13,7 +13,7 @@ from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 
-from fed_assets.resources.home import INSTANCE_SETTINGS
+from fed_assets.resources.instance_settings import INSTANCE_SETTINGS
 from fed_assets_tests.places import PROJECT
 
 SETTINGS = sorted((PROJECT / "deploy").glob("*/dagster.yaml"))

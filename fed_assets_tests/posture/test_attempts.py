@@ -29,7 +29,7 @@ Plant = Callable[[Mapping[str, str]], list[Target]]
 def hospital(name: str, folder: Path, kept: Mapping[str, str]) -> Iterator[Target]:
     """Yields a hospital's process that has planted a canary in its store."""
     place: dict[str, Any] = {"store": str(folder / name), **kept, **SUPPRESSED}
-    keys = [folder / "keys" / f"{name}.json"] if kept is SEALED else []
+    keys = [folder / "keys" / f"{name}.json"] if SEALED.items() <= kept.items() else []
     if keys:
         place["key_file"] = str(keys[0])
     with subprocess.Popen(
@@ -45,8 +45,8 @@ def hospital(name: str, folder: Path, kept: Mapping[str, str]) -> Iterator[Targe
             requests.write(json.dumps(message) + "\n")
             requests.flush()
 
-        def ask(task: str) -> Mapping[str, Any]:
-            send({"task": task, "hospital": name, "arguments": {}})
+        def ask(task: str, **arguments: Any) -> Mapping[str, Any]:
+            send({"task": task, "hospital": name, "arguments": arguments})
             answer: dict[str, Any] = json.loads(replies.readline())
             assert "error" not in answer, answer
             return dict(answer["result"])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fed_assets.errors import StorageError
-from fed_assets.resources.home import INSTANCE_SETTINGS, Home
+from fed_assets.resources.home import Home
+from fed_assets.resources.instance_settings import INSTANCE_SETTINGS
 
 
 def mode(path: Path) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.hospital.files import Store
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import COORDINATOR, Home, StoredOn
 from fed_assets.resources.kept import kept, kept_by_all
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_ON
@@ -50,3 +50,17 @@ def test_each_process_of_a_hospital_is_told_where_its_key_is(
         else:
             path = tmp_path / "hospitals" / "north_1" / fields[name].format(sandbox=found.name)
             assert told == {"north_1": str(path)}
+
+
+@pytest.mark.parametrize("custody", ["none", "hospital", "attested", "azure_key_vault"])
+def test_each_process_of_a_hospital_is_told_of_its_own_container(
+    tmp_path: Path, custody: str
+) -> None:
+    found = sandbox(custody)
+    assert "container" not in kept(Home(tmp_path), found, "north_1")
+    assert kept_by_all(Home(tmp_path), found, ["north_1"])["containers"] == {}
+    home = Home(tmp_path, StoredOn.BLOB)
+    own = tmp_path / "hospitals" / "north_1" / "keys" / "container.json"
+    assert Store.of("north_1", kept(home, found, "north_1")).container == own
+    assert kept_by_all(home, found, ["north_1"])["containers"] == {"north_1": str(own)}
+    assert home.container(COORDINATOR) == tmp_path / "keys" / "container.json"

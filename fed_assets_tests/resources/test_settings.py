@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from fed_assets.errors import RunConfigError
+from fed_assets.resources.home import StoredOn
 from fed_assets.resources.settings import SHIPPED_ROSTER, settings_from
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
 
@@ -36,7 +40,15 @@ def test_relative_paths_start_from_the_working_directory_and_absolute_ones_stay(
     assert settings.prices == HERE / "prices.yaml"
 
 
+def test_containers_back_a_home_only_where_the_setting_says_so() -> None:
+    assert settings_from({}, working_directory=HERE).home.stored_on is StoredOn.DISK
+    blob = settings_from({"FED_ASSETS_STORAGE": "blob"}, working_directory=HERE)
+    assert blob.home.stored_on is StoredOn.BLOB
+    with pytest.raises(RunConfigError, match="Say disk or blob"):
+        settings_from({"FED_ASSETS_STORAGE": "blobs"}, working_directory=HERE)
+
+
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = ("HOME", "INSTANCE", "ROSTER", "DATA", "SANDBOX", "PRICES")
+    names = ("HOME", "STORAGE", "INSTANCE", "ROSTER", "DATA", "SANDBOX", "PRICES")
     empty = {f"FED_ASSETS_{name}": "" for name in names}
     assert settings_from(empty, working_directory=HERE) == settings_from({}, working_directory=HERE)
