@@ -388,7 +388,9 @@ def test_a_doubt_that_is_not_known_is_said_where_the_criterion_weighs(five) -> N
         "sandboxes": ["minimal"],
     } in found.cautions
     english, spanish = (found.profiles["clinician"]["sentence"][each] for each in ("en", "es"))
-    assert "is not known, and was assumed, of Sensitivity at the worst hospital" in english
+    assert (
+        "how far the measurement of Sensitivity at the worst hospital is in doubt is not" in english
+    )
     assert "no se sabe, y se supuso, cuánta duda tiene la medida de" in spanish
     entries = {"mine": {"groups": {"quality": 1}, "criteria": {"quality": {"auroc": 1}}}}
     mine = profiles_from(entries, where="mine.yaml")
