@@ -63,28 +63,22 @@ def parts(method: str, values: Floats, criteria: Sequence[Criterion]) -> Parts:
 def spread(values: Floats, criteria: Sequence[Criterion]) -> Floats:
     """Returns largest less smallest [D, m]; 0 where nobody would notice it.
 
-    That is up to the criterion's indifference, or to what chance alone makes (`by_chance`): VIKOR
-    would stretch it over its whole scale.
+    That is up to the criterion's indifference, or where no pair is apart beyond its own doubt
+    (`by_chance`): VIKOR would stretch it over its whole scale.
     """
     found: Floats = np.asarray(np.ptp(values, axis=1))
     unnoticed = np.maximum(thresholds(values, criteria)[0], ALIKE * np.abs(values).max(axis=1))
-    unnoticed = np.maximum(unnoticed, [each.chance for each in criteria])
-    return np.where(found > unnoticed, found, 0.0)
+    telling = np.array([each.pairs_apart != 0 for each in criteria], dtype=bool)
+    return np.where(telling & (found > unnoticed), found, 0.0)
 
 
 def thresholds(values: Floats, criteria: Sequence[Criterion]) -> tuple[Floats, Floats]:
-    """Returns PROMETHEE II's indifference and preference [D, m], in the criteria's units.
-
-    Where chance alone makes more than the indifference, both are larger by as much as that is. Not
-    on a ratio scale: there it goes with the value, and the slowest's would hide the others'.
-    """
+    """Returns PROMETHEE II's indifference and preference [D, m], in the criteria's units."""
     mean, relative = values.mean(axis=1), np.array([each.relative for each in criteria])
     scale = np.where(relative, mean, 1.0)
     indifference = scale * np.array([each.indifference for each in criteria])
     preference = scale * np.array([each.preference for each in criteria])
-    chance = np.where(relative, 0.0, [each.chance for each in criteria])
-    more = np.maximum(chance - indifference, 0.0)
-    return indifference + more, preference + more
+    return indifference, preference
 
 
 def scores(of: Parts, weights: Floats, *, group_utility: float = GROUP_UTILITY) -> Floats:

@@ -42,7 +42,7 @@ from fed_assets.comparison.settings import Settings
 from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Comparison:
         nodes: how many hospitals those are.
         references: of `reference_rows.reference_part`.
         left_out: criteria that tell nothing: `not_measured` by two that may win, `constant`, or
-            apart no further than chance alone puts them (`by_chance`).
+            without a pair that is apart beyond its own doubt (`by_chance`).
         counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
         spread_assumed: the same of what was drawn with `assumed_spread`.
         doubt_unknown: the same of what has no interval, or one without width, and is not exact.

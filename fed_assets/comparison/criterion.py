@@ -32,8 +32,8 @@ class Criterion:
             method where all are within it.
         preference: from this difference on the better one is preferred wholly. Both are in the
             unit, but where `most` is infinite they are shares of the mean of what is compared.
-        chance: how far apart chance alone puts what is alike (`by_chance`): where all are within
-            it, it counts in no method. In the unit; 0 until a comparison knows.
+        pairs_apart: how many pairs of what is compared are apart in it beyond their own doubt
+            (`by_chance`): where none is, it counts in no method. None until a comparison knows.
         varies: whether two runs alike differ in it by the machine's doing.
         of_model: whether it is of the weights that a run ended with, tested on images: runs of the
             same weights have one measurement of it between them.
@@ -53,7 +53,7 @@ class Criterion:
     most: float = math.inf
     indifference: float = 0.05
     preference: float = 0.5
-    chance: float = 0.0
+    pairs_apart: int | None = None
     varies: bool = False
     of_model: bool = False
     least_measured: float | None = None
@@ -83,7 +83,7 @@ class Criterion:
             "indifference": self.indifference,
             "preference": self.preference,
             "thresholds_are_relative": self.relative,
-            "chance": self.chance,
+            "pairs_apart": self.pairs_apart,
             "exact": self.exact,
             "varies": self.varies,
             "worst_of_runs": self.worst_of_runs,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fed_assets.comparison.batched import METHODS, Floats, Parts, parts, scores
+from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.ranking import TIE, Problem, rank
 
 Flags = NDArray[np.bool_]
@@ -38,11 +39,12 @@ class Drawn:
 
 def drawn(problem: Problem, values: Floats) -> Drawn:
     """Returns drawn values with what each criterion adds; of fewer than two there is no ranking."""
-    return Drawn(problem, values, _by_method(problem, values) if len(problem.sandboxes) > 1 else {})
+    several = len(problem.sandboxes) > 1
+    return Drawn(problem, values, _by_method(problem.criteria, values) if several else {})
 
 
-def _by_method(problem: Problem, values: Floats) -> dict[str, Parts]:
-    return {method: parts(method, values, problem.criteria) for method in METHODS}
+def _by_method(criteria: Sequence[Criterion], values: Floats) -> dict[str, Parts]:
+    return {method: parts(method, values, criteria) for method in METHODS}
 
 
 def winners(by_method: Mapping[str, Parts], weights: Floats) -> Flags:
@@ -116,7 +118,7 @@ def reversals(
                 "tau": None if tau is None else float(tau),
             }
         kept = np.delete(np.arange(len(of.problem.sandboxes)), row)
-        others = _by_method(of.problem, of.values[:, kept])
+        others = _by_method(of.problem.criteria_among(kept.tolist()), of.values[:, kept])
         changed = (winners(others, weights) != first[:, :, kept]).any(axis=2)
         had_won = first[:, :, kept].any(axis=2) & ~first[:, :, row]
         share = float(changed[had_won].mean()) if had_won.any() else None

@@ -7,6 +7,7 @@ a row with null, so that a table shows a gap where there is one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def decision_rows(
     Args:
         cells: by sandbox; one without any cells was not measured, and has rows of null.
         ranked: the sandboxes that may win.
-        criteria: as they are ranked by, where their `chance` is known.
+        criteria: as they are ranked by, where their `pairs_apart` are known.
     """
     rows = [
         _row(criterion, of_sandbox.get(criterion.name), sandbox=sandbox)
@@ -106,7 +107,8 @@ def _normalized(
     """Adds `normalized`: 0 is the worst of a criterion's rows, 1 the best; null stays null.
 
     Where all are alike each is the best, 1; a difference that nobody would notice is none, nor is
-    one that chance alone makes.
+    one that chance alone may have made (`by_chance`). One that makes no scale is then the worst, 0,
+    where it lies beyond them by more than that, with its interval beyond all of theirs.
 
     Args:
         rows: of one matrix.
@@ -133,11 +135,23 @@ def _normalized(
         for row in known:
             value = row["value"]
             if alike:
-                beyond = value < worst if criterion.higher_is_better else value > worst
-                row["normalized"] = float(not (beyond and _told_apart(criterion, [value, worst])))
+                noticed = _told_apart(replace(criterion, pairs_apart=None), [value, worst])
+                row["normalized"] = float(not (noticed and _is_beyond(row, of_scale or known)))
             else:
                 row["normalized"] = min(1.0, max(0.0, (value - worst) / (best - worst)))
     return rows
+
+
+def _is_beyond(row: Row, others: Iterable[Row]) -> bool:
+    """Returns whether a row is worse than all others, and its interval beyond all of theirs."""
+    best, worst = ("high", "low") if row["better"] == "higher" else ("low", "high")
+    own = row["value"] if row[best] is None else row[best]
+    ends = [
+        each["value"] if each[worst] is None else each[worst]
+        for each in others
+        if each["value"] is not None
+    ]
+    return bool(own < min(ends) if row["better"] == "higher" else own > max(ends))
 
 
 def _told_apart(criterion: Criterion, values: Sequence[float]) -> bool:

@@ -5,7 +5,8 @@ and Tzeng 2004) both stretch each criterion over what was measured, to the very 
 shows (`matrix.decision_rows`): TOPSIS weighs how far one is from the best and from the worst in
 all, VIKOR also its worst regret in any. PROMETHEE II (Brans and Vincke 1985, the linear preference
 with indifference) takes values as they are, and knows from which difference on one matters. A
-criterion in which all are alike up to its indifference counts in none of them.
+criterion in which all are alike up to its indifference, or no two are apart beyond their own doubt
+(`by_chance`), counts in none of them; any other counts as measured.
 
 A value that was not measured counts as the worst that was: nobody gains by not measuring.
 """
@@ -13,10 +14,11 @@ A value that was not measured counts as the worst that was: nobody gains by not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fed_assets.comparison.batched import (
     GROUP_UTILITY,
@@ -72,11 +74,14 @@ class Problem:
         sandboxes: those that may win, in the order of the rows.
         criteria: those that were measured, in the order of the columns.
         values: [n, m]; NaN where one was not measured.
+        apart: [n, n, m], which pairs are apart beyond their own doubt (`by_chance`); None until a
+            comparison knows.
     """
 
     sandboxes: tuple[str, ...]
     criteria: tuple[Criterion, ...]
     values: Floats
+    apart: NDArray[np.bool_] | None = None
 
     @property
     def filled(self) -> Floats:
@@ -98,13 +103,26 @@ class Problem:
         alike = [each == 0 for each in spread(self.filled[None], self.criteria)[0].tolist()]
         return tuple(each.name for each, same in zip(self.criteria, alike, strict=True) if same)
 
+    def criteria_among(self, rows: Sequence[int]) -> tuple[Criterion, ...]:
+        """Returns the criteria with the pairs that are apart in them among these sandboxes."""
+        if self.apart is None:
+            return self.criteria
+        counts = (self.apart[np.ix_(rows, rows)].sum(axis=(0, 1)) // 2).tolist()
+        of_each = zip(self.criteria, counts, strict=True)
+        return tuple(replace(each, pairs_apart=count) for each, count in of_each)
+
     def without(self, sandbox: str) -> Problem:
         """Returns the problem had the sandbox not been there."""
         rows = [row for row, name in enumerate(self.sandboxes) if name != sandbox]
         values = self.values[rows]
         known = np.flatnonzero(~np.isnan(values).all(axis=0)).tolist()
-        criteria = tuple(self.criteria[column] for column in known)
-        return Problem(tuple(self.sandboxes[row] for row in rows), criteria, values[:, known])
+        among = self.criteria_among(rows)
+        return Problem(
+            tuple(self.sandboxes[row] for row in rows),
+            tuple(among[column] for column in known),
+            values[:, known],
+            None if self.apart is None else self.apart[np.ix_(rows, rows, known)],
+        )
 
 
 def problem_of(cells: Mapping[str, Cells]) -> Problem:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from fed_assets.comparison.batched import METHODS, PROMETHEE_II, parts, spread, thresholds
+from fed_assets.comparison.batched import METHODS, parts, spread
 from fed_assets.comparison.batched import scores as batched_scores
 from fed_assets.comparison.by_chance import told_by_chance
 from fed_assets.comparison.comparison import Comparison, compare
@@ -31,12 +32,24 @@ BY_ATTACK = profiles_from(
 
 
 def told(records: list[dict]) -> Problem:
-    cells = {each["sandbox"]: sandbox_cells([each]) for each in records}
+    names = dict.fromkeys(each["sandbox"] for each in records)
+    cells = {
+        name: sandbox_cells([each for each in records if each["sandbox"] == name]) for name in names
+    }
     return told_by_chance(problem_of(cells), cells)
 
 
-def chances(records: list[dict]) -> dict[str, float]:
-    return {each.name: each.chance for each in told(records).criteria}
+def apart(records: list[dict], name: str = ATTACKED) -> set[tuple[str, str]]:
+    """Returns the pairs of sandboxes that are apart in a criterion."""
+    of = told(records)
+    assert of.apart is not None
+    column = [each.name for each in of.criteria].index(name)
+    assert of.criteria[column].pairs_apart == of.apart[:, :, column].sum() / 2
+    return {
+        (of.sandboxes[one], of.sandboxes[other])
+        for one, other in np.argwhere(of.apart[:, :, column]).tolist()
+        if one < other
+    }
 
 
 def attacked(measured, values: list[float], half_width: float) -> list[dict]:
@@ -63,24 +76,90 @@ def normalized(comparison: Comparison, name: str = ATTACKED) -> list[float]:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_chance_is_the_studentized_range_of_that_many_alike(measured, count) -> None:
-    found = chances(attacked(measured, [0.3, 0.4, 0.5, 0.6, 0.7][:count], 0.05))
-    published = stats.studentized_range.ppf(0.95, count, np.inf) * 0.05 / stats.norm.ppf(0.975)
-    assert found[ATTACKED] == pytest.approx(published, rel=0.04)
+def test_a_pair_is_apart_from_the_difference_that_its_interval_reaches(measured, count) -> None:
+    pairs = count * (count - 1) / 2
+    deviation = 0.02 / stats.norm.ppf(0.975) * np.sqrt(2)
+    reach = stats.norm.ppf(1 - 0.05 / pairs / 2) * deviation
+    others = [0.5, 0.5, 0.5][: count - 2]
+    for further, found in ((0.9, set()), (1.1, {("eyes_on", "minimal")})):
+        pair = attacked(measured, [0.5 - reach * further / 2, 0.5 + reach * further / 2], 0.02)
+        rest = attacked(measured, [0.0, 0.0, *others], 0.02)[2:]
+        assert apart([*pair, *rest]) == found
 
 
-def test_what_is_exact_has_no_chance_and_what_is_paired_has_less(measured, five) -> None:
-    alone, paired = chances(five), chances(list(map(with_resamples, five)))
+def test_of_alike_sandboxes_chance_takes_any_for_different_in_five_of_a_hundred(measured) -> None:
+    random, taken = np.random.default_rng(3), 0
+    criteria = ("auroc", "accuracy", "f1", "calibration_error", ATTACKED)
+    for _ in range(20):
+        runs = attacked(measured, list(random.normal(0.5, 0.02, 5)), 1.96 * 0.02)
+        for each in runs:
+            for name in criteria[:-1]:
+                value = random.normal(0.5, 0.02)
+                each["quality"][name] = {"value": value, "low": value - 0.0392}
+                each["quality"][name]["high"] = value + 0.0392
+        taken += sum(each.pairs_apart > 0 for each in told(runs).criteria if each.name in criteria)
+    assert taken <= 10  # of 100, where 5 are to be expected: one in a hundred such sets has more
+
+
+def test_what_is_exact_is_apart_wherever_it_differs_and_what_is_paired_more_often(
+    measured, five
+) -> None:
     for each in told(five).criteria:
-        assert (each.chance == 0) == each.exact, each.name
-    assert paired["auroc"] < alone["auroc"] / 2
+        if each.exact:
+            column = [of.name for of in told(five).criteria].index(each.name)
+            values = told(five).filled[:, column].tolist()
+            pairs = [one != other for one, other in combinations(values, 2)]
+            assert each.pairs_apart == sum(pairs), each.name
+    two = five[:2]
+    two[1]["quality"]["auroc"] = {"value": 0.966, "low": 0.956, "high": 0.976}
+    assert apart(two, "auroc") == set()
+    assert apart(list(map(with_resamples, two)), "auroc") == {("eyes_on", "minimal")}
     twins = [measured(model={"weights": "the same"}), measured(model={"weights": "the same"})]
     twins[1]["sandbox"] = "eyes_on"
-    assert chances(twins)["auroc"] == 0.0 < chances(twins)["wall_seconds"]
+    assert apart(twins, "auroc") == set()
 
 
 def test_one_sandbox_alone_is_told_apart_from_nobody(measured) -> None:
-    assert set(chances([measured()]).values()) == {0.0}
+    assert {each.pairs_apart for each in told([measured()]).criteria} == {None}
+
+
+def timed(measured, **seconds: list[float]) -> list[dict]:
+    """Returns runs of sandboxes with the wall times of their seeds."""
+    return [
+        measured(sandbox, seed, efficiency__wall_seconds=value)
+        for sandbox, values in seconds.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_a_noisy_second_seed_of_one_leaves_known_differences_of_others(measured) -> None:
+    one = {"eyes_off": [54.3], "confidential_vm": [140.3], "eyes_on": [72.0]}
+    others = {("confidential_vm", "eyes_off"), ("confidential_vm", "eyes_on")}
+    once = timed(measured, minimal=[55.0], **one)
+    assert apart(once, "wall_seconds") == others | {("confidential_vm", "minimal")}
+    again = timed(measured, minimal=[55.0, 80.9], **one)
+    assert apart(again, "wall_seconds") == others
+    for runs in (once, again):
+        found = compared(runs)
+        assert "wall_seconds" not in found.left_out["by_chance"]
+        of = {
+            row["sandbox"]: row["normalized"]
+            for row in found.decision
+            if row["criterion"] == "wall_seconds"
+        }
+        assert (of["eyes_off"], of["confidential_vm"]) == (1.0, 0.0)
+        for rows in found.profiles["mine"]["ranking"].values():
+            assert rows[0]["sandbox"] == "eyes_off" and rows[-1]["sandbox"] == "confidential_vm"
+    # No pair is apart where all that is left of known differences is the noisy one's.
+    alone = timed(measured, minimal=[55.0, 180.9], eyes_off=[54.3], eyes_on=[56.0])
+    assert "wall_seconds" in compared(alone).left_out["by_chance"]
+
+
+def test_what_is_apart_without_a_sandbox_is_asked_of_the_rest(measured) -> None:
+    of = told(timed(measured, minimal=[55.0], eyes_off=[58.0], confidential_vm=[140.0]))
+    assert "wall_seconds" not in of.constant()
+    assert "wall_seconds" in of.without("confidential_vm").constant()
+    assert "wall_seconds" not in of.without("minimal").constant()
 
 
 def test_a_spread_that_the_intervals_do_not_support_decides_no_ranking(measured) -> None:
@@ -117,23 +196,37 @@ def a_criterion(name: str, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_spread_up_to_chance_counts_in_no_method_and_one_by_one_as_in_many(method) -> None:
-    of = [a_criterion(ATTACKED, chance=0.05), a_criterion("wall_seconds", chance=3.0)]
-    values = np.array([[0.05, 60.0], [0.01, 70.0], [0.03, 80.0]])
+def test_what_no_pair_is_apart_in_counts_in_no_method_and_one_by_one_as_in_many(method) -> None:
+    of = [a_criterion(ATTACKED, pairs_apart=0), a_criterion("wall_seconds", pairs_apart=1)]
+    values = np.array([[0.2, 60.0], [0.01, 70.0], [0.03, 80.0]])
     weights = np.array([0.9, 0.1])
     assert spread(values[None], of)[0].tolist() == [0.0, 20.0]
     assert ranks(scores(method, values, weights, of)) == [1, 2, 3]
-    values[0, 0] = 0.2
+    of[0] = replace(of[0], pairs_apart=1)
     found = scores(method, values, weights, of)
     assert ranks(found) == [3, 1, 2]
     assert found == pytest.approx(batched_scores(parts(method, values[None], of), weights)[0])
 
 
-def test_preference_begins_beyond_chance_and_is_whole_as_far_from_there_as_before() -> None:
-    of = [a_criterion(ATTACKED, chance=0.05), a_criterion("auroc", chance=0.001)]
-    seconds = a_criterion("wall_seconds", chance=50.0)  # the slowest's: it hides no other's
-    indifference, preference = thresholds(np.full((1, 2, 3), 100.0), [*of, seconds])
-    assert indifference[0] == pytest.approx([0.05, 0.005, 5.0])
-    assert preference[0] == pytest.approx([0.14, 0.05, 50.0])
-    pair = np.array([[0.095, 0.9], [0.0, 0.9]])  # halfway between the two
-    assert scores(PROMETHEE_II, pair, np.array([1.0, 0.0]), of) == pytest.approx([-0.5, 0.5])
+def test_who_cannot_win_is_the_worst_where_its_interval_is_beyond_all_others(measured) -> None:
+    for value, shown in ((0.05, 1.0), (0.4, 0.0)):
+        runs = attacked(measured, [0.02, 0.0, 0.012, 0.004, value], 0.03)
+        runs[-1]["security"]["keeps_its_word"] = False
+        assert normalized(compared(runs)) == [1.0, 1.0, 1.0, 1.0, shown]
+
+
+def test_more_than_half_of_a_weight_that_tells_nothing_is_said(measured) -> None:
+    runs = attacked(measured, [0.02, 0.0, 0.012, 0.004, 0.008], 0.03)
+    of = compared(runs).profiles["mine"]
+    nothing = dict.fromkeys(of["weights"], 0.0)
+    plain = nothing | {"wall_seconds": 0.1, ATTACKED: 0.9}
+    assert of["weights"] == pytest.approx(plain)
+    assert of["used_weights"] == pytest.approx(nothing | {"wall_seconds": 1.0})
+    assert of["tells_nothing"] == pytest.approx(0.9)
+    assert "90 % of this profile's weight tells nothing apart" in of["sentence"]["en"]
+    assert "el 90 % del peso de este perfil no distingue nada" in of["sentence"]["es"]
+    known = compared(attacked(measured, [0.02, 0.0, 0.012, 0.004, 0.008], 0.001)).profiles["mine"]
+    assert known["used_weights"] == pytest.approx(known["weights"])
+    assert "tells nothing apart" not in known["sentence"]["en"]
+    alone = compare(runs[:1], sandboxes=SANDBOXES[:1], profiles=BY_ATTACK).profiles["mine"]
+    assert set(alone["used_weights"].values()) == {None} and alone["tells_nothing"] is None

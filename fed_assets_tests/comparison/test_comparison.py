@@ -370,8 +370,11 @@ def test_one_measurement_of_two_sandboxes_decides_nothing_between_them(measured)
     of = compared(runs, profiles=mine).profiles["mine"]
     assert of["first"] == {"minimal": 0.5, "eyes_on": 0.5}  # a tie in every draw
     assert {row["changes_winner"]["value"] for row in of["influence"]["criteria"]} == {0.0}
-    runs[1]["model"] = {"weights": "others"}  # drawn apart, one of them is better in each draw
+    runs[1]["model"] = {"weights": "others"}  # drawn apart, and no further than chance puts them
+    assert compared(runs, profiles=mine).profiles["mine"]["first"] == of["first"]
+    runs[1]["quality"]["auroc"] = {"value": 0.9, "low": 0.89, "high": 0.91}
     of = compared(runs, profiles=mine).profiles["mine"]
+    assert of["first"] == {"minimal": 1.0, "eyes_on": 0.0}
     assert {row["changes_winner"]["value"] for row in of["influence"]["criteria"]} != {0.0}
 
 

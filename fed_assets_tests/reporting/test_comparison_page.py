@@ -174,13 +174,13 @@ def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
             "0.000 0.000\N{EN DASH}0.006 measured -0.012",
             "taken as 0",
             "doubt not known",
-            "no further",
+            "further apart in it than chance",
         ),
         "es": (
             "0,000 0,000\N{EN DASH}0,006 medido -0,012",
             "tomado como 0",
             "duda desconocida",
-            "tan cerca",
+            "más distantes de lo que puede dejarlos el azar",
         ),
     }
     for language, (below, taken, unknown, chance) in told.items():
