@@ -19,7 +19,14 @@ from fed_assets.comparison.doubt import (
 from fed_assets.comparison.draws import draw_weights
 from fed_assets.comparison.measurements import NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.comparison.profiles import Profile
-from fed_assets.comparison.ranking import MAY_WIN, first_by_method, rank, unranked, weight_vector
+from fed_assets.comparison.ranking import (
+    MAY_WIN,
+    Problem,
+    first_by_method,
+    rank,
+    unranked,
+    weight_vector,
+)
 from fed_assets.comparison.sentence import LANGUAGES, sentence, verdict
 from fed_assets.comparison.settings import Settings
 
@@ -44,7 +51,10 @@ def outcome(
         settings: of the reckoning.
 
     Returns:
-        `profile` (as given), `weights` (as used, by criterion), `ranking` (`ranking.rank`),
+        `profile` (as given), `weights` (by criterion, of what was measured), `used_weights` (the
+        same as the methods use them with the values as measured: 0 of what tells nothing apart,
+        and the rest brought to a sum of 1), `tells_nothing` (the sum of the weights that tell
+        nothing apart), `ranking` (`ranking.rank`),
         `first_by_method` (`ranking.first_by_method`) and whether the `methods_agree` on it, `first`
         (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
         (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
@@ -61,6 +71,8 @@ def outcome(
     found: dict[str, Any] = {
         "profile": profile.as_record(),
         "weights": plain,
+        "used_weights": _used(problem, plain) if several else dict.fromkeys(plain),
+        "tells_nothing": sum(plain[each] for each in problem.constant()) if several else None,
         "ranking": ranking,
         "first_by_method": firsts,
         "methods_agree": len(set(map(tuple, firsts.values()))) == 1 if firsts else None,
@@ -98,6 +110,13 @@ def outcome(
     return found
 
 
+def _used(problem: Problem, plain: Mapping[str, float]) -> dict[str, float]:
+    alike = problem.constant()
+    telling = {name: 0.0 if name in alike else weight for name, weight in plain.items()}
+    total = sum(telling.values())
+    return {name: weight / total if total else 0.0 for name, weight in telling.items()}
+
+
 def _sentence(
     profile: Profile,
     found: Mapping[str, Any],
@@ -121,6 +140,7 @@ def _sentence(
         unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         otherwise=concerned,
+        tells_nothing=found["tells_nothing"] or 0.0,
         doubt_unknown=doubt_unknown,
         one_seed=any(len(row["seeds"]) == 1 for row in may_win),
         language=language,

@@ -68,6 +68,7 @@ def sentence(
     unaudited: Sequence[str],
     audited_otherwise: Sequence[str],
     otherwise: Sequence[Mapping[str, Any]],
+    tells_nothing: float,
     doubt_unknown: Sequence[str],
     one_seed: bool,
     language: str,
@@ -83,6 +84,7 @@ def sentence(
         audited_otherwise: those that were let in though the audit was of other controls.
         otherwise: what was measured otherwise than is asked for now, of
             `measurements.measured_otherwise`.
+        tells_nothing: how much of the profile's weight tells nothing apart; said of more than half.
         doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
         one_seed: whether one of those that may win was measured with one seed alone.
         language: "en" or "es".
@@ -114,6 +116,8 @@ def sentence(
     ]
     clauses += [measured_with(each, language) for each in otherwise]
     if decision["status"] in ("sure", LIKELY, UNDECIDED):
+        share = percent(tells_nothing, language, "share")
+        clauses.append(of["tells_nothing"].format(share=share) if tells_nothing > 0.5 else "")
         called = listed([of["criteria"][each] for each in doubt_unknown], language)
         clauses.append(of["doubt_unknown"].format(criteria=called) if called else "")
         clauses.append(of["one_seed"] if one_seed else "")

@@ -12,7 +12,7 @@ ranking              profile, method, sandbox: score and rank
 rank_probabilities   profile, method, sandbox, rank: probability
 rank_reversals       profile, left out, method: pairs that swap, tau, how often the winner changes
 influence            profile, group or criterion: how often the winner changes without it
-weights              profile, criterion: weight as used
+weights              profile, criterion: weight, and as used without what tells nothing apart
 steps                sandbox, kind: what is done by hand, by whom
 sandboxes, features, criteria, runs, settings
 """
@@ -94,6 +94,7 @@ def _of_profiles(record: Mapping[str, Any]) -> dict[str, list[Row]]:
             ],
             "weights": [
                 {"criterion": key, "group": groups[key], "weight": value}
+                | {"used": of["used_weights"][key]}
                 for key, value in of["weights"].items()
             ],
         }
@@ -107,6 +108,7 @@ def _choice(of: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: decision[key] for key in ("status", "choice", "probability")},
         "contenders": [each["sandbox"] for each in decision["contenders"]],
+        "weight_that_tells_nothing": of["tells_nothing"],
         "methods_agree": of["methods_agree"],
         **{f"first_by_{method}": of["first_by_method"].get(method) for method in METHODS},
         "claimed_to_decide": claim.get("group"),

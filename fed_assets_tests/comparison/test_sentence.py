@@ -22,6 +22,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "unaudited": [],
         "audited_otherwise": [],
         "otherwise": [],
+        "tells_nothing": 0.0,
         "doubt_unknown": [],
         "one_seed": False,
     }

@@ -240,6 +240,20 @@ def test_every_number_of_the_tables_stands_in_the_files(
     assert strange(HtmlPage(forged), tables) == {"0.98765"}
 
 
+def test_a_weight_stands_there_as_used_and_in_brackets_as_the_profile_has_it(
+    record: dict[str, Any], pages: dict[str, HtmlPage]
+) -> None:
+    of = record["profiles"]["equal"]
+    (alike, *_) = record["left_out"]["constant"]
+    assert of["used_weights"][alike] == 0 < of["weights"][alike]
+    for name in (alike, "manual_steps"):
+        used, given = (formats.percents(of[key][name], 1) for key in ("used_weights", "weights"))
+        assert used != given
+        said = f"{used} ({given})"
+        assert said in pages["en"].section("profiles")
+        assert said.replace(".", ",") in pages["es"].section("profiles")
+
+
 def left_in_english(pages: dict[str, HtmlPage], record: dict[str, Any]) -> set[str]:
     """Returns the words of texts that are the same on both pages, but for names and figures."""
     told = str([record["measurements"], record["features"], record["sandboxes"]])

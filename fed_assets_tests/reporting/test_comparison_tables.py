@@ -76,7 +76,14 @@ def test_what_each_profile_comes_to_stands_there(record, tables) -> None:
         assert [row["rank"] for row in of_one] == ["1", "2", "3", "4"]
         assert sum(float(row["probability"]) for row in of_one) == pytest.approx(1)
         weights = [row for row in tables["weights.csv"] if row["profile"] == name]
-        assert sum(float(row["weight"]) for row in weights) == pytest.approx(1)
+        for column in ("weight", "used"):
+            assert sum(float(row[column]) for row in weights) == pytest.approx(1)
+        alike = record["left_out"]["constant"] + record["left_out"]["by_chance"]
+        unused = {row["criterion"] for row in weights if float(row["used"]) == 0}
+        assert alike and set(alike) <= unused
+        (choice,) = [row for row in tables["choices.csv"] if row["profile"] == name]
+        lost = sum(float(row["weight"]) for row in weights if row["criterion"] in alike)
+        assert float(choice["weight_that_tells_nothing"]) == pytest.approx(lost)
         left_out = [row for row in tables["rank_reversals.csv"] if row["profile"] == name]
         assert [row["left_out"] for row in left_out] == sorted(MEASURED * 3)
         kinds = [row["of"] for row in tables["influence.csv"] if row["profile"] == name]
