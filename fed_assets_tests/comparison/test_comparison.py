@@ -402,7 +402,7 @@ def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> 
     found = compared(new)
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in found.cautions
     assert len(found.profiles["equal"]["first"]) == 5
-    new[2]["resampled"] = new[1]["resampled"] | {"of": "other images"}
+    with_resamples(new[2])["resampled"]["of"] = "other images"
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in compared(new).cautions
 
 
