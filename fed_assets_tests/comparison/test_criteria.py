@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from fed_assets.comparison.cells import cell
@@ -7,6 +8,8 @@ from fed_assets.comparison.criteria import CRITERIA, OF_HOSPITALS, OF_SANDBOXES,
 from fed_assets.comparison.criterion import GROUPS, read_hospital, read_sandbox
 from fed_assets.comparison.readings import Reading
 from fed_assets.errors import MeasurementError
+from fed_assets.hospital.metrics import METRICS, Predictions, drawn_values, with_intervals
+from fed_assets.hospital.resamples import told_resamples
 from fed_assets_tests.comparison.conftest import with_resamples
 
 
@@ -150,3 +153,21 @@ def test_what_resampling_moves_may_lie_beside_its_interval(measured) -> None:
     assert value("membership_advantage", measured(security__membership_advantage=attack)) == -0.03
     with pytest.raises(MeasurementError, match=r"not within its interval.*0\.021, and 0\.024 to"):
         value("auroc", measured(quality__auroc=drawn))
+
+
+def test_what_an_evaluation_tells_can_be(measured) -> None:
+    generator = np.random.default_rng(0)
+    sure = generator.uniform(size=60)
+    images = Predictions(
+        labels=(generator.uniform(size=60) < sure).astype(int),
+        probabilities=np.stack([1 - sure, sure], axis=1),
+    )
+    drawn = drawn_values(images, resamples=200, seed=0)
+    found = with_intervals(images, drawn)
+    told = told_resamples(drawn, list(METRICS), images="5a", n=60, seed=0)
+    renamed = {"calibration_error": "expected_calibration_error"}
+    for name in ("auroc", "accuracy", "f1", "calibration_error"):
+        metric = renamed.get(name, name)
+        record = measured(resampled=told | {"values": {name: told["values"][metric]}})
+        record["quality"][name] = found[metric]
+        assert value(name, record) == found[metric]["value"]
