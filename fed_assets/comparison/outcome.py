@@ -122,6 +122,6 @@ def _sentence(
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         otherwise=concerned,
         doubt_unknown=doubt_unknown,
-        one_seed=any(len(row["seeds"]) == 1 for row in may_win),
+        seeds={row["sandbox"]: row["seeds"] for row in may_win},
         language=language,
     )

@@ -359,6 +359,8 @@ def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured)
     twice = compared(list(map(with_resamples, [*five, *again])))
     assert twice.spread_assumed == [] and twice.cautions == []
     assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
+    mixed = compared(list(map(with_resamples, [*five, *again[:4]])))
+    assert "of configurable, with one seed" in mixed.profiles["equal"]["sentence"]["en"]
 
 
 def test_one_measurement_of_two_sandboxes_decides_nothing_between_them(measured) -> None:
