@@ -57,6 +57,10 @@ class Words:
         )
         return f"{data}: {told}" if data else f"{told[:1].upper()}{told[1:]}"
 
+    def data(self, name: str | None) -> str | None:
+        """Returns what data are called; of what is not made up, as they stand."""
+        return self.page["data_names"].get(name, name)
+
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
         called = str(self.shared["criteria"][name])
