@@ -104,6 +104,18 @@ def test_the_rest_goes_on_where_the_user_says_so(
     )
 
 
+def test_why_a_run_is_asked_for_is_said_of_one_that_no_budget_allows(place: Place) -> None:
+    kept = place.home.measurement("configurable", 0)
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{")
+    code, printed = place.tell("compare", "--seeds", "2")
+    said = " ".join(printed.split())
+    assert code == 1 and "and nothing was run" in said
+    reason, refused = said.split("Hospitals' privacy budgets do not allow", 1)
+    assert "of configurable, seed 0: What was measured of configurable is damaged" in reason
+    assert "configurable with seed 1 (each run spends all" in refused
+
+
 @pytest.mark.long  # each hospital imports Opacus
 def test_hospitals_that_have_spent_it_are_named_before_anything_runs(place: Place) -> None:
     settings, roster, sandbox = chosen(place)

@@ -225,6 +225,14 @@ def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_
             {"quality": {"auroc": {"value": 1.7, "low": 0.9, "high": 1.8}}},
             "A value of auroc is from 0 to 1: auroc of minimal, seed 0: 1.7",
         ),
+        (
+            {"quality": {"auroc": {"value": 0.535, "low": 0.9, "high": 0.95}}},
+            "A value is not within its interval: auroc of minimal, seed 0: 0.535, and 0.9 to 0.95",
+        ),
+        (
+            {"resampled": {"of": "5a", "values": {"auroc": [5.0, 14.99]}}},
+            "A value of auroc is from 0 to 1: auroc of minimal, seed 0: 5",
+        ),
         ({"efficiency": {"wall_seconds": -5}}, "wall_seconds of minimal, seed 0: -5"),
         ({"seed": 3}, "It is another run's: minimal, seed 3"),
         ({"hospitals": {"hospital_01": 3}}, "hospital_01 in minimal, seed 0: int"),

@@ -18,6 +18,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from fed_assets.assets.failed_jobs import failed_jobs
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.membership import (
@@ -88,6 +89,12 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 found, others = of_one_data(found)
                 left_out = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
                 surroundings = replace(surroundings, other_data=left_out)
+            failed = failed_jobs(
+                context.instance,
+                measured={each["sandbox"] for each in found},
+                audited={name for name, audit in audits(settings.home).items() if audit},
+            )
+            surroundings = replace(surroundings, failed=failed)
             comparison = _compare(found, config, surroundings)
             _write(comparison, config.language, settings.home.comparison)
         return MaterializeResult(

@@ -89,10 +89,11 @@ def compare(
             steps = []
         else:
             steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
+            # Why a run is asked for at all is said of one that no budget allows, too.
+            for stale in steps:
+                for caution in stale.again:
+                    errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
             steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
-        for stale in steps:
-            for caution in stale.again:
-                errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
         pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:

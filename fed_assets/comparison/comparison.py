@@ -146,7 +146,10 @@ def compare(
     runs = {name: found.get(name, []) for name in sandboxes}
     cells = {name: sandbox_cells(of) for name, of in runs.items()}
     told = {name: surroundings.declared(name, of) for name, of in runs.items()}
-    rows = [_sandbox_row(name, of, told[name], settings) for name, of in runs.items()]
+    rows = [
+        _sandbox_row(name, of, told[name], settings) | {"failed": surroundings.failed.get(name, [])}
+        for name, of in runs.items()
+    ]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
     plain = problem_of(may_win)
     problem = told_by_chance(plain, may_win)

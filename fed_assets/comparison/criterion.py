@@ -41,6 +41,9 @@ class Criterion:
             below `least`, which it is then taken as.
         worst_of_runs: of several runs the worst counts and not the mean: what one run let
             through, the sandbox let through.
+        interval_may_miss: whether resamples come to something else than the value in the mean, so
+            that their interval need not hold it: as what lies off by chance adds to an error of
+            calibration, and what is drawn twice to an advantage.
         of_sandbox: reads it from a record; None where it is none of a sandbox.
         of_hospital: reads it from a hospital's part of a record; None where it is none of its.
     """
@@ -58,6 +61,7 @@ class Criterion:
     of_model: bool = False
     least_measured: float | None = None
     worst_of_runs: bool = False
+    interval_may_miss: bool = False
     of_sandbox: Reader | None = None
     of_hospital: Reader | None = None
 
@@ -94,36 +98,55 @@ def read_sandbox(criterion: Criterion, record: Mapping[str, Any]) -> Reading | N
     """Returns a sandbox's reading of one run; None where it was not measured.
 
     Raises:
-        MeasurementError: what stands there cannot be a value of the criterion.
+        MeasurementError: what stands there cannot be a value of the criterion, its interval, or
+            its resamples.
     """
     if criterion.of_sandbox is None:
         return None
     where = f"{criterion.name} of {record['sandbox']}, seed {record['seed']}"
-    found = _within(criterion, reading(criterion.of_sandbox(record, record), where=where), where)
-    if found is None or not criterion.of_model:
-        return found
-    return replace(found, resampled=resampled_of(record, criterion.name, where=where))
+    found = reading(criterion.of_sandbox(record, record), where=where)
+    if found is not None and criterion.of_model:
+        found = replace(found, resampled=resampled_of(record, criterion.name, where=where))
+    return _possible(criterion, found, where)
 
 
 def read_hospital(criterion: Criterion, record: Mapping[str, Any], hospital: str) -> Reading | None:
     """Returns a hospital's reading of one run; None where it was not measured, or not told.
 
     Raises:
-        MeasurementError: what stands there cannot be a value of the criterion.
+        MeasurementError: what stands there cannot be a value of the criterion, or its interval.
     """
     entry = (record.get("hospitals") or {}).get(hospital)
     if criterion.of_hospital is None or not entry:
         return None
     where = f"{criterion.name} of {hospital} in {record['sandbox']}, seed {record['seed']}"
-    return _within(criterion, reading(criterion.of_hospital(entry, record), where=where), where)
+    return _possible(criterion, reading(criterion.of_hospital(entry, record), where=where), where)
 
 
-def _within(criterion: Criterion, read: Reading | None, where: str) -> Reading | None:
+def _possible(criterion: Criterion, read: Reading | None, where: str) -> Reading | None:
+    """Returns a reading in which nothing stands that cannot be."""
+    if read is None:
+        return None
     least = criterion.least if criterion.least_measured is None else criterion.least_measured
-    if read is not None and not least <= read.value <= criterion.most:
+    resamples = () if read.resampled is None else read.resampled.values
+    for each in (read.value, read.low, read.high, *resamples):
+        if each is not None and (each < least or each > criterion.most):  # NaN: it is not defined
+            raise MeasurementError(
+                f"A value of {criterion.name} is from {least:g} to {criterion.most:g}",
+                where=where,
+                seen=f"{each:g}",
+            )
+    if not (criterion.interval_may_miss or read.holds_its_value):
         raise MeasurementError(
-            f"A value of {criterion.name} is from {least:g} to {criterion.most:g}",
+            "A value is not within its interval",
             where=where,
-            seen=f"{read.value:g}",
+            seen=f"{read.value:g}, and {read.low:g} to {read.high:g}",
+        )
+    if (other := read.other_interval) is not None:
+        raise MeasurementError(
+            "An interval is not that of its resamples",
+            where=where,
+            seen=f"{read.low:g} to {read.high:g}, and {other[0]:g} to {other[1]:g} by "
+            f"{len(resamples)} resamples",
         )
     return read

@@ -142,6 +142,6 @@ def _sentence(
         otherwise=concerned,
         tells_nothing=found["tells_nothing"] or 0.0,
         doubt_unknown=doubt_unknown,
-        one_seed=any(len(row["seeds"]) == 1 for row in may_win),
+        seeds={row["sandbox"]: row["seeds"] for row in may_win},
         language=language,
     )

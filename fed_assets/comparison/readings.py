@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fed_assets.errors import MeasurementError
 
+BOUNDS = (0.025, 0.975)  # of an interval, among resamples
+ROUNDED = 1e-5  # how far rounding, of resamples to six digits, may put what is alike
 SUPPRESSED = "suppressed"  # what a hospital answers in place of a count that it does not tell
 
 
@@ -39,6 +43,22 @@ class Reading:
     high: float | None = None
     resampled: Resampled | None = None
 
+    @property
+    def holds_its_value(self) -> bool:
+        """Whether the interval, where there is one, holds the value."""
+        if self.low is None or self.high is None:
+            return True
+        return self.low - ROUNDED <= self.value <= self.high + ROUNDED
+
+    @property
+    def other_interval(self) -> tuple[float, float] | None:
+        """The interval of the resamples, where it is not the one that was measured."""
+        if self.resampled is None or self.low is None or self.high is None:
+            return None
+        low, high = map(float, np.nanquantile(self.resampled.values, BOUNDS))
+        alike = max(abs(low - self.low), abs(high - self.high)) <= ROUNDED
+        return None if alike else (low, high)
+
 
 def reading(raw: Any, *, where: str) -> Reading | None:
     """Returns what stands in a record as a number, or as a mapping of `value`, `low` and `high`.
@@ -68,7 +88,8 @@ def resampled_of(record: Mapping[str, Any], name: str, *, where: str) -> Resampl
     """Returns a figure's resamples of a measurement record; None where it has none.
 
     Raises:
-        MeasurementError: they are no list of numbers, or nothing says what of.
+        MeasurementError: they are no list of numbers, nothing says what of, or another figure of
+            the record has another number of them.
     """
     found = record.get("resampled") or {}
     raw = (found.get("values") or {}).get(name)
@@ -79,6 +100,10 @@ def resampled_of(record: Mapping[str, Any], name: str, *, where: str) -> Resampl
         raise MeasurementError(
             "Resamples are a list of numbers, and a digest says what of", where=where
         )
+    many = {name: len(each) for name, each in found["values"].items() if isinstance(each, list)}
+    if len(set(many.values())) > 1:
+        counted = ", ".join(f"{count} of {figure}" for figure, count in many.items())
+        raise MeasurementError("Figures have not equally many resamples", where=where, seen=counted)
     numbers = (_number(each, where) for each in raw)
     values = tuple(math.nan if each is None else each for each in numbers)
     return None if all(map(math.isnan, values)) else Resampled(of, values)

@@ -70,7 +70,7 @@ def sentence(
     otherwise: Sequence[Mapping[str, Any]],
     tells_nothing: float,
     doubt_unknown: Sequence[str],
-    one_seed: bool,
+    seeds: Mapping[str, Sequence[int]],
     language: str,
 ) -> str:
     """Returns the sentence of one profile.
@@ -86,7 +86,7 @@ def sentence(
             `measurements.measured_otherwise`.
         tells_nothing: how much of the profile's weight tells nothing apart; said of more than half.
         doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
-        one_seed: whether one of those that may win was measured with one seed alone.
+        seeds: those that each of those that may win was measured with, by sandbox.
         language: "en" or "es".
     """
     of = words(language)
@@ -120,8 +120,21 @@ def sentence(
         clauses.append(of["tells_nothing"].format(share=share) if tells_nothing > 0.5 else "")
         called = listed([of["criteria"][each] for each in doubt_unknown], language)
         clauses.append(of["doubt_unknown"].format(criteria=called) if called else "")
-        clauses.append(of["one_seed"] if one_seed else "")
+        clauses += _of_seeds(seeds, language)
     return f"{'; '.join([told, *filter(None, clauses)])}."
+
+
+def _of_seeds(seeds: Mapping[str, Sequence[int]], language: str) -> list[str]:
+    """Returns which sandboxes were measured with one seed alone, or not with all of the others."""
+    of, everywhere = words(language), {seed for each in seeds.values() for seed in each}
+    alone = [name for name, own in seeds.items() if len(own) == 1]
+    fewer = [name for name, own in seeds.items() if set(own) != everywhere]
+    if alone and len(alone) == len(seeds):
+        told = [str(of["one_seed"])]
+    else:
+        fewer = [name for name in fewer if name not in alone]
+        told = [of["one_seed_of"].format(sandboxes=listed(alone, language))] if alone else []
+    return told + ([of["fewer_seeds"].format(sandboxes=listed(fewer, language))] if fewer else [])
 
 
 def measured_with(caution: Mapping[str, Any], language: str) -> str:

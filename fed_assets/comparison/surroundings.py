@@ -8,6 +8,8 @@ from typing import Any
 
 from fed_assets.comparison.measurements import Record
 
+RUN_FAILED, AUDIT_FAILED = "run_failed", "audit_failed"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -23,6 +25,8 @@ class Surroundings:
         versions: there, likewise.
         other_data: `sandbox` and `seed` of the runs that were left out, as they were measured on
             other data.
+        failed: by sandbox, what of it there is none of as it was tried and failed: `run_failed`,
+            `audit_failed`.
     """
 
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -32,6 +36,7 @@ class Surroundings:
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     other_data: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def declared(self, sandbox: str, runs: Sequence[Record]) -> Sequence[Record]:
         """Returns a sandbox's runs; of one without any, what its definition and its audit say."""

@@ -17,7 +17,7 @@ Media = Literal["svg", "png"]
 # Sized for a phone: at 360 pixels width the smallest letters are still 9 pixels high.
 WIDTH_INCHES = 4.8
 TITLE_POINTS, TEXT_POINTS, SMALL_POINTS = 12.0, 10.0, 9.0
-TITLE_CHARACTERS, NOTE_CHARACTERS = 46, 62
+TITLE_CHARACTERS, NOTE_CHARACTERS, MARK_CHARACTERS = 46, 62, 44
 PALETTE_COLORS, PNG_DPI = 40, 96
 SYNTHETIC = "SYNTHETIC DATA"
 MADE_UP = "made up, not from patients"
@@ -128,7 +128,8 @@ def render(sketch: Sketch, *, media: Media, theme: Theme, synthetic: bool) -> Pi
         wide = sketch.width_inches / WIDTH_INCHES
         title = textwrap.wrap(sketch.title, int(TITLE_CHARACTERS * wide))
         note = textwrap.wrap(sketch.note, int(NOTE_CHARACTERS * wide))
-        badge_inches = 0.34 if synthetic else 0.0
+        mark = textwrap.wrap(": ".join(sketch.mark), int(MARK_CHARACTERS * wide))
+        badge_inches = 0.16 + 0.18 * len(mark) if synthetic else 0.0
         head_inches = badge_inches + 0.14 + 0.21 * len(title) + 0.17 * len(note)
         height = sketch.height_inches + head_inches
         rect = (0.01, 0.01, 0.98, sketch.height_inches / height - 0.02)
@@ -144,7 +145,7 @@ def render(sketch: Sketch, *, media: Media, theme: Theme, synthetic: bool) -> Pi
         sketch.draw(axes, theme)
         _write_head(figure, title, note, 1 - badge_inches / height, theme)
         if synthetic:
-            _mark_synthetic(figure, axes, badge_inches / height, theme, sketch.mark)
+            _mark_synthetic(figure, axes, badge_inches / height, theme, mark, sketch.mark[0])
         content = _save(figure, media)
     alt = f"{sketch.mark[0]}. {sketch.alt}" if synthetic else sketch.alt
     return Picture(sketch.name, sketch.title, alt, media, content)
@@ -188,7 +189,7 @@ def _write_head(
 
 
 def _mark_synthetic(
-    figure: Figure, axes: list[Axes], share: float, theme: Theme, mark: tuple[str, str]
+    figure: Figure, axes: list[Axes], share: float, theme: Theme, lines: list[str], across: str
 ) -> None:
     from matplotlib.patches import Rectangle
 
@@ -197,7 +198,7 @@ def _mark_synthetic(
     figure.text(
         0.025,
         1 - share / 2,
-        ": ".join(mark),
+        "\n".join(lines),
         va="center",
         color="#ffffff",
         fontsize=TEXT_POINTS,
@@ -208,7 +209,7 @@ def _mark_synthetic(
         each.text(
             0.5,
             0.5,
-            mark[0],
+            across,
             transform=each.transAxes,
             ha="center",
             va="center",

@@ -42,8 +42,9 @@ def sandbox_map(
         ],
         missing=page["missing"],
     )
+    by_name = {row["sandbox"]: row for row in record["sandboxes"]}
     told_apart = {each for each in criteria if _told_apart(rows, each)}
-    said = " ".join(_best_and_missing(sandbox, rows, told_apart, words) for sandbox in sandboxes)
+    said = " ".join(_best_and_missing(by_name[each], rows, told_apart, words) for each in sandboxes)
     return _map(
         "decision" if field == "value" else "normalized",
         of["picture"],
@@ -89,9 +90,9 @@ def _text(row: Row, field: str, words: Words) -> str:
 
 
 def _best_and_missing(
-    sandbox: str, rows: Sequence[Row], told_apart: Container[str], words: Words
+    of: Row, rows: Sequence[Row], told_apart: Container[str], words: Words
 ) -> str:
-    page = words.page
+    page, sandbox = words.page, of["sandbox"]
     own = [row for row in rows if row["sandbox"] == sandbox]
     missing = [row["criterion"] for row in own if row["normalized"] is None]
     best = [
@@ -100,7 +101,7 @@ def _best_and_missing(
         if row["normalized"] == 1.0 and row["criterion"] in told_apart
     ]
     if len(missing) == len(own):
-        return str(page["wholly_missing"].format(sandbox=sandbox))
+        return words.wholly_missing(of)
     said = [
         page["best_in"].format(sandbox=sandbox, criteria=words.criteria(best))
         if best

@@ -163,7 +163,7 @@ def _origin(runs: Sequence[Record], words: Words) -> dict[str, Any]:
         if of.get("digest"):
             seeds.setdefault(of["digest"], []).append(str(run["seed"]))
     return {
-        "data": next((of["name"] for of in data if of.get("name")), None),
+        "data": words.data(next((of["name"] for of in data if of.get("name")), None)),
         "digests": {digest: list(dict.fromkeys(of)) for digest, of in seeds.items()},
         "classes": next((of["classes"] for of in data if of.get("classes")), []),
         "dates": list(dict.fromkeys([*dates[:1], *dates[-1:]])),

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from fed_assets.comparison.measurements import NO_AUDIT
+from fed_assets.comparison.ranking import NOT_MEASURED
 from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
+from fed_assets.comparison.surroundings import AUDIT_FAILED, RUN_FAILED
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting import formats
 from fed_assets.reporting.page import TEMPLATES
@@ -54,6 +57,10 @@ class Words:
         )
         return f"{data}: {told}" if data else f"{told[:1].upper()}{told[1:]}"
 
+    def data(self, name: str | None) -> str | None:
+        """Returns what data are called; of what is not made up, as they stand."""
+        return self.page["data_names"].get(name, name)
+
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
         called = str(self.shared["criteria"][name])
@@ -74,14 +81,23 @@ class Words:
 
     def standing(self, row: Mapping[str, Any]) -> str:
         """Returns whether a sandbox may win, or why not and what to do, of its row."""
+        if row["standing"] == NOT_MEASURED and RUN_FAILED in row["failed"]:
+            return str(self.page["sandboxes"][RUN_FAILED])
         return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
 
     def audit(self, row: Mapping[str, Any]) -> str:
         """Returns how a sandbox's posture check ended, or that there was none, of its row."""
         of = self.page["sandboxes"]
+        if row["audit"] == NO_AUDIT and AUDIT_FAILED in row["failed"]:
+            return str(of["audits"][AUDIT_FAILED])
         if row["keeps_its_word"] is None:
             return str(of["audits"][row["audit"]])
         return str(of["passed"] if row["keeps_its_word"] else of["failed"])
+
+    def wholly_missing(self, row: Mapping[str, Any]) -> str:
+        """Returns that nothing was measured of a sandbox, and why, of its row."""
+        why = RUN_FAILED if RUN_FAILED in row["failed"] else "not_run"
+        return str(self.page["wholly_missing"][why]).format(sandbox=row["sandbox"])
 
     def caution(self, caution: Mapping[str, Any]) -> str:
         """Returns what weakens a comparison, as a sentence."""

@@ -359,6 +359,8 @@ def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured)
     twice = compared(list(map(with_resamples, [*five, *again])))
     assert twice.spread_assumed == [] and twice.cautions == []
     assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
+    mixed = compared(list(map(with_resamples, [*five, *again[:4]])))
+    assert "of configurable, with one seed" in mixed.profiles["equal"]["sentence"]["en"]
 
 
 def test_one_measurement_of_two_sandboxes_decides_nothing_between_them(measured) -> None:
@@ -407,7 +409,7 @@ def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> 
     found = compared(new)
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in found.cautions
     assert len(found.profiles["equal"]["first"]) == 5
-    new[2]["resampled"] = new[1]["resampled"] | {"of": "other images"}
+    with_resamples(new[2])["resampled"]["of"] = "other images"
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in compared(new).cautions
 
 

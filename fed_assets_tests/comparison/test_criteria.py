@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from fed_assets.comparison.cells import cell
@@ -7,6 +8,9 @@ from fed_assets.comparison.criteria import CRITERIA, OF_HOSPITALS, OF_SANDBOXES,
 from fed_assets.comparison.criterion import GROUPS, read_hospital, read_sandbox
 from fed_assets.comparison.readings import Reading
 from fed_assets.errors import MeasurementError
+from fed_assets.hospital.metrics import METRICS, Predictions, drawn_values, with_intervals
+from fed_assets.hospital.resamples import told_resamples
+from fed_assets_tests.comparison.conftest import with_resamples
 
 
 def value(name: str, record: dict, hospital: str | None = None) -> float | None:
@@ -106,8 +110,64 @@ def test_a_hospitals_bound_takes_the_sandboxs_delta(measured) -> None:
         ("resampled", {"of": "5a", "values": {"auroc": 0.9}}, "auroc"),
         ("resampled", {"values": {"auroc": [0.9, 0.8]}}, "auroc"),
         ("resampled", {"of": "5a", "values": {"auroc": [0.9, "high"]}}, "auroc"),
+        ("quality__auroc", {"value": 0.9, "low": 0.8, "high": 3.0}, "auroc"),
+        ("quality__auroc", {"value": 0.535, "low": 0.9, "high": 0.95}, "auroc"),
+        ("quality__f1", {"value": 0.9, "low": -0.1, "high": 0.95}, "f1"),
+        ("resampled", {"of": "5a", "values": {"auroc": [5.0, 14.99]}}, "auroc"),
+        ("resampled", {"of": "5a", "values": {"auroc": [0.97, None], "f1": [0.9]}}, "auroc"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(measured, path, wrong, name) -> None:
     with pytest.raises(MeasurementError, match=rf"Where: {name} of minimal, seed 0\."):
         value(name, measured(**{path: wrong}))
+
+
+@pytest.mark.parametrize(
+    "damage, seen",
+    [
+        (lambda values: values["auroc"].__setitem__(3, 5.0), "is from 0 to 1.* Seen: 5"),
+        (lambda values: values.update(auroc=values["auroc"][:7]), "equally many.* 7 of auroc, 500"),
+        (
+            lambda values: values.update({name: of[:7] for name, of in values.items()}),
+            "not that of its resamples.* by 7 resamples",
+        ),
+        (
+            lambda values: values.update(auroc=[each - 0.1 for each in values["auroc"]]),
+            "not that of its resamples.* by 500 resamples",
+        ),
+    ],
+)
+def test_resamples_that_are_not_those_of_the_interval_are_refused(measured, damage, seen) -> None:
+    record = with_resamples(measured())
+    assert value("auroc", record) == 0.979
+    damage(record["resampled"]["values"])
+    with pytest.raises(MeasurementError, match=seen):
+        value("auroc", record)
+
+
+def test_what_resampling_moves_may_lie_beside_its_interval(measured) -> None:
+    # Of 300 images that a well calibrated model names, the resamples are all further off.
+    drawn = {"value": 0.021, "low": 0.024, "high": 0.09}
+    assert value("calibration_error", measured(quality__calibration_error=drawn)) == 0.021
+    attack = {"value": -0.03, "low": -0.02, "high": 0.01}
+    assert value("membership_advantage", measured(security__membership_advantage=attack)) == -0.03
+    with pytest.raises(MeasurementError, match=r"not within its interval.*0\.021, and 0\.024 to"):
+        value("auroc", measured(quality__auroc=drawn))
+
+
+def test_what_an_evaluation_tells_can_be(measured) -> None:
+    generator = np.random.default_rng(0)
+    sure = generator.uniform(size=60)
+    images = Predictions(
+        labels=(generator.uniform(size=60) < sure).astype(int),
+        probabilities=np.stack([1 - sure, sure], axis=1),
+    )
+    drawn = drawn_values(images, resamples=200, seed=0)
+    found = with_intervals(images, drawn)
+    told = told_resamples(drawn, list(METRICS), images="5a", n=60, seed=0)
+    renamed = {"calibration_error": "expected_calibration_error"}
+    for name in ("auroc", "accuracy", "f1", "calibration_error"):
+        metric = renamed.get(name, name)
+        record = measured(resampled=told | {"values": {name: told["values"][metric]}})
+        record["quality"][name] = found[metric]
+        assert value(name, record) == found[metric]["value"]

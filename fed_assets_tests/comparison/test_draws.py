@@ -46,6 +46,14 @@ def alike_but_in_name(measured, sandbox: str, seed: int = 0) -> dict:
     return measured(seed=seed) | {"sandbox": sandbox}
 
 
+def resampled_auroc(run: dict, values: list[float | None]) -> None:
+    """Gives a run resamples of its AUROC, and that their interval."""
+    known = [each for each in values if each is not None]
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    run["quality"]["auroc"] = run["quality"]["auroc"] | {"low": low, "high": high}
+    run["resampled"] = {"of": "5a", "values": {"auroc": values}}
+
+
 OF_MODEL = [each.name for each in OF_SANDBOXES if each.of_model]
 
 
@@ -56,7 +64,7 @@ def test_the_same_weights_have_one_measurement_and_one_draw(measured, seeds, res
     for run in same_weights(*runs):
         run["quality"]["auroc"]["value"] += 0.001 * run["seed"]
         if resampled:
-            run["resampled"] = {"of": "5a", "values": {"auroc": [0.96, 0.97, 0.98, 0.99]}}
+            resampled_auroc(run, [0.96, 0.97, 0.98, 0.99])
     found = drawn(runs)
     for name in OF_MODEL:
         assert not apart(found, name).any(), name
@@ -135,7 +143,7 @@ def test_runs_of_one_seed_go_together_as_far_as_their_differences_show(measured)
 def test_a_resample_in_which_a_figure_is_not_defined_counts_as_the_next(measured) -> None:
     runs = [measured(name) for name in TWO]
     for run in runs:
-        run["resampled"] = {"of": "5a", "values": {"auroc": [0.97, None, 0.99, None]}}
+        resampled_auroc(run, [0.97, None, 0.99, None])
     values, counts = np.unique(drawn(runs)["minimal", "auroc"], return_counts=True)
     assert values.tolist() == [0.97, 0.99]
     assert counts / DRAWS == pytest.approx([0.5, 0.5], abs=0.02)

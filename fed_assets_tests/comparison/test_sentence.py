@@ -24,7 +24,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "otherwise": [],
         "tells_nothing": 0.0,
         "doubt_unknown": [],
-        "one_seed": False,
+        "seeds": {},
     }
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
@@ -92,7 +92,9 @@ def test_sentences_in_spanish() -> None:
         "97 % de los sorteos de pesos y medidas."
     )
     assert told({"minimal": 0.999, "eyes_on": 0.001}, "es").count("en más del 99 % de los") == 1
-    undecided = told({"minimal": 0.51, "eyes_on": 0.49}, "es", one_seed=True)
+    undecided = told(
+        {"minimal": 0.51, "eyes_on": 0.49}, "es", seeds={"minimal": [0], "eyes_on": [0]}
+    )
     assert "no está decidido entre minimal (51 %) y eyes_on (49 %)" in undecided
     assert undecided.endswith(
         "; medido con una sola semilla, de modo que no recoge el azar entre entrenamientos."
@@ -122,7 +124,7 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
                     {"kind": f"other_{part}", "measured": 3, "asked": 15, "sandboxes": ["a", "b"]}
                     for part in ("rounds", "network", "recipe", "threshold", "controls")
                 ],
-                one_seed=True,
+                seeds={"a": [0, 1, 2], "b": [0], "u": [0, 1]},
             )
             assert found.endswith(".") and found.count(".") == 1
             assert "None" not in found and "{" not in found and ",," not in found
@@ -147,9 +149,37 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
 
 
 def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:
-    assert "one seed alone" in told({"a": 0.97, "b": 0.03}, one_seed=True)
-    assert "one seed alone" not in told({"a": 0.97, "b": 0.03}, one_seed=False)
-    assert "one seed alone" not in told({}, one_seed=True)
+    first, alone = {"a": 0.97, "b": 0.03}, {"a": [0], "b": [0]}
+    assert "one seed alone" in told(first, seeds=alone)
+    assert "one seed alone" not in told(first, seeds={"a": [0, 1], "b": [0, 1]})
+    assert "one seed alone" not in told({}, seeds=alone)
+
+
+@pytest.mark.parametrize(
+    "seeds, english, spanish",
+    [
+        (
+            {"a": [0, 1, 2], "b": [0], "c": [0, 1, 2]},
+            "; chance between trainings is not in what was measured of b, with one seed alone.",
+            "; el azar entre entrenamientos no está en lo medido de b, con una sola semilla.",
+        ),
+        (
+            {"a": [0, 1, 2], "b": [0, 1], "c": [2]},
+            "of c, with one seed alone; not every seed was measured of b.",
+            "de c, con una sola semilla; no se midieron todas las semillas de b.",
+        ),
+        (
+            {"a": [0], "b": [1]},
+            "is not in it; not every seed was measured of a and b.",
+            "; no se midieron todas las semillas de a y b.",
+        ),
+        ({"a": [0, 1], "b": [0, 1]}, "draws of weights and measurements.", "pesos y medidas."),
+    ],
+)
+def test_who_was_measured_with_fewer_seeds_is_named(seeds, english, spanish) -> None:
+    first = {"a": 0.97, "b": 0.03}
+    assert told(first, seeds=seeds).endswith(english)
+    assert told(first, "es", seeds=seeds).endswith(spanish)
 
 
 def test_no_share_of_draws_is_called_all_or_none() -> None:

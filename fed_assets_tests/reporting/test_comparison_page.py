@@ -18,6 +18,7 @@ import yaml
 from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
 from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
+from fed_assets.assets.report_inputs import SYNTHETIC
 from fed_assets.assets.surroundings import surroundings_of
 from fed_assets.comparison.comparison import compare
 from fed_assets.comparison.profiles import profiles_from, shipped_profiles
@@ -408,10 +409,13 @@ def test_made_up_data_and_a_simulated_enclave_head_the_page(pages: dict[str, Htm
     assert pages["en"].section("sandboxes").count("SIMULATED") == 1
     runs = measurements()
     for run in runs:
-        run["data"]["synthetic"] = True
+        run["data"] |= {"synthetic": True, "name": SYNTHETIC}
         del run["hospitals"]
     page = HtmlPage(render_comparison(record_of(runs), "es"))
     assert page.text["b"][:2] == ["DATOS SINTÉTICOS", "SIMULADO"]
+    assert page.text["h1"][0] == (
+        "DATOS SINTÉTICOS: radiografías de tórax sintéticas: comparación de 4 de 5 entornos"
+    )
     assert page.text["h1"][0].startswith("DATOS SINTÉTICOS")
     assert all("DATOS SINTÉTICOS." in text for text in page.text["caption"])
     assert all(each["alt"].startswith("DATOS SINTÉTICOS.") for each in page.all("img"))
@@ -875,3 +879,38 @@ def test_what_is_folded_up_takes_no_paper_unless_it_is_unfolded(opened: Chrome) 
     # Wide tables are printed on sheets that lie.
     lying = [width > height for width, height in unfolded]
     assert True in lying and not lying[0] and not lying[-1]
+
+
+COLUMNS = """return [...document.querySelectorAll(".pages")].map(pages =>
+  [...pages.querySelectorAll("caption, thead, tbody tr:first-child")].flatMap(each =>
+    [...each.getClientRects()].slice(0, each.matches("thead") ? 1 : 9).map(place =>
+      Math.floor((place.left - pages.getBoundingClientRect().left) / 300))))"""
+
+
+@pytest.mark.slow
+def test_on_paper_a_caption_stands_with_the_head_of_its_table(
+    tmp_path: Path, browser: Chrome
+) -> None:
+    # Columns are broken as sheets are. Each page has less room left for the table.
+    style = (TEMPLATES / "style.css").read_text()
+    columns = "columns: 3; column-gap: 0; column-fill: auto; width: 900px; height: 300px"
+    table = (
+        '<div class="scroll wide"><table><caption><span>A caption<br>of two lines</span></caption>'
+        "<thead><tr><th>Head</th></tr></thead><tbody>"
+        + "<tr><td>A row</td></tr>" * 12
+        + "</tbody></table></div>"
+    )
+    pages = "".join(
+        f'<div class="pages" style="{columns}"><div style="height: {taken}px"></div>{table}</div>'
+        for taken in range(100, 300, 5)
+    )
+    written = tmp_path / "page.html"
+    written.write_text(f'<!doctype html><meta charset="utf-8"><style>{style}</style>{pages}')
+    browser.get(written.as_uri())
+    emulate(browser, media="print")
+    try:
+        found = browser.execute_script(COLUMNS)
+    finally:
+        emulate(browser)
+    # The head comes again on each sheet, and is looked for where it first is.
+    assert {tuple(each) for each in found} == {(0, 0, 0), (1, 1, 1)}

@@ -9,8 +9,10 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from PIL import Image
 
-from fed_assets.reporting.canvas import DARK, LIGHT
+from fed_assets.reporting.canvas import DARK, LIGHT, WIDTH_INCHES, Sketch, render
+from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.figures import draw_pictures
+from fed_assets.reporting.heat_map import MAP_INCHES
 from fed_assets.reporting.report import build_report
 
 ALL = ["hospitals", "rounds", "roc", "confusion", "calibration"]
@@ -68,6 +70,28 @@ def test_synthetic_data_is_written_into_every_picture(federation):
         wanted = tuple(int(LIGHT.alert[place : place + 2], 16) for place in (1, 3, 5))
         assert all(abs(one - other) < 12 for one, other in zip(band, wanted, strict=True))
         assert "SYNTHETIC" not in theirs.alt
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("inches", [WIDTH_INCHES, MAP_INCHES])
+def test_the_mark_of_made_up_data_ends_before_the_picture_does(language, inches):
+    mark = page_words(language).synthetic_mark
+    sketch = Sketch("a", "T", "N", "A", lambda *_: None, width_inches=inches, mark=mark)
+    drawn = render(sketch, media="png", theme=LIGHT, synthetic=True)
+
+    image = Image.open(io.BytesIO(drawn.content)).convert("RGB")
+    band = []  # rows of pixels, as far down as the band goes
+    for row in range(image.height):
+        pixels = [image.getpixel((column, row)) for column in range(image.width)]
+        if max(pixels[0]) > 220:  # paper
+            break
+        band.append(pixels)
+    written = [x for row in band for x, pixel in enumerate(row) if min(pixel) > 200]
+    assert min(written) > 3 and max(written) < image.width - 4
+    top, bottom = (
+        [y for y, row in enumerate(band) if max(map(min, row)) > 200][end] for end in (0, -1)
+    )
+    assert top > 2 and bottom < len(band) - 3
 
 
 def test_no_rounds_leaves_the_round_curves_out(federation):
