@@ -72,7 +72,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
 def _runner(roster: Roster, settings: Settings) -> MixedHospitalRunner:
     return MixedHospitalRunner(
         home_folder=str(settings.home.root),
-        stored_on=settings.home.stored_on,
+        stored_on=settings.home.stored_on.value,
         hospitals=list(roster.hospital_ids),
         network=str(roster.network["_target_"]),
         configurable=str(settings.configurable),

@@ -45,7 +45,7 @@ def approve_code(
         home_folder=str(chosen.home.prepare().root),
         hospitals=names,
         network="",
-        stored_on=chosen.home.stored_on,
+        stored_on=chosen.home.stored_on.value,
     )
     say(f"key_custody: {shown(found, 'key_custody')}")
     with contextlib.closing(runner):

@@ -35,7 +35,7 @@ def ask_keeper(
         home_folder=str(chosen.home.root),
         hospitals=[hospital],
         network="",
-        stored_on=chosen.home.stored_on,
+        stored_on=chosen.home.stored_on.value,
     )
     with contextlib.closing(runner):
         return runner.ask(sandbox, hospital, task, arguments)

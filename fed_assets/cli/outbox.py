@@ -101,7 +101,7 @@ def _read_logs(chosen: Settings, hospital: str, sandboxes: Sequence[str]) -> lis
         home_folder=str(chosen.home.root),
         hospitals=[hospital],
         network="",
-        stored_on=chosen.home.stored_on,
+        stored_on=chosen.home.stored_on.value,
     )
     with contextlib.closing(runner):
         return [_read_log(runner, chosen, hospital, name) for name in kept]

@@ -45,7 +45,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     hospitals: list[str]
     network: str
     configurable: str = str(SHIPPED_CONFIGURABLE)
-    stored_on: str = StoredOn.DISK
+    stored_on: str = StoredOn.DISK.value  # Dagster would take an enumeration by its name
     sources: dict[str, list[str]] = Field(default={})
     remote: list[str] = Field(default=[])
     task_timeout_seconds: float = 1800

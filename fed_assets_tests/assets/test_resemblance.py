@@ -86,7 +86,7 @@ def test_a_model_whose_record_is_damaged_is_said_and_holds_nobody_up(place: Fede
     note_model(place, "d").write_text("{")
     check, validated = run_lane(place)
     assert not check.passed
-    assert "The value of the asset global_model is damaged" in (check.description or "")
+    assert "The value of the asset global_model/minimal is damaged" in (check.description or "")
     assert validated["admitted"] is True
 
 

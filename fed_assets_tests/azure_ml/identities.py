@@ -41,7 +41,7 @@ def azurite_of_identities(folder: Path, certificate: Path, key: Path) -> Iterato
         while not (found := re.search(r"listens on (https://[\d.]+:\d+)", console.read_text())):
             assert process.poll() is None and time.monotonic() < end, console.read_text()
             time.sleep(0.1)
-        yield Azurite(f"{found[1]}/{ACCOUNT}", account_key)
+        yield Azurite(f"{found[1]}/{ACCOUNT}", account_key, process.pid, console)
     finally:
         process.terminate()
         process.wait(20)
