@@ -10,7 +10,7 @@ import pytest
 
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
-from fed_assets.cli.compare import show_comparison
+from fed_assets.cli.compare import _say_unapproved, show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
 from fed_assets.cli.stored_runs import require_comparable, stored_runs
 from fed_assets.comparison.profiles import shipped_profiles
@@ -23,9 +23,9 @@ from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
-from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets.resources.settings import SHIPPED_ROSTER, settings_from
 from fed_assets.sandboxes.enforcement import shown
-from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
@@ -498,3 +498,22 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     code, printed = place.tell("compare", "--stored", "--profiles", wrong)
     assert code == 1
     assert "speed" in printed
+
+
+def test_who_has_approved_no_code_is_named_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings_from({"FED_ASSETS_HOME": str(tmp_path)}, working_directory=tmp_path)
+    attested = find_sandbox("confidential_vm")
+    for hospital in ("hospital_01", "coordinator"):
+        record = chosen.home.approval(hospital, attested.name)
+        record.parent.mkdir(parents=True)
+        record.touch()
+    asked = (["hospital_01", "hospital_02"], chosen)
+    _say_unapproved([Step(LIFECYCLE, attested.name, 0)], [MINIMAL, attested], *asked)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(
+        "confidential_vm will fail, for want of approved code: hospital_02. Each"
+    )
+    _say_unapproved([Step(LIFECYCLE, "minimal", 0)], [MINIMAL, attested], *asked)
+    assert capsys.readouterr().err == ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +12,12 @@ import typer
 from fed_assets.cli.names import SandboxName, elsewhere, require_here, require_hospital
 from fed_assets.cli.saying import say
 from fed_assets.federation.roster import read_roster
+from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import find_sandbox
+from fed_assets.sandboxes.sandbox import Sandbox
 
 
 def approve_code(
@@ -52,6 +56,23 @@ def approve_code(
         for name in names:
             done = runner.ask(found, name, "approve_code", {})
             say(f"{name}: {told(done['measurement'], done['before'])}")
+
+
+def unapproved(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> list[str]:
+    """Returns those that have approved no code yet, which a run of the sandbox would be refused by.
+
+    Whose record cannot be looked for from here is left out: the run itself asks.
+    """
+    if sandbox.key_custody is not KeyCustody.ATTESTED:
+        return []
+    return [name for name in hospitals if _lacks(home.approval(name, sandbox.name))]
+
+
+def _lacks(record: Path) -> bool:
+    try:
+        return not record.exists()
+    except OSError:
+        return False
 
 
 def told(measurement: str, before: str | None) -> str:

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fed_assets.cli.approvals import unapproved
 from fed_assets.cli.comparison_budgets import affordable
 from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
+from fed_assets.cli.names import elsewhere
 from fed_assets.cli.posture import audited_at
 from fed_assets.cli.stored_runs import require_comparable, stored_runs
 from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
@@ -23,12 +25,13 @@ from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.resources.asked_data import asked_data
-from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON
+from fed_assets.resources.home import COORDINATOR, Home
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
+from fed_assets.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
@@ -94,6 +97,7 @@ def compare(
                 for caution in stale.again:
                     errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
             steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
+            _say_unapproved(steps, runnable, roster.hospital_ids, chosen)
         pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:
@@ -121,6 +125,22 @@ def compare(
         webbrowser.open(page.as_uri())
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
         raise typer.Exit(DEGRADED)
+
+
+def _say_unapproved(
+    steps: Sequence[Step], sandboxes: Sequence[Sandbox], hospitals: Sequence[str], chosen: Settings
+) -> None:
+    """Says before anything runs which runs will fail, as hospitals have approved no code."""
+    asked = {step.sandbox for step in steps if step.job == LIFECYCLE}
+    away = elsewhere(chosen)
+    here = [*(name for name in hospitals if name not in away), COORDINATOR]
+    for sandbox in (each for each in sandboxes if each.name in asked):
+        if names := unapproved(chosen.home, sandbox, here):
+            errors.print(
+                f"{sandbox.name} will fail, for want of approved code: {', '.join(names)}. "
+                f"Each approves it by `fed-assets approve-code {sandbox.name}`.",
+                soft_wrap=True,
+            )
 
 
 def require_profiles(path: Path) -> None:

@@ -59,7 +59,8 @@ class Words:
 
     def data(self, name: str | None) -> str | None:
         """Returns what data are called; of what is not made up, as they stand."""
-        return self.page["data_names"].get(name, name)
+        called: Mapping[str, str] = self.page["data_names"]
+        return name if name is None else called.get(name, name)
 
     def criterion(self, name: str, unit: str = "") -> str:
         """Returns what a criterion is called, with its unit where no number has it."""
