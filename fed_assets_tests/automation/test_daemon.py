@@ -193,7 +193,7 @@ def test_a_damaged_file_ends_in_a_clear_refusal_that_is_not_repeated(
     assert unattended.last("global_model")[0] == model
     seen = len(unattended.reasons("east"))
     unattended.wait(lambda: len(unattended.reasons("east")) >= seen + 3)
-    assert f"run {run.run_id[:8]}, which took up the last change" in unattended.reasons("east")[0]
+    assert f"run {run.run_id[:8]} took it up and did not end well" in unattended.reasons("east")[0]
     assert [each.run_id for each in unattended.runs()[len(runs) :]] == [run.run_id]
 
     file.unlink()
