@@ -435,6 +435,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
+    assert jobs.pop(0).startswith("confidential_vm will fail, for want of approved code: ")
     assert jobs and all(each.split()[0] in WEIGHTS for each in jobs)  # no terminal: a line a job
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
