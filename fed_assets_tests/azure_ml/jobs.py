@@ -82,7 +82,8 @@ class Job:
         self._cancelled.set()
         if self._process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+                # Not SIGTERM: Dagster has it do what SIGINT does, which may be ignored.
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Ends it, and waits for that."""

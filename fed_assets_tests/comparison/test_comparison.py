@@ -279,6 +279,7 @@ def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) ->
         "audit": "none",
         "seeds": [],
         "run_ids": [],
+        "failed": [],
     }
     without = compared(five[:4], sandboxes=SANDBOXES[:4])
     assert firsts(found) == firsts(without)
