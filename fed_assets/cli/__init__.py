@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -30,6 +29,7 @@ from fed_assets.cli.budget import budget
 from fed_assets.cli.compare import compare
 from fed_assets.cli.exit_codes import DEGRADED, FAILED, INTERRUPTED
 from fed_assets.cli.federation import federation_app
+from fed_assets.cli.findings import show_findings
 from fed_assets.cli.forget import forget
 from fed_assets.cli.history import history, logs
 from fed_assets.cli.hospital import examine_host, hospital_app
@@ -205,14 +205,7 @@ def doctor(
             raise typer.Exit(FAILED)
         return
     findings = examine(settings())
-    table = Table("what", "state")
-    for heading in ("seen", "to mend it"):
-        table.add_column(heading, overflow="fold")
-    colours = {"ok": "green", "warning": "yellow", "missing": "red"}
-    for finding in findings:
-        state = f"[{colours[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.what, state, escape(finding.seen), escape(finding.cure))
-    out.print(table)
+    show_findings((each.what, each.state, each.seen, each.cure) for each in findings)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(FAILED)
 

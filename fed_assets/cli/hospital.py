@@ -6,24 +6,22 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fed_assets.cli.exit_codes import FAILED
+from fed_assets.cli.findings import show_findings
 from fed_assets.cli.saying import say
 from fed_assets.errors import KitRefused, RunConfigError
-from fed_assets.hosts.identity import Identity, read_identity, take_up
-from fed_assets.hosts.kit import read_kit
-from fed_assets.hosts.steps import Step, try_steps
 from fed_assets.resources.settings import Settings
+
+if TYPE_CHECKING:
+    from fed_assets.hosts.identity import Identity
+    from fed_assets.hosts.steps import Step
 
 SETTINGS_FILE = "hospital.yaml"
 hospital_app = typer.Typer(no_args_is_help=True, help="What a hospital's own machine runs.")
-out = Console()
 KitFile = Annotated[
     Path | None, typer.Argument(help="The start-up kit; left out once the machine has joined.")
 ]
@@ -68,6 +66,9 @@ def join(
 
 def _identity(chosen: Settings, kit: Path | None, fingerprint: str) -> Identity:
     """Returns who this machine is: by a kit that it has not taken up yet, or from before."""
+    from fed_assets.hosts.identity import read_identity, take_up
+    from fed_assets.hosts.kit import read_kit
+
     known = read_identity(chosen.home.host)
     if kit is not None:
         read = read_kit(kit, expected=fingerprint)
@@ -106,6 +107,10 @@ def examine_host(chosen: Settings, kit: Path | None) -> bool:
     """
     import tempfile
 
+    from fed_assets.hosts.identity import read_identity, take_up
+    from fed_assets.hosts.kit import read_kit
+    from fed_assets.hosts.steps import try_steps
+
     with tempfile.TemporaryDirectory() as folder:
         if kit is not None:
             identity: Identity | None = take_up(read_kit(kit), Path(folder))
@@ -124,11 +129,4 @@ def examine_host(chosen: Settings, kit: Path | None) -> bool:
 
 def show(found: list[Step]) -> None:
     """Prints a table of steps."""
-    table = Table("what", "state")
-    for heading in ("seen", "to mend it"):
-        table.add_column(heading, overflow="fold")
-    colours = {"ok": "green", "failed": "red", "not tried": "yellow"}
-    for step in found:
-        state = f"[{colours[step.state]}]{step.state}[/]"
-        table.add_row(step.name, state, escape(step.seen), escape(step.cure))
-    out.print(table)
+    show_findings((step.name, step.state, step.seen, step.cure) for step in found)
