@@ -14,10 +14,6 @@ from fed_assets.cli.saying import say
 from fed_assets.errors import RunConfigError, StorageError, system_reason
 from fed_assets.federation.code_version import code_version
 from fed_assets.federation.roster import read_roster
-from fed_assets.hosts.authority import open_authority
-from fed_assets.hosts.issued import Issued
-from fed_assets.hosts.kit import make_kit, read_kit
-from fed_assets.hosts.tls import split_address
 from fed_assets.resources.settings import Settings
 
 
@@ -33,6 +29,10 @@ def kit(
     It holds that hospital's certificate alone, and serves once: bring it there by a way that you
     trust, and tell the fingerprint by another.
     """
+    from fed_assets.hosts.authority import open_authority
+    from fed_assets.hosts.issued import Issued
+    from fed_assets.hosts.kit import make_kit, read_kit
+
     chosen: Settings = context.obj
     roster = read_roster(chosen.roster)
     if hospital not in roster.remote_ids:
@@ -72,6 +72,7 @@ def door(
     """Let hospitals on hosts of their own in, until stopped; runs reach them through it."""
     from fed_assets.hosts.desk import Desk
     from fed_assets.hosts.door import Door
+    from fed_assets.hosts.tls import split_address
     from fed_assets.resources.host_terms import terms_for
 
     chosen: Settings = context.obj

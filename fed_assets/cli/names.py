@@ -8,7 +8,6 @@ import typer
 
 from fed_assets.errors import RunConfigError
 from fed_assets.federation.roster import read_roster
-from fed_assets.hosts.identity import read_identity
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
@@ -50,5 +49,7 @@ def elsewhere(chosen: Settings) -> set[str]:
     Raises:
         RosterError: The roster cannot be used.
     """
+    from fed_assets.hosts.identity import read_identity
+
     own = read_identity(chosen.home.host)
     return set(read_roster(chosen.roster).remote_ids) - ({own.hospital} if own else set())
