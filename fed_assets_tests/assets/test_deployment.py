@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from dagster import (
     AssetSpec,
     DagsterInstance,
     ExecuteInProcessResult,
-    InitResourceContext,
     materialize,
 )
 
@@ -35,21 +34,19 @@ from fed_assets.assets.partitions import SANDBOX_PARTITIONS
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.hospital.files import Store
-from fed_assets.hospital.tasks import find_task
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.artifact_store import JsonArtifacts
 from fed_assets.resources.home import Home
-from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.resources.tracking import TrackedFederation, Tracking
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE
-from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets.serving.keys import public_key, signing_key
 from fed_assets.serving.package import open_package, sign_package
 from fed_assets.serving.server import ModelServer
+from fed_assets_tests.here_alone import HereAlone
 from fed_assets_tests.registry.versions import a_version, figures
 
 pytestmark = pytest.mark.slow  # each logs a model with MLflow, and starts a service
@@ -57,22 +54,6 @@ SANDBOX = "minimal"
 NETWORK: dict[str, Any] = yaml.safe_load(SHIPPED_ROSTER.read_text())["network"]
 OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
 CLOSED = Gate("overall", False, -0.05, -0.01, "AUROC is 0.05 lower, and 0.01 is allowed")
-
-
-class HereAlone(LocalHospitalRunner):
-    """Runs the coordinator's tasks in this process: what they do is the same, and no fork waits."""
-
-    def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Opens no templates."""
-
-    def ask(
-        self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the task's answer, as it would cross from one process to another."""
-        store = Store(self.store(hospital, sandbox), hospital)
-        answer = find_task(task, previews=False)(arguments, store)
-        crossed: dict[str, Any] = json.loads(json.dumps(answer, allow_nan=False))
-        return crossed
 
 
 @dataclass(frozen=True)

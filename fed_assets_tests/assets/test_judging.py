@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from dagster import InitResourceContext
 
 from fed_assets.assets.judging import judge_version
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.store import current_digest, set_validated
-from fed_assets.hospital.tasks import find_task
 from fed_assets.hospital.weights import weights_of, write_weights
 from fed_assets.registry.gate import Gate, Terms
 from fed_assets.registry.version import ModelVersion
-from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE, find_sandbox
-from fed_assets.sandboxes.sandbox import Sandbox
+from fed_assets_tests.here_alone import HereAlone
 from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.registered import Bench, a_bench
 from fed_assets_tests.registry.versions import figures
@@ -30,22 +24,6 @@ from fed_assets_tests.registry.versions import figures
 pytestmark = pytest.mark.slow  # MLflow takes ten seconds to make its tables
 TERMS = Terms(margin=0.01, hospital_margin=0.05, require_posture=False)
 MINIMAL = find_sandbox("minimal", configurable=SHIPPED_CONFIGURABLE)
-
-
-class HereAlone(LocalHospitalRunner):
-    """Runs hospitals' tasks in this process: what they do is the same, and no fork waits."""
-
-    def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Opens no templates."""
-
-    def ask(
-        self, sandbox: Sandbox, hospital: str, task: str, arguments: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Returns the task's answer, as it would cross from one process to another."""
-        store = Store(self.store(hospital, sandbox), hospital)
-        answer = find_task(task, previews=False)(arguments, store)
-        crossed: dict[str, Any] = json.loads(json.dumps(answer, allow_nan=False))
-        return crossed
 
 
 @pytest.fixture
