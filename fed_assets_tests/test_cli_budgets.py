@@ -133,7 +133,7 @@ def test_hospitals_that_have_spent_it_are_named_before_anything_runs(place: Plac
         withdraw(place.home.withdrawals, name, by="the data officer", because="a test")
     assert over_budget(runs(0), [sandbox], roster, settings) == []
     for name in ("north", "south"):
-        rejoin(place.home.withdrawals, name)
+        rejoin(place.home.withdrawals, name, by="the data officer", because="a test")
     (place.home.store("north", "configurable") / LEDGER).write_text("{}")
     (short,) = over_budget(runs(0), [sandbox], roster, settings)
     assert "The privacy ledger is not as it was written" in short.hospitals["north"]
