@@ -67,8 +67,8 @@ def accuracy(rule, attack=honest):
     weights, state = {"w": np.zeros(20, dtype=np.float32)}, {}
     for _ in range(ROUNDS):
         updates = [
-            (attack if number < HOSTILE else honest)(f"hospital_{number:02d}", *share, weights)
-            for number, share in enumerate(shares)
+            (attack if number < HOSTILE else honest)(f"hospital_{number:02d}", own, truth, weights)
+            for number, (own, truth) in enumerate(shares)
         ]
         weights, state = aggregate(rule, updates, weights, state)
     return float(np.mean((images @ weights["w"] > 0) == labels))
