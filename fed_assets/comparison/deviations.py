@@ -12,14 +12,21 @@ difference of two sandboxes then has the t distribution of their paired differen
 machine does (seconds, memory) is drawn for each sandbox by itself, jointly for all of its criteria:
 a run that was slow in one thing was slow in others.
 
-Over the test images. Runs on the common test set keep what each bootstrap resample of its images
-came to (`readings.Resampled`), all the same resamples: one is drawn for all sandboxes and seeds at
-once, and gives the values that each model had on the very images that it drew. More runs on the
-same images do not shrink this doubt. Where a run kept none (of an earlier version), and of figures
-of other images (sensitivity at the worst hospital, membership inference), the runs' own intervals
-are drawn from, normal on each side. Of the same weights and data that is one measurement, and one
-draw. Other weights are then drawn independently, which makes the doubt of their difference too
-large rather than too small.
+Over the test images. Runs on the same images keep what each bootstrap resample of these came to
+(`readings.Resampled`), all the same resamples: one is drawn for all sandboxes and seeds at once,
+and gives the values that each model had on the very images that it drew. More runs on the same
+images do not shrink this doubt. The common test set is one such set of images; all that membership
+inference was tried on is another; and the test images of a hospital are a third, of all sandboxes
+in which sensitivity is lowest there. Sandboxes that are at their worst at different hospitals were
+measured on different images, and are drawn independently. It is the lowest hospital that is drawn
+and not the lowest of each resample: the bootstrap fails for a minimum where hospitals are near each
+other (Fang and Santos 2019, Review of Economic Studies 86:377), and would come to less than was
+measured wherever many are.
+
+Where a run kept none (of an earlier version, or of images that are not open: a hospital's resamples
+do not leave it), the runs' own intervals are drawn from, normal on each side. Of the same weights
+and data that is one measurement, and one draw. Other weights are then drawn independently, which
+makes the doubt of their difference too large rather than too small.
 
 What has no interval. What is exact (`Criterion.exact`) is not moved. Of a machine's doing that was
 measured once, or always alike, the spread of the sandboxes with several seeds stands in, and where

@@ -445,6 +445,17 @@ def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> 
     found = compared(new)
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in found.cautions
     assert len(found.profiles["equal"]["first"]) == 5
+    del new[3]["resampled_elsewhere"], new[4]["resampled_elsewhere"]["membership_advantage"]
+    told = {
+        each["criterion"]: each["sandboxes"]
+        for each in compared(new).cautions
+        if each["kind"] == "unpaired_figure"
+    }
+    both = ["confidential_vm", "configurable"]
+    assert told == {"worst_sensitivity": both[:1], "membership_advantage": both}
+    for each in new:  # one measurement needs no pair
+        each["model"] = {"weights": "of all"}
+    assert "unpaired_figure" not in {each["kind"] for each in compared(new).cautions}
     with_resamples(new[2])["resampled"]["of"] = "other images"
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in compared(new).cautions
 

@@ -110,6 +110,29 @@ def test_models_tested_on_the_same_images_are_drawn_in_pairs_as_far_as_they_go_t
         assert alone > spread["auroc"] * (2.5 if alike == 0.9 else 1.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "group"), [("worst_sensitivity", "quality"), ("membership_advantage", "security")]
+)
+def test_what_is_measured_on_other_images_goes_in_pairs_where_those_are_the_same(
+    measured, name, group
+) -> None:
+    runs = same_weights(*(with_resamples(measured(sandbox)) for sandbox in TWO))
+    runs[1]["model"]["weights"] = "others"
+    values = [run["resampled_elsewhere"][name]["values"] for run in runs]
+    found = drawn(runs)
+    assert apart(found, name).std() == pytest.approx(np.subtract(*values).std(), rel=0.03)
+    for run in runs:
+        ends = np.quantile(found[run["sandbox"], name], [0.025, 0.975])
+        told = run[group][name]
+        assert ends == pytest.approx((told["low"], told["high"]), abs=5e-4)
+    # The worst of the other is another hospital: other images, and no pairs.
+    runs[1]["resampled_elsewhere"][name]["of"] = "of another hospital"
+    alone = apart(drawn(runs), name).std()
+    assert alone > 2.5 * np.subtract(*values).std()
+    del runs[1]["resampled_elsewhere"][name]  # as an earlier version left it
+    assert apart(drawn(runs), name).std() == pytest.approx(alone, rel=0.1)
+
+
 def test_more_runs_on_the_same_images_do_not_shrink_the_doubt_and_on_others_do(measured) -> None:
     runs = [measured(name, seed) for seed in (0, 1) for name in TWO]
     for run in runs:

@@ -191,6 +191,15 @@ def test_each_time_says_what_told_how_far_it_varies(
         assert told[language][0] not in decision
 
 
+def test_who_is_drawn_apart_for_want_of_resamples_is_named_with_the_reason(
+    pages: dict[str, HtmlPage],
+) -> None:
+    english, spanish = (pages[each].section("answer") for each in ("en", "es"))
+    assert "Sensitivity at the worst hospital: no resamples of" in english
+    assert "whether the model was right, and do not leave it" in english
+    assert "si el modelo acertó, y no salen de él" in spanish
+
+
 def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
     html: dict[str, str],
 ) -> None:
