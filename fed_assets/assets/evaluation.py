@@ -43,7 +43,8 @@ from fed_assets.resources.tracking import Tracking
 from fed_assets.sandboxes.sandbox import Sandbox
 
 RESAMPLES = 1000
-COMMON_SEED = 0  # of the resamples of the common test set
+# Every sandbox and seed draws the same of the same images, for the comparison to pair them.
+COMMON_SEED = 0
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
 OUTCOME_TAG = "fed_assets/outcome"
@@ -170,11 +171,10 @@ def evaluate_everywhere(
         "network": global_model["network"],
         "split": "test",
         "resamples": RESAMPLES,
-        "seed": global_model["seed"],
+        "seed": COMMON_SEED,
         "threshold": threshold,
     }
-    # Every sandbox and seed draws the same of the common images, for the comparison to pair them.
-    of_common = {COORDINATOR: {"seed": COMMON_SEED, "tell_resamples": METRICS}}
+    of_common = {COORDINATOR: {"tell_resamples": METRICS}}
     return ask_everywhere(hospitals, sandbox, places, "evaluate", arguments, of_common)
 
 

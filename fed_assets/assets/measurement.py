@@ -89,6 +89,7 @@ def measurement(
         "model": {
             "weights": global_model["final_digest"],
             "network": global_model["network"],
+            "threshold": report["threshold"]["value"],
             "learned_from": {name: each["dataset_digest"] for name, each in sent.items()},
         },
         "controls": {

@@ -19,12 +19,13 @@ from dagster import (
     TableRecord,
 )
 
-from fed_assets.assets.evaluation import RESAMPLES
+from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.measurement import interval_of
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.open_data import NOT_OPEN
+from fed_assets.assets.open_sensitivity import WORST, figure_of, open_sensitivity
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.errors import FedAssetsError
@@ -36,7 +37,7 @@ from fed_assets.resources.turns import take_turn
 from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
 
 # Another version of the attack: what an earlier one showed is not taken over.
-ATTACK = {"by": "loss", "version": 1, "resamples": RESAMPLES}
+ATTACK = {"by": "loss", "version": 2, "resamples": RESAMPLES}
 FIGURE = "membership_advantage"  # as measurements call it
 # Of a run that was measured by a version that kept no weights.
 NO_MODEL: Mapping[str, Any] = {"weights": None, "network": None, "learned_from": {}}
@@ -72,7 +73,9 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
         of others of the same hospital that it takes for such: 0 is chance, 1 is all of them. It is
         measured on open images alone; a hospital with images of its own has no figure. A model that
         was attacked before is not attacked again. A threshold on the loss is a weak attack: a small
-        advantage is no proof that a stronger one finds nothing.
+        advantage is no proof that a stronger one finds nothing. What resamples of these images come
+        to is kept, and so is that of the sensitivity at the worst hospital, where its images are
+        open: the comparison draws models in pairs by them.
         """
         with clear_failures(), take_turn(settings.home, REFERENCE, lambda: None):
             records = list(kept_measurements(settings.home))
@@ -81,6 +84,10 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
                 _attacked(each, known, references, settings.home, hospitals) for each in records
             ]
         for model in models:
+            if why_not := model[WORST]["why_not"]:
+                context.log.info(
+                    f"{_name(model)}: no resamples of its worst sensitivity: {why_not}"
+                )
             for reason, names in _by_reason(model["not_measured"]).items():
                 context.log.warning(f"{_name(model)}: no figure of {', '.join(names)}: {reason}")
         rows = [_row(model) for model in models if model["pooled"]]
@@ -117,6 +124,8 @@ def with_membership(record: dict[str, Any], attacks: Mapping[str, Any] | None) -
             for name, hospital in record["hospitals"].items()
         }
     }
+    if resampled := _resampled_elsewhere(record, found):
+        told["resampled_elsewhere"] = resampled
     if found["pooled"] is not None:
         pooled = {FIGURE: interval_of(found["pooled"])}
         return told | {"security": {**record["security"], **pooled}}
@@ -125,11 +134,26 @@ def with_membership(record: dict[str, Any], attacks: Mapping[str, Any] | None) -
     return told | {"not_measured": {**record.get("not_measured", {}), FIGURE: reason}}
 
 
+def _resampled_elsewhere(
+    record: Mapping[str, Any], found: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Returns the resamples of other images than the common ones, of the figures that were told."""
+    worst = found[WORST] if found[WORST]["figure"] == figure_of(record) else {}
+    pooled = found["resampled"] if (found["pooled"] or {}).get("value") is not None else None
+    known = {WORST: worst.get("resampled"), FIGURE: pooled}
+    return {
+        name: {"of": each["of"], "values": next(iter(each["values"].values()))}
+        for name, each in known.items()
+        if each
+    }
+
+
 def _not_attacked(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is known of a run whose model nobody attacked."""
     kept = (record.get("model") or NO_MODEL)["weights"]
     reasons = {} if kept else dict.fromkeys(record["hospitals"], TOO_OLD)
-    return {"pooled": None, "hospitals": {}, "not_measured": reasons}
+    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}, "resampled": None}
+    return nothing | {WORST: {"figure": None}, "not_measured": reasons}
 
 
 def membership_value(home: Home) -> dict[str, Any] | None:
@@ -155,15 +179,19 @@ def _attacked(
     """Returns what is known of a run's model: as it was known, or by an attack on it."""
     model = record.get("model") or NO_MODEL
     found: dict[str, Any] = {"sandbox": record["sandbox"], "seed": record["seed"], **model}
-    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}}
+    nothing: dict[str, Any] = {"pooled": None, "hospitals": {}, "resampled": None}
     if not model["weights"]:
+        nothing[WORST] = open_sensitivity(record, None, {}, {}, home, hospitals)
         return found | nothing | {"not_measured": dict.fromkeys(record["hospitals"], TOO_OLD)}
     is_open, closed = _told_apart(model["learned_from"], references)
+    known = _earlier(record, attacks)
+    found[WORST] = open_sensitivity(
+        record, known and known[WORST], is_open, closed, home, hospitals
+    )
     if not is_open:
         return found | nothing | {"not_measured": closed}
-    known = _earlier(record, attacks)
     if known is not None and known["hospitals"].keys() == is_open.keys():
-        return known
+        return known | {WORST: found[WORST]}
     asked = {
         "hospitals": {
             name: {"store": str(hospitals.store(name, OPEN_DATA)), "digest": digest}
@@ -173,7 +201,7 @@ def _attacked(
         "digest": model["weights"],
         "network": model["network"],
         "resamples": RESAMPLES,
-        "seed": record["seed"],
+        "seed": COMMON_SEED,
     }
     try:
         answer = hospitals.ask(OPEN_DATA, COORDINATOR, "membership", asked)
@@ -183,6 +211,7 @@ def _attacked(
     return found | {
         "pooled": answer["pooled"],
         "hospitals": answer["hospitals"],
+        "resampled": answer["resampled"],
         "not_measured": closed | dict.fromkeys(few, TOO_FEW),
     }
 

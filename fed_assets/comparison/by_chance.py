@@ -28,6 +28,10 @@ def told_by_chance(problem: Problem, cells: Mapping[str, Cells]) -> Problem:
     of sandboxes that are alike, chance takes any two for different in 5 of 100 criteria at most.
     How many pairs there are counts for a pair, and not how wide another's interval is. Models of
     the same weights are drawn together and are never apart; nor is what was not measured.
+
+    Args:
+        problem: what is ranked.
+        cells: as for `draws.draw_values`.
     """
     values, n = problem.values, len(problem.sandboxes)
     if n < 2:

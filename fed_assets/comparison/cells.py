@@ -140,9 +140,9 @@ def cell(
     return Cell(value, mean, low, high, basis, *own)
 
 
-def spread_is_assumed(criterion: Criterion, of: Cell) -> bool:
-    """Returns whether nothing tells how far a machine's doing varies: one run, or all alike."""
-    return criterion.varies and bool(of.values) and not has_width(min(of.values), max(of.values))
+def spread_is_told(of: Cell) -> bool:
+    """Returns whether runs tell how far they vary: several, and not all alike."""
+    return bool(of.values) and has_width(min(of.values), max(of.values))
 
 
 def doubt_is_unknown(criterion: Criterion, of: Cell) -> bool:

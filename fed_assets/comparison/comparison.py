@@ -17,10 +17,9 @@ from typing import Any
 from fed_assets.comparison.assumptions import pairs_where, unknown_cautions
 from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
 from fed_assets.comparison.by_chance import told_by_chance
-from fed_assets.comparison.cells import doubt_is_unknown, spread_is_assumed
+from fed_assets.comparison.cells import doubt_is_unknown
 from fed_assets.comparison.criteria import CRITERIA, OF_SANDBOXES
 from fed_assets.comparison.criterion import MONEY
-from fed_assets.comparison.deviations import ASSUMED_SPREAD
 from fed_assets.comparison.doubt import drawn
 from fed_assets.comparison.draws import draw_values
 from fed_assets.comparison.features import feature_rows
@@ -39,10 +38,11 @@ from fed_assets.comparison.profiles import Profile, shipped_profiles
 from fed_assets.comparison.ranking import MAY_WIN, problem_of, standing
 from fed_assets.comparison.reference_rows import reference_part
 from fed_assets.comparison.settings import Settings
+from fed_assets.comparison.spreads import ASSUMED_SPREAD, pools, spread_cautions, spread_rows
 from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Comparison:
     Attributes:
         settings: `Settings`, and what is fixed: methods, how values are `normalized_by` TOPSIS and
             VIKOR, VIKOR's `group_utility`, `assumed_spread`.
-        sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `audit`, `seeds`, `run_ids`.
+        sandboxes: a row each, with `standing`, `keeps_its_word`, `audit`, `seeds`, `run_ids`.
         criteria: a row each, of `Criterion.as_record`.
         features: rows of `features.feature_rows`.
         decision: rows of `matrix.decision_rows`.
@@ -62,11 +62,11 @@ class Comparison:
         left_out: criteria that tell nothing: `not_measured` by two that may win, `constant`, or
             without a pair that is apart beyond its own doubt (`by_chance`).
         counted_as_worst: `sandbox` and `criterion` of what was not measured though others were.
-        spread_assumed: the same of what was drawn with `assumed_spread`.
-        doubt_unknown: the same of what has no interval, or one without width, and is not exact.
+        spreads: what tells how far a machine's doing varies, of `spreads.spread_rows`.
+        doubt_unknown: `sandbox` and `criterion` of what is not exact, and has no interval of width.
         profiles: by name, of `outcome.outcome`.
-        cautions: what weakens it, of `measurements.cautions`, `Surroundings.cautions`, and
-            `doubt_unknown` of each `criterion`.
+        cautions: what weakens it, of `measurements.cautions`, `Surroundings.cautions`,
+            `spreads.spread_cautions`, and `doubt_unknown` of each `criterion`.
         steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
         surroundings: `Surroundings`.
         measurements: the records it was made of.
@@ -82,7 +82,7 @@ class Comparison:
     references: Mapping[str, Sequence[Any]]
     left_out: Mapping[str, Sequence[str]]
     counted_as_worst: Sequence[Mapping[str, str]]
-    spread_assumed: Sequence[Mapping[str, str]]
+    spreads: Sequence[Mapping[str, Any]]
     doubt_unknown: Sequence[Mapping[str, str]]
     profiles: Mapping[str, Mapping[str, Any]]
     cautions: Sequence[Mapping[str, Any]]
@@ -152,12 +152,14 @@ def compare(
     ]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}
     plain = problem_of(may_win)
-    problem = told_by_chance(plain, may_win)
-    values = draw_values(problem, may_win, draws=settings.draws, seed=settings.seed)
+    problem = told_by_chance(plain, cells)
+    values = draw_values(problem, cells, draws=settings.draws, seed=settings.seed)
     of = drawn(problem, values)
     measured = {each.name: each for each in problem.criteria}
     constant, alike = (each.constant() if len(may_win) > 1 else () for each in (plain, problem))
-    unknown = pairs_where(doubt_is_unknown, problem, may_win)
+    unknown = pairs_where(doubt_is_unknown, problem, cells)
+    spreads = spread_rows(problem, cells, pools(cells)) if len(may_win) > 1 else []
+    of_doubt = [*spread_cautions(spreads), *unknown_cautions(unknown)]
     currency = surroundings.currency or currency_of(known)
     hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(
@@ -185,7 +187,7 @@ def compare(
             "by_chance": [each for each in alike if each not in constant],
         },
         counted_as_worst=problem.gaps,
-        spread_assumed=pairs_where(spread_is_assumed, problem, may_win),
+        spreads=spreads,
         doubt_unknown=unknown,
         profiles={
             name: outcome(
@@ -193,12 +195,13 @@ def compare(
                 of,
                 sandboxes=rows,
                 otherwise=otherwise,
+                spreads=spreads,
                 doubt_unknown=[each["criterion"] for each in unknown],
                 settings=settings,
             )
             for name, profile in (shipped_profiles() if profiles is None else profiles).items()
         },
-        cautions=[*cautions(known), *surroundings.cautions(), *unknown_cautions(unknown)],
+        cautions=[*cautions(known), *surroundings.cautions(), *of_doubt],
         steps=surroundings.steps_of(known),
         surroundings=asdict(surroundings),
         measurements=list(known),

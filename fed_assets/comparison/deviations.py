@@ -12,21 +12,30 @@ difference of two sandboxes then has the t distribution of their paired differen
 machine does (seconds, memory) is drawn for each sandbox by itself, jointly for all of its criteria:
 a run that was slow in one thing was slow in others.
 
-Over the test images. Runs on the common test set keep what each bootstrap resample of its images
-came to (`readings.Resampled`), all the same resamples: one is drawn for all sandboxes and seeds at
-once, and gives the values that each model had on the very images that it drew. More runs on the
-same images do not shrink this doubt. Where a run kept none (of an earlier version), and of figures
-of other images (sensitivity at the worst hospital, membership inference), the runs' own intervals
-are drawn from, normal on each side. Of the same weights and data that is one measurement, and one
-draw. Other weights are then drawn independently, which makes the doubt of their difference too
-large rather than too small.
+Over the test images. Runs on the same images keep what each bootstrap resample of these came to
+(`readings.Resampled`), all the same resamples: one is drawn for all sandboxes and seeds at once,
+and gives the values that each model had on the very images that it drew. More runs on the same
+images do not shrink this doubt. The common test set is one such set of images; all that membership
+inference was tried on is another; and the test images of a hospital are a third, of all sandboxes
+in which sensitivity is lowest there. Sandboxes that are at their worst at different hospitals were
+measured on different images, and are drawn independently. It is the lowest hospital that is drawn
+and not the lowest of each resample: the bootstrap fails for a minimum where hospitals are near each
+other (Fang and Santos 2019, Review of Economic Studies 86:377), and would come to less than was
+measured wherever many are.
+
+Where a run kept none (of an earlier version, or of images that are not open: a hospital's resamples
+do not leave it), the runs' own intervals are drawn from, normal on each side. Of the same weights
+and data that is one measurement, and one draw. Other weights are then drawn independently, which
+makes the doubt of their difference too large rather than too small.
 
 What has no interval. What is exact (`Criterion.exact`) is not moved. Of a machine's doing that was
-measured once, or always alike, ASSUMED_SPREAD stands in. Of a model's figure whose interval has no
-width, or that has none, nobody knows the doubt, least of all that there is none: all 11 images told
-right does not say that the twelfth will be. It is drawn with the widest interval that another
-sandbox has in the same criterion, at least with a half-width of what the criterion prefers wholly;
-both are assumptions, and a comparison says of whom (`cells.doubt_is_unknown`).
+measured once, or always alike, the spread of the sandboxes with several seeds stands in, and where
+there are none an assumed one (`spreads`). What is drawn of it is joint for all criteria likewise,
+as what was off in those runs was. Of a model's figure whose interval has no width, or that has
+none, nobody knows the doubt, least of all that there is none: all 11 images told right does not say
+that the twelfth will be. It is drawn with the widest interval that another sandbox has in the same
+criterion, at least with a half-width of what the criterion prefers wholly; both are assumptions,
+and a comparison says of whom (`cells.doubt_is_unknown`).
 """
 
 from __future__ import annotations
@@ -36,13 +45,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fed_assets.comparison.cells import LEVEL, Cell, Floats, doubt_is_unknown, spread_is_assumed
+from fed_assets.comparison.cells import LEVEL, Cell, Floats, doubt_is_unknown, spread_is_told
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.readings import Resampled
-
-# Relative standard deviation between two runs alike: an assumption and no measurement, which more
-# seeds replace.
-ASSUMED_SPREAD = 0.1
+from fed_assets.comparison.spreads import ASSUMED_SPREAD, Pool
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
@@ -51,7 +57,14 @@ def stream(seed: int, *names: str) -> np.random.Generator:
 
 
 def deviations(
-    criterion: Criterion, cell: Cell, sandbox: str, *, widest: float, draws: int, seed: int
+    criterion: Criterion,
+    cell: Cell,
+    sandbox: str,
+    *,
+    pool: Pool | None,
+    widest: float,
+    draws: int,
+    seed: int,
 ) -> Floats:
     """Returns how far chance may have moved a measured value, in its unit, [draws].
 
@@ -59,13 +72,16 @@ def deviations(
         criterion: what was measured.
         cell: of the sandbox, with a value.
         sandbox: its name.
+        pool: what sandboxes with several seeds show of the criterion; None where none does.
         widest: the largest half-width that any sandbox's own intervals have in the criterion.
         draws: how many.
         seed: of all draws.
     """
     if criterion.worst_of_runs:
         return np.zeros(draws)
-    if spread_is_assumed(criterion, cell):
+    if criterion.varies and not spread_is_told(cell):
+        if pool is not None:
+            return _as_others_vary(pool, sandbox, draws, seed) * cell.values[0]
         alone = stream(seed, "assumed", criterion.name, sandbox).standard_normal(draws)
         return alone * ASSUMED_SPREAD * cell.values[0]
     between = _between_trainings(criterion, cell, sandbox, draws, seed)
@@ -78,6 +94,20 @@ def deviations(
     if len(resampled) == len(cell.values) and all(each.tell_doubt for each in resampled):
         return between + _over_images(cell, resampled, draws, seed)
     return between + _normal(criterion, cell, sandbox, cell.own_half_widths, draws, seed)
+
+
+def _as_others_vary(pool: Pool, sandbox: str, draws: int, seed: int) -> Floats:
+    """Returns how far one run may be off its mean, as a share of it, by what others' runs are off.
+
+    The others' deviation is one estimate for all sandboxes that have none, and is drawn once.
+    """
+    from scipy import stats
+
+    chance = stream(seed, "spread", "of others").uniform(size=draws)
+    by_run = [stream(seed, "as another", sandbox, run).standard_normal(draws) for run in pool.runs]
+    # sum of g_i off_i / sqrt(degrees) has the pooled variance.
+    off = np.array(pool.off) @ np.array(by_run) / np.sqrt(pool.degrees)
+    return np.asarray(off / np.sqrt(stats.chi2.ppf(chance, pool.degrees) / pool.degrees))
 
 
 def _between_trainings(

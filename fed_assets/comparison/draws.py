@@ -1,7 +1,7 @@
 """What the measurements and the weights could as well have been, drawn by chance from a seed.
 
 What is drawn of one sandbox or profile, and of one criterion, does not depend on what others there
-are, nor on their order.
+are, nor on their order, but for what stands in where its own doubt was not measured.
 
 Measurements. How chance may have moved each: `deviations`. A value that was not measured is drawn
 from between the worst and the best that were.
@@ -21,6 +21,7 @@ from fed_assets.comparison.deviations import deviations, stream
 from fed_assets.comparison.matrix import Cells
 from fed_assets.comparison.profiles import Profile
 from fed_assets.comparison.ranking import Problem
+from fed_assets.comparison.spreads import pools
 
 # A group that weighs a quarter lies between 0.09 and 0.46 in 95 % of the draws at this one; twice
 # as much halves the variance.
@@ -28,7 +29,15 @@ CONCENTRATION = 20.0
 
 
 def draw_values(problem: Problem, cells: Mapping[str, Cells], *, draws: int, seed: int) -> Floats:
-    """Returns drawn measurements [draws, n, m] without gaps."""
+    """Returns drawn measurements [draws, n, m] without gaps.
+
+    Args:
+        problem: what is ranked.
+        cells: of its sandboxes, and of others that show how far a machine's doing varies.
+        draws: how many.
+        seed: of all draws.
+    """
+    pooled = pools(cells)
     found = np.empty((draws, len(problem.sandboxes), len(problem.criteria)))
     for column, criterion in enumerate(problem.criteria):
         of = {sandbox: cells[sandbox][criterion.name] for sandbox in problem.sandboxes}
@@ -40,7 +49,15 @@ def draw_values(problem: Problem, cells: Mapping[str, Cells], *, draws: int, see
                 anywhere = stream(seed, "anywhere", criterion.name, sandbox).uniform(size=draws)
                 found[:, row, column] = low + anywhere * (high - low)
                 continue
-            by = deviations(criterion, cell, sandbox, widest=widest, draws=draws, seed=seed)
+            by = deviations(
+                criterion,
+                cell,
+                sandbox,
+                pool=pooled.get(criterion.name),
+                widest=widest,
+                draws=draws,
+                seed=seed,
+            )
             found[:, row, column] = moved(criterion, cell.measured, by)
     return found
 

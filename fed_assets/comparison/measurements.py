@@ -7,8 +7,8 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
 
     sandbox, run_id, seed, rounds, created    created: ISO 8601
     data        name, digest, test_digest (of the common test set), synthetic, classes
-    model       weights (their digest), network (its config), learned_from (by hospital the digest
-                of its images)
+    model       weights (their digest), network (its config), threshold, learned_from (by hospital
+                the digest of its images)
     trained_with  recipe, as hospitals were told it; numbers that go with controls, by control;
                 data, a digest of whose images the roster asked to be made into what
     otherwise     rows of part (rounds, network, recipe, threshold, controls, data): in what it is
@@ -31,6 +31,9 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     resampled   of (digest of the common test images and of how often each resample drew each), and
                 values: by figure of `quality` a list with what each resample came to. Where `of`
                 is the same, resamples are pairs
+    resampled_elsewhere  by figure of other images an object of `of` and `values` likewise:
+                worst_sensitivity, of the hospital's test images, and membership_advantage, of all
+                that the attack was made on; of open images alone
     effort      setup_seconds (what the run spent on walls, keys, certificates and on processes
                 until all hospitals were ready, before any of them learned), manual_steps, steps
                 (their kind, who does them, the command)
@@ -61,7 +64,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES
+from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import read_hospital, read_sandbox
 from fed_assets.errors import MeasurementError
 
@@ -69,8 +72,10 @@ Record = Mapping[str, Any]
 NO_AUDIT, OF_OTHER_CONTROLS, AUDITED = AUDITS = ("none", "of_other_controls", "made")
 SECTIONS = (
     *("data", "controls", "efficiency", "security", "quality", "effort", "hospitals"),
-    *("references", "resampled"),
+    *("references", "resampled", "resampled_elsewhere"),
 )
+# Figures that are not of the common test images.
+ELSEWHERE = ("worst_sensitivity", "membership_advantage")
 # What has to be alike for the figures of two records to be compared as they stand.
 ALIKE = {"machine": "machines_differ", "versions": "versions_differ", "rounds": "rounds_differ"}
 
@@ -185,9 +190,9 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
 
     Kinds: `machines_differ`, `versions_differ`, `rounds_differ` (from the first record's),
     `one_seed` (chance between runs was not measured), `seeds_differ` (not every sandbox has the
-    same), `unpaired` (no resamples of what the first of that seed has), `synthetic_data`; and, of
-    what is not as is asked for now, `other_rounds` and the like, with the numbers `measured` and
-    `asked`.
+    same), `unpaired` (no resamples of what the first of that seed has), `unpaired_figure` (no
+    resamples of other images, of this `criterion`), `synthetic_data`; and, of what is not as is
+    asked for now, `other_rounds` and the like, with the numbers `measured` and `asked`.
     """
     found = []
     for key, kind in ALIKE.items():
@@ -201,7 +206,26 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
     plain = [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]
-    return plain + measured_otherwise(records)
+    return plain + _unpaired_figures(records) + measured_otherwise(records)
+
+
+def _unpaired_figures(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Returns, by `criterion` of other images than the common ones, who has no resamples of it.
+
+    Where all models of a seed have the same weights, they have one measurement, and need none.
+    """
+    found = []
+    for criterion in criteria_of(ELSEWHERE):
+        names = set()
+        for seed in {each["seed"] for each in records}:
+            of_seed = [each for each in records if each["seed"] == seed]
+            read = [(each, known) for each in of_seed if (known := read_sandbox(criterion, each))]
+            models = {(each.get("model") or {}).get("weights") or id(each) for each, _ in read}
+            if len(models) > 1:
+                names |= {each["sandbox"] for each, known in read if known.resampled is None}
+        row = {"kind": "unpaired_figure", "criterion": criterion.name, "sandboxes": sorted(names)}
+        found += [row] if names else []
+    return found
 
 
 def _unpaired(records: Sequence[Record]) -> list[str]:

@@ -37,6 +37,7 @@ def outcome(
     *,
     sandboxes: Sequence[Mapping[str, Any]],
     otherwise: Sequence[Mapping[str, Any]],
+    spreads: Sequence[Mapping[str, Any]],
     doubt_unknown: Sequence[str],
     settings: Settings,
 ) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def outcome(
         of: drawn measurements of the sandboxes that may win.
         sandboxes: the comparison's rows of all sandboxes.
         otherwise: of `measurements.measured_otherwise`.
+        spreads: of `spreads.spread_rows`.
         doubt_unknown: criteria in which one that may win has a figure of unknown doubt.
         settings: of the reckoning.
 
@@ -99,9 +101,12 @@ def outcome(
         found["claim"] = claim(found["influence"]["groups"])
     found["first"] = found["first"] or dict.fromkeys(problem.sandboxes)
     found["decision"] = decide(found["first"], weighed=weighed)
+    weighed_spreads = [each for each in spreads if plain.get(each["criterion"])]
     weighed_unknown = [each for each in dict.fromkeys(doubt_unknown) if plain.get(each)]
     found["sentence"] = {
-        each: _sentence(profile, found, sandboxes, otherwise, weighed_unknown, each)
+        each: _sentence(
+            profile, found, sandboxes, otherwise, weighed_spreads, weighed_unknown, each
+        )
         for each in LANGUAGES
     }
     found["verdict"] = {
@@ -122,6 +127,7 @@ def _sentence(
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     otherwise: Sequence[Mapping[str, Any]],
+    spreads: Sequence[Mapping[str, Any]],
     doubt_unknown: Sequence[str],
     language: str,
 ) -> str:
@@ -141,6 +147,7 @@ def _sentence(
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         otherwise=concerned,
         tells_nothing=found["tells_nothing"] or 0.0,
+        spreads=spreads,
         doubt_unknown=doubt_unknown,
         seeds={row["sandbox"]: row["seeds"] for row in may_win},
         language=language,

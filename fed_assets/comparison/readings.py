@@ -18,7 +18,7 @@ SUPPRESSED = "suppressed"  # what a hospital answers in place of a count that it
 
 @dataclass(frozen=True)
 class Resampled:
-    """What each bootstrap resample of the common test images came to.
+    """What each bootstrap resample of some images came to.
 
     Attributes:
         of: digest of the images and of what was drawn; where it is the same, two are pairs.
@@ -92,15 +92,18 @@ def resampled_of(record: Mapping[str, Any], name: str, *, where: str) -> Resampl
             the record has another number of them.
     """
     found = record.get("resampled") or {}
-    raw = (found.get("values") or {}).get(name)
+    of, values = found.get("of"), found.get("values") or {}
+    elsewhere = (record.get("resampled_elsewhere") or {}).get(name)
+    if elsewhere is not None:
+        of, values = elsewhere.get("of"), {name: elsewhere.get("values")}
+    raw = values.get(name)
     if raw is None:
         return None
-    of = found.get("of")
     if not isinstance(raw, list) or not isinstance(of, str):
         raise MeasurementError(
             "Resamples are a list of numbers, and a digest says what of", where=where
         )
-    many = {name: len(each) for name, each in found["values"].items() if isinstance(each, list)}
+    many = {name: len(each) for name, each in values.items() if isinstance(each, list)}
     if len(set(many.values())) > 1:
         counted = ", ".join(f"{count} of {figure}" for figure, count in many.items())
         raise MeasurementError("Figures have not equally many resamples", where=where, seen=counted)

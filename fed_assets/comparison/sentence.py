@@ -15,6 +15,7 @@ import yaml
 from fed_assets.comparison.deciding import REFUTED
 from fed_assets.comparison.decision import LIKELY, NONE, UNDECIDED
 from fed_assets.comparison.ranking import NOT_MEASURED
+from fed_assets.comparison.spreads import SOURCES, each_of
 
 LANGUAGES = ("en", "es")
 
@@ -69,6 +70,7 @@ def sentence(
     audited_otherwise: Sequence[str],
     otherwise: Sequence[Mapping[str, Any]],
     tells_nothing: float,
+    spreads: Sequence[Mapping[str, Any]],
     doubt_unknown: Sequence[str],
     seeds: Mapping[str, Sequence[int]],
     language: str,
@@ -85,6 +87,7 @@ def sentence(
         otherwise: what was measured otherwise than is asked for now, of
             `measurements.measured_otherwise`.
         tells_nothing: how much of the profile's weight tells nothing apart; said of more than half.
+        spreads: rows of `spreads.spread_rows`, of what the profile weighs.
         doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
         seeds: those that each of those that may win was measured with, by sandbox.
         language: "en" or "es".
@@ -120,8 +123,20 @@ def sentence(
         clauses.append(of["tells_nothing"].format(share=share) if tells_nothing > 0.5 else "")
         called = listed([of["criteria"][each] for each in doubt_unknown], language)
         clauses.append(of["doubt_unknown"].format(criteria=called) if called else "")
+        clauses.append(_of_spreads(spreads, language))
         clauses += _of_seeds(seeds, language)
     return f"{'; '.join([told, *filter(None, clauses)])}."
+
+
+def _of_spreads(rows: Sequence[Mapping[str, Any]], language: str) -> str:
+    """Returns what told how far times and memory vary: own seeds, other sandboxes, or nothing."""
+    of, told = words(language)["spreads"], []
+    for source in SOURCES:
+        own = [row for row in rows if row["spread_from"] == source]
+        names = listed(each_of(own, "sandbox"), language)
+        over = listed(sorted({name for row in own for name in row["over"]}), language)
+        told += [of[source].format(sandboxes=names, over=over)] if own else []
+    return str(of["told"].format(ways=listed(told, language))) if told else ""
 
 
 def _of_seeds(seeds: Mapping[str, Sequence[int]], language: str) -> list[str]:

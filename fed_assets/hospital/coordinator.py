@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fed_assets.errors import DisclosureRefused, NoImages
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.files import Store
+from fed_assets.sandboxes.presets import REFERENCE
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,16 @@ def require_coordinator(store: Store, task: str) -> None:
             where=f"task {task}",
             cure="Ask the coordinator's process",
         )
+
+
+def require_open(store: Store, task: str) -> None:
+    """Refuses a task on images that are not open: neither the coordinator's nor a reference's.
+
+    Raises:
+        DisclosureRefused: The images may be a hospital's own.
+    """
+    if store.folder.name != REFERENCE:
+        require_coordinator(store, task)
 
 
 def open_test(store: Store, *, most: int) -> tuple[Dataset, NDArray[np.int64]] | None:

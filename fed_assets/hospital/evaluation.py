@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fed_assets.errors import DisclosureRefused, NoImages, RunConfigError
-from fed_assets.hospital.coordinator import require_coordinator
+from fed_assets.hospital.coordinator import require_open
 from fed_assets.hospital.dataset import Dataset, open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.metrics import (
@@ -20,10 +20,11 @@ from fed_assets.hospital.metrics import (
     confidence_bins,
     drawn_values,
     point_values,
+    resampled,
     with_intervals,
 )
 from fed_assets.hospital.network import build_network, scores
-from fed_assets.hospital.resamples import told_resamples
+from fed_assets.hospital.resamples import FIRST, told_resamples
 from fed_assets.hospital.suppression import disclosed_round
 from fed_assets.hospital.training import best_device, to_pixels
 from fed_assets.hospital.weights import load_weights, read_weights
@@ -109,8 +110,9 @@ def evaluate(
     Raises:
         NotValidated: validation has not let the images through.
         NoImages: the split is empty.
-        DisclosureRefused: the split is the one that is learned from, or none; or a hospital's
-            process was asked for resamples, which say more of single images than an interval.
+        DisclosureRefused: the split is the one that is learned from, or none; or resamples were
+            asked for of images that are not open. Who knows the seed knows which images each
+            resample drew, and has with their values as many equations on what became of each.
         RunConfigError: network, weights or threshold cannot be used.
     """
     started = time.perf_counter()
@@ -118,7 +120,7 @@ def evaluate(
     split = held_out(arguments)
     told = list(arguments.get("tell_resamples") or ())
     if told:
-        require_coordinator(store, "evaluate with tell_resamples")
+        require_open(store, "evaluate with tell_resamples")
     dataset = open_dataset(store, validated=validated)
     rows = dataset.split(split)
     if len(rows) == 0:
@@ -132,10 +134,10 @@ def evaluate(
     resamples, seed = int(arguments.get("resamples", 1000)), int(arguments.get("seed", 0))
     drawn = drawn_values(predictions, resamples=resamples, seed=seed)
     images = f"{dataset.digest} {split}"
-    resampled = {"resampled": told_resamples(drawn, told, images=images, n=len(rows), seed=seed)}
+    first = resampled(len(rows), resamples=FIRST, seed=seed)
     return {
         **record(predictions, list(dataset.classes), drawn),
-        **(resampled if told else {}),
+        **({"resampled": told_resamples(drawn, told, images=images, first=first)} if told else {}),
         "seconds": time.perf_counter() - started,
     }
 

@@ -7,17 +7,17 @@ an interval of each alone cannot tell how far that goes; whoever has the same re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fed_assets.hospital.metrics import Floats, number_or_none, resampled
+from fed_assets.hospital.metrics import Floats, number_or_none
 
 DIGITS = 6  # of a value: more than 100,000 images could tell
 FIRST = 10  # resamples by which those of two models are known for the same
 
 
 def told_resamples(
-    drawn: Mapping[str, Floats], names: Sequence[str], *, images: str, n: int, seed: int
+    drawn: Mapping[str, Floats], names: Sequence[str], *, images: str, first: Iterable[Floats]
 ) -> dict[str, Any]:
     """Returns the values of some metrics in each resample, and of what they are.
 
@@ -25,8 +25,7 @@ def told_resamples(
         drawn: of `metrics.drawn_values`.
         names: of metrics.
         images: what says of which images: their digest, and the split.
-        n: how many there are.
-        seed: that the resamples were drawn from.
+        first: how often the first resamples drew each image, [some, n] at a time, `FIRST` in all.
 
     Returns:
         `of`, a digest of the images and of how often the first resamples drew each: where it is
@@ -34,7 +33,7 @@ def told_resamples(
         resample, rounded; None where the metric is not defined in it.
     """
     digest = hashlib.sha256(images.encode())
-    for weights in resampled(n, resamples=FIRST, seed=seed):
+    for weights in first:
         digest.update(weights.astype("<u4").tobytes())
     return {
         "of": digest.hexdigest(),

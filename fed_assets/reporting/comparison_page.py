@@ -12,6 +12,7 @@ from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.ranking import MAY_WIN
 from fed_assets.comparison.sentence import disagreement
+from fed_assets.comparison.spreads import POOLED
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
@@ -46,6 +47,7 @@ def render_comparison(record: Record, language: str) -> str:
         draw_comparison(record, words, theme=theme, simulated=simulated, synthetic=synthetic)
         for theme in (LIGHT, DARK)
     )
+    spreads = {(row["criterion"], row["sandbox"]): row for row in record["spreads"] if drawn}
     environment = templates()
     environment.filters.update(
         {each.__name__: formats.localized(each, language) for each in WRITTEN}, data_uri=data_uri
@@ -67,7 +69,8 @@ def render_comparison(record: Record, language: str) -> str:
         hospitals=_hospitals(record["hospitals"]),
         references=reference_tables(record, words),
         features=_by(record["features"], "control", "sandbox"),
-        assumed=_pairs(record["spread_assumed"] if drawn else ()),
+        spreads=spreads,
+        pooled=_pooled(spreads.values(), words),
         unknown_doubt=_pairs(record["doubt_unknown"] if drawn else ()),
         worst=_pairs(record["counted_as_worst"]),
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
@@ -141,6 +144,20 @@ def _hospitals(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[str], 
 
 def _pairs(entries: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
     return {(each["criterion"], each["sandbox"]) for each in entries}
+
+
+def _pooled(spreads: Iterable[Mapping[str, Any]], words: Words) -> list[str]:
+    """Returns of each criterion which spread of other sandboxes stands in, and over which."""
+    pooled = {row["criterion"]: row for row in spreads if row["spread_from"] == POOLED}
+    return [
+        words.page["decision"]["pooled_of"].format(
+            criterion=words.criterion(criterion),
+            spread=words.figure(formats.percents, row["relative_deviation"], 1),
+            degrees=row["degrees_of_freedom"],
+            over=", ".join(row["over"]),
+        )
+        for criterion, row in pooled.items()
+    ]
 
 
 def _ranking(of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

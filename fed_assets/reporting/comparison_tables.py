@@ -5,6 +5,7 @@ first                profile, sandbox: probability of coming first
 decision, hospitals  sandbox (hospital), criterion: value, interval, unit, normalized
 *_measured,          sandbox (hospital): a column per criterion, of the values or normalized
 *_normalized
+spreads              sandbox, criterion: how far runs vary, and what tells it
 references           model (sandbox), metric: value and interval over the seeds
 gains                sandbox, against which reference (hospital), metric: the same of the difference
 not_compared         sandbox, seed: why it has no references of its kind
@@ -43,6 +44,7 @@ def comparison_tables(record: Mapping[str, Any]) -> dict[str, str]:
         "decision": record["decision"],
         "decision_measured": _wide(record["decision"], "value"),
         "decision_normalized": _wide(record["decision"], "normalized"),
+        "spreads": record["spreads"],
         "hospitals": record["hospitals"],
         "hospitals_measured": _wide(record["hospitals"], "value"),
         "hospitals_normalized": _wide(record["hospitals"], "normalized"),

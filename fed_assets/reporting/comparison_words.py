@@ -106,8 +106,10 @@ class Words:
         if plain is None:
             told = measured_with(caution, self.language)
             return f"{told[:1].upper()}{told[1:]}."
+        names = {name: ", ".join(of) for name, of in caution.items() if isinstance(of, list)}
+        names["criteria"] = self.criteria(caution.get("criteria", ()))
         called = self.criterion(caution["criterion"]) if "criterion" in caution else ""
-        return str(plain.format(sandboxes=", ".join(caution["sandboxes"]), criterion=called))
+        return str(plain.format(**names, criterion=called))
 
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""

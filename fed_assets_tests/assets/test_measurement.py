@@ -72,6 +72,7 @@ def a_report(sandbox: str = "minimal", *, epsilon: float | None = None) -> dict[
         "test": {"images": 10, **metrics},
         "hospitals": {"north": metrics, "south": {**metrics, "sensitivity": WITHHELD}},
         "worst": {"sensitivity": "north"},
+        "threshold": {"value": 0.5, "hospitals": 0},
     }
 
 
@@ -147,6 +148,7 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     assert record["model"] == {
         "weights": "of weights",
         "network": {"_target_": "torch.nn.Linear"},
+        "threshold": 0.5,
         "learned_from": {"north": "north's images", "south": "south's images"},
     }
 

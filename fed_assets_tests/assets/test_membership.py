@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from dagster import DagsterInstance, ExecuteInProcessResult, Failure
 
+from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
 from fed_assets.assets.measurement import measurement
 from fed_assets.assets.membership import (
     ATTACK,
@@ -21,10 +23,19 @@ from fed_assets.assets.membership import (
     with_membership,
 )
 from fed_assets.assets.open_data import NOT_OPEN
+from fed_assets.assets.open_sensitivity import (
+    NO_FIGURE,
+    NO_THRESHOLD,
+    OTHER_FIGURE,
+    open_sensitivity,
+)
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
+from fed_assets.hospital.evaluation import evaluate
+from fed_assets.hospital.files import Store
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import OPEN_DATA
 from fed_assets_tests.assets.test_measurement import EFFORT, a_report, used
 from fed_assets_tests.networks import SMALL_RESNET
 
@@ -122,6 +133,12 @@ def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
     assert pooled["low"] <= pooled["value"] <= pooled["high"]
     shown = {name: pooled[name] for name in ("value", "low", "high")}
     assert record["security"]["membership_advantage"] == shown
+    drawn = model["resampled"]["values"]["membership_advantage"]
+    assert record["resampled_elsewhere"] == {
+        "membership_advantage": {"of": model["resampled"]["of"], "values": drawn}
+    }
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert (low, high) == pytest.approx((pooled["low"], pooled["high"]), abs=1e-6)
     assert all(
         of["membership_advantage"]["value"] is not None for of in record["hospitals"].values()
     )
@@ -137,6 +154,87 @@ def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
     assert set(model["not_measured"]) == set(HOSPITALS)
     assert "weights cannot be read" in model["not_measured"]["north"]
     assert "membership_advantage" not in record["security"]
+
+
+@pytest.mark.long
+def test_the_worst_sensitivity_has_the_resamples_of_the_hospitals_own_figure_or_none(
+    run: Run, home: Home
+) -> None:
+    references = run("references").output_for_node("reference_models")
+    record = keep_run(home, references)
+    told = {name: own_sensitivity(home, references, name) for name in HOSPITALS}
+    worst = min(HOSPITALS, key=lambda name: told[name]["value"])
+    for name in HOSPITALS:
+        record["hospitals"][name]["sensitivity"] = told[name]
+    record["quality"]["worst_sensitivity"] = told[worst]
+    path = home.measurement("minimal", 0)
+    path.write_text(json.dumps(record))
+
+    model, compared_as = compared(run("comparison"))
+
+    found = model["worst_sensitivity"]
+    assert (found["hospital"], found["why_not"]) == (worst, None)
+    values = found["resampled"]["values"]["sensitivity"]
+    low, high = np.quantile([each for each in values if each is not None], [0.025, 0.975])
+    assert (low, high) == pytest.approx((told[worst]["low"], told[worst]["high"]), abs=1e-6)
+    shown = compared_as["resampled_elsewhere"]["worst_sensitivity"]
+    assert shown == {"of": found["resampled"]["of"], "values": values}
+    # Another threshold is another figure, and what stood there is not taken over.
+    record["model"]["threshold"] = 0.999
+    path.write_text(json.dumps(record))
+    model, compared_as = compared(run("comparison"))
+    assert model["worst_sensitivity"]["why_not"] == OTHER_FIGURE
+    assert "worst_sensitivity" not in compared_as["resampled_elsewhere"]
+    assert "membership_advantage" in compared_as["resampled_elsewhere"]
+
+
+def own_sensitivity(home: Home, references: dict[str, Any], name: str) -> dict[str, Any]:
+    """Returns what a hospital tells of the pooled reference on its own test images."""
+    asked = {
+        "weights": str(Path(references["seeds"]["0"]["weights"]) / "pooled.safetensors"),
+        "network": SMALL_RESNET,
+        "threshold": 0.5,
+        "resamples": RESAMPLES,
+        "seed": COMMON_SEED,
+    }
+    answer = evaluate(asked, Store(home.hospitals / name / OPEN_DATA.name))
+    return dict(answer["metrics"]["sensitivity"])
+
+
+@pytest.mark.parametrize(
+    "changes, why_not",
+    [
+        ({"quality": {"worst_sensitivity": None}}, NO_FIGURE),
+        ({"quality": {"worst_sensitivity": {"value": 0.2, "low": 0.1, "high": 0.3}}}, NO_FIGURE),
+        ({"model": {"weights": "of weights"}}, NO_THRESHOLD),
+        ({"model": {"weights": "of weights", "threshold": 0.5}}, OTHER_IMAGES),
+    ],
+)
+def test_without_a_figure_of_open_images_no_resamples_are_asked_for(
+    home: Home, changes: dict[str, Any], why_not: str
+) -> None:
+    record = a_record()
+    record["hospitals"]["south"]["sensitivity"] = record["hospitals"]["north"]["sensitivity"]
+    record["quality"]["worst_sensitivity"] = record["hospitals"]["north"]["sensitivity"]
+    record |= changes
+    is_open = {} if why_not == OTHER_IMAGES else {"north": "d"}
+    closed = {"north": OTHER_IMAGES}
+    nobody: Any = None  # who is asked fails
+    found = open_sensitivity(record, None, is_open, closed, home, nobody)
+    assert (found["resampled"], found["why_not"]) == (None, why_not)
+
+
+def test_resamples_are_of_the_figure_that_stands_in_the_measurement_or_left_out() -> None:
+    record = a_record()
+    figure = record["hospitals"]["north"]["sensitivity"]
+    record["quality"]["worst_sensitivity"] = figure
+    resampled = {"of": "5a", "values": {"sensitivity": [0.8, 0.9, 1.0]}}
+    known = {"figure": figure, "resampled": resampled, "why_not": None, "hospital": "north"}
+    attacks = attacked(record, worst_sensitivity=known)
+    told = with_membership(record, attacks)["resampled_elsewhere"]
+    assert told == {"worst_sensitivity": {"of": "5a", "values": [0.8, 0.9, 1.0]}}
+    record["quality"]["worst_sensitivity"] = {**figure, "value": 0.85}
+    assert "resampled_elsewhere" not in with_membership(record, attacks)
 
 
 @pytest.mark.long
@@ -199,6 +297,7 @@ def attacked(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Returns what an attack on a record's model came to."""
     model = {"sandbox": record["sandbox"], "seed": record["seed"], **record["model"]}
     nothing: dict[str, Any] = {"pooled": None, "hospitals": {}, "not_measured": {}}
+    nothing |= {"resampled": None, "worst_sensitivity": {"figure": None}}
     return {"attack": ATTACK, "models": [model | nothing | changes]}
 
 

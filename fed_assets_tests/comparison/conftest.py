@@ -110,7 +110,7 @@ def figures_of(sandbox: str, seed: int) -> dict[str, Any]:
 
 
 def with_resamples(run: dict[str, Any], *, alike: float = 0.9, count: int = 500) -> dict[str, Any]:
-    """Adds resamples of the common test set to a run, and gives its quality their intervals.
+    """Adds resamples of the common test set and of others to a run, and gives it their intervals.
 
     Args:
         run: the record; its figures keep their values.
@@ -121,15 +121,25 @@ def with_resamples(run: dict[str, Any], *, alike: float = 0.9, count: int = 500)
     name = f"{run['sandbox']} {run['seed']}"
     apart = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(count)
     moved = np.sqrt(alike) * together + np.sqrt(1 - alike) * apart
-    values = {}
-    for figure in ("auroc", "accuracy", "f1", "calibration_error"):
-        value = run["quality"][figure]["value"]
-        way = -1 if figure == "calibration_error" else 1
+
+    def told(of: dict[str, Any], figure: str, way: int) -> list[float]:
+        value = of[figure]["value"]
         drawn = np.clip(value + way * 0.005 * moved, 0, 1).round(6)
         low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-        run["quality"][figure] = {"value": value, "low": low, "high": high}
-        values[figure] = drawn.tolist()
+        of[figure] = {"value": value, "low": low, "high": high}
+        return drawn.tolist()
+
+    values = {}
+    for figure in ("auroc", "accuracy", "f1", "calibration_error"):
+        values[figure] = told(run["quality"], figure, -1 if figure == "calibration_error" else 1)
     run["resampled"] = {"of": "5a" * 32, "values": values}
+    run["resampled_elsewhere"] = {
+        "worst_sensitivity": {"of": "5b", "values": told(run["quality"], "worst_sensitivity", 1)},
+        "membership_advantage": {
+            "of": "5c",
+            "values": told(run["security"], "membership_advantage", -1),
+        },
+    }
     return run
 
 

@@ -133,7 +133,11 @@ def timed(measured, **seconds: list[float]) -> list[dict]:
 
 
 def test_a_noisy_second_seed_of_one_leaves_known_differences_of_others(measured) -> None:
-    one = {"eyes_off": [54.3], "confidential_vm": [140.3], "eyes_on": [72.0]}
+    one = {
+        "eyes_off": [54.3, 53.1, 55.2],
+        "confidential_vm": [140.3, 139.0, 142.0],
+        "eyes_on": [72.0, 68.0, 76.0],
+    }
     others = {("confidential_vm", "eyes_off"), ("confidential_vm", "eyes_on")}
     once = timed(measured, minimal=[55.0], **one)
     assert apart(once, "wall_seconds") == others | {("confidential_vm", "minimal")}
@@ -153,6 +157,30 @@ def test_a_noisy_second_seed_of_one_leaves_known_differences_of_others(measured)
     # No pair is apart where all that is left of known differences is the noisy one's.
     alone = timed(measured, minimal=[55.0, 180.9], eyes_off=[54.3], eyes_on=[56.0])
     assert "wall_seconds" in compared(alone).left_out["by_chance"]
+
+
+def test_what_others_seeds_show_is_neither_less_nor_more_doubtful_than_they_can_tell(
+    measured,
+) -> None:
+    far = {"eyes_off": [54.3], "confidential_vm": [140.3]}
+    pair = {("confidential_vm", "eyes_off")}
+    # By the assumption they are apart; two runs of one sandbox that differ by a third say nothing.
+    assert apart(timed(measured, **far), "wall_seconds") == pair
+    noisy = timed(measured, minimal=[55.0, 80.9], **far)
+    assert apart(noisy, "wall_seconds") == set()
+    calm = timed(measured, minimal=[55.0, 57.0, 54.0, 55.5, 56.0], **far)
+    assert pair < apart(calm, "wall_seconds")
+    # What the assumption could not tell apart, several calm seeds can.
+    near = {"eyes_off": [54.3], "confidential_vm": [66.0]}
+    assert apart(timed(measured, **near), "wall_seconds") == set()
+    calm = timed(measured, minimal=[55.0, 55.4, 54.8, 55.1, 55.2], **near)
+    assert pair < apart(calm, "wall_seconds")
+    # One that broke its word may not win, and its machine's doing is measured all the same.
+    for each in calm[:5]:
+        each["security"]["keeps_its_word"] = False
+    rows = [row for row in compared(calm).spreads if row["criterion"] == "wall_seconds"]
+    assert {row["sandbox"] for row in rows} == {"confidential_vm", "eyes_off"}
+    assert {(row["spread_from"], *row["over"]) for row in rows} == {("pooled", "minimal")}
 
 
 def test_what_is_apart_without_a_sandbox_is_asked_of_the_rest(measured) -> None:

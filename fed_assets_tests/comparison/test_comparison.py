@@ -39,7 +39,7 @@ def test_a_comparison_holds_every_part_of_the_decision(whole) -> None:
     assert set(whole.profiles) == set(shipped_profiles())
     assert whole.left_out["not_measured"] == ["energy_joules", "cost"]
     assert "bytes_up" in whole.left_out["constant"]
-    assert whole.spread_assumed == [] and whole.cautions == []
+    assert {row["spread_from"] for row in whole.spreads} == {"seeds"} and whole.cautions == []
     for of in whole.profiles.values():
         assert sum(of["first"].values()) == pytest.approx(1)
         assert sum(of["weights"].values()) == pytest.approx(1)
@@ -351,14 +351,49 @@ def test_a_users_profile_does_not_change_the_draws_of_others(five) -> None:
     assert firsts(both)["equal"] == firsts(compared(five))["equal"]
 
 
+def assumed_of(found: Comparison) -> set[str]:
+    """Returns the sandboxes of which a spread is assumed."""
+    return {row["sandbox"] for row in found.spreads if row["spread_from"] == "assumed"}
+
+
+def test_it_says_of_each_whether_its_spread_was_measured_pooled_or_assumed(five, measured) -> None:
+    """As one seed of all, as more of some, and as more of others that never differ."""
+    runs = [*five, *(measured(name, seed) for name in SANDBOXES[:2] for seed in (1, 2))]
+    for run in runs:
+        run["efficiency"]["peak_memory_bytes"] = 2e9  # tells nothing, however often
+    found = compared(runs)
+    told = {(row["sandbox"], row["criterion"]): row for row in found.spreads}
+    sources = {name: told[name, "wall_seconds"]["spread_from"] for name in SANDBOXES}
+    assert sources == dict.fromkeys(SANDBOXES[:2], "seeds") | dict.fromkeys(SANDBOXES[2:], "pooled")
+    pooled = told["configurable", "wall_seconds"]
+    assert (pooled["degrees_of_freedom"], pooled["over"]) == (4, ["eyes_on", "minimal"])
+    assert told["minimal", "wall_seconds"]["degrees_of_freedom"] == 2
+    own = [told[name, "wall_seconds"]["relative_deviation"] for name in SANDBOXES[:2]]
+    assert min(own) < pooled["relative_deviation"] <= max(own) or own[0] == pytest.approx(own[1])
+    memory = {told[name, "peak_memory_bytes"]["spread_from"] for name in SANDBOXES}
+    assert memory == {"assumed"}
+    cautions = {each["kind"]: each for each in found.cautions}
+    assert cautions["spread_pooled"]["over"] == ["eyes_on", "minimal"]
+    assert cautions["spread_pooled"]["sandboxes"] == sorted(SANDBOXES[2:])
+    assert cautions["spread_assumed"]["criteria"] == ["peak_memory_bytes"]
+    english, spanish = (found.profiles["operations"]["sentence"][each] for each in ("en", "es"))
+    assert "measured of eyes_on and minimal over seeds of their own, taken for" in english
+    assert "and eyes_off from eyes_on and minimal and assumed of" in english
+    assert "se midió en eyes_on y minimal con semillas propias, se tomó para" in spanish
+    entries = {"mine": {"groups": {"quality": 1}}}
+    mine = profiles_from(entries, where="mine.yaml")
+    assert "vary" not in compared(runs, profiles=mine).profiles["mine"]["sentence"]["en"]
+    assert compared(five[:1]).spreads == []  # nothing is drawn of one
+
+
 def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured) -> None:
     once = compared(five)
-    assert {"sandbox": "minimal", "criterion": "wall_seconds"} in once.spread_assumed
+    assert assumed_of(once) == {*SANDBOXES}
     assert once.cautions[0]["kind"] == "one_seed"
     assert "one seed alone" in once.profiles["equal"]["sentence"]["en"]
     again = [measured(sandbox, 1) for sandbox in SANDBOXES]
     twice = compared(list(map(with_resamples, [*five, *again])))
-    assert twice.spread_assumed == [] and twice.cautions == []
+    assert assumed_of(twice) == set() and twice.cautions == []
     assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
     mixed = compared(list(map(with_resamples, [*five, *again[:4]])))
     assert "of configurable, with one seed" in mixed.profiles["equal"]["sentence"]["en"]
@@ -410,6 +445,17 @@ def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> 
     found = compared(new)
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in found.cautions
     assert len(found.profiles["equal"]["first"]) == 5
+    del new[3]["resampled_elsewhere"], new[4]["resampled_elsewhere"]["membership_advantage"]
+    told = {
+        each["criterion"]: each["sandboxes"]
+        for each in compared(new).cautions
+        if each["kind"] == "unpaired_figure"
+    }
+    both = ["confidential_vm", "configurable"]
+    assert told == {"worst_sensitivity": both[:1], "membership_advantage": both}
+    for each in new:  # one measurement needs no pair
+        each["model"] = {"weights": "of all"}
+    assert "unpaired_figure" not in {each["kind"] for each in compared(new).cautions}
     with_resamples(new[2])["resampled"]["of"] = "other images"
     assert {"kind": "unpaired", "sandboxes": ["eyes_off"]} in compared(new).cautions
 

@@ -8,8 +8,14 @@ from fed_assets.comparison.criteria import CRITERIA, OF_HOSPITALS, OF_SANDBOXES,
 from fed_assets.comparison.criterion import GROUPS, read_hospital, read_sandbox
 from fed_assets.comparison.readings import Reading
 from fed_assets.errors import MeasurementError
-from fed_assets.hospital.metrics import METRICS, Predictions, drawn_values, with_intervals
-from fed_assets.hospital.resamples import told_resamples
+from fed_assets.hospital.metrics import (
+    METRICS,
+    Predictions,
+    drawn_values,
+    resampled,
+    with_intervals,
+)
+from fed_assets.hospital.resamples import FIRST, told_resamples
 from fed_assets_tests.comparison.conftest import with_resamples
 
 
@@ -164,7 +170,8 @@ def test_what_an_evaluation_tells_can_be(measured) -> None:
     )
     drawn = drawn_values(images, resamples=200, seed=0)
     found = with_intervals(images, drawn)
-    told = told_resamples(drawn, list(METRICS), images="5a", n=60, seed=0)
+    first = resampled(60, resamples=FIRST, seed=0)
+    told = told_resamples(drawn, list(METRICS), images="5a", first=first)
     renamed = {"calibration_error": "expected_calibration_error"}
     for name in ("auroc", "accuracy", "f1", "calibration_error"):
         metric = renamed.get(name, name)

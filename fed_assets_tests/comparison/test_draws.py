@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 
 from fed_assets.comparison.criteria import OF_SANDBOXES
-from fed_assets.comparison.deviations import ASSUMED_SPREAD
 from fed_assets.comparison.draws import draw_values, draw_weights
 from fed_assets.comparison.matrix import sandbox_cells
 from fed_assets.comparison.profiles import IN_GROUP, profiles_from, shipped_profiles
 from fed_assets.comparison.ranking import problem_of
+from fed_assets.comparison.spreads import ASSUMED_SPREAD
 from fed_assets_tests.comparison.conftest import with_resamples
 
 DRAWS = 20_000
@@ -108,6 +108,29 @@ def test_models_tested_on_the_same_images_are_drawn_in_pairs_as_far_as_they_go_t
         runs[1]["resampled"]["of"] = "other images"
         alone = apart(drawn(runs), "auroc").std()
         assert alone > spread["auroc"] * (2.5 if alike == 0.9 else 1.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [("worst_sensitivity", "quality"), ("membership_advantage", "security")]
+)
+def test_what_is_measured_on_other_images_goes_in_pairs_where_those_are_the_same(
+    measured, name, group
+) -> None:
+    runs = same_weights(*(with_resamples(measured(sandbox)) for sandbox in TWO))
+    runs[1]["model"]["weights"] = "others"
+    values = [run["resampled_elsewhere"][name]["values"] for run in runs]
+    found = drawn(runs)
+    assert apart(found, name).std() == pytest.approx(np.subtract(*values).std(), rel=0.03)
+    for run in runs:
+        ends = np.quantile(found[run["sandbox"], name], [0.025, 0.975])
+        told = run[group][name]
+        assert ends == pytest.approx((told["low"], told["high"]), abs=5e-4)
+    # The worst of the other is another hospital: other images, and no pairs.
+    runs[1]["resampled_elsewhere"][name]["of"] = "of another hospital"
+    alone = apart(drawn(runs), name).std()
+    assert alone > 2.5 * np.subtract(*values).std()
+    del runs[1]["resampled_elsewhere"][name]  # as an earlier version left it
+    assert apart(drawn(runs), name).std() == pytest.approx(alone, rel=0.1)
 
 
 def test_more_runs_on_the_same_images_do_not_shrink_the_doubt_and_on_others_do(measured) -> None:
@@ -230,8 +253,9 @@ def test_over_several_runs_the_interval_of_the_matrix_is_that_of_the_draws(measu
 
 def test_runs_that_were_slow_in_one_thing_were_slow_in_others(measured) -> None:
     found = drawn([measured(seed=seed) for seed in range(5)] + [measured("eyes_on")])
-    seconds = found["minimal", "wall_seconds"], found["minimal", "cpu_seconds"]
-    assert stats.spearmanr(*seconds).statistic > 0.99
+    for sandbox in TWO:  # the one measured once too, as it is known from those runs
+        seconds = found[sandbox, "wall_seconds"], found[sandbox, "cpu_seconds"]
+        assert stats.spearmanr(*seconds).statistic > 0.99
 
 
 def test_the_test_images_are_as_few_in_several_runs_as_in_one(measured) -> None:
@@ -248,6 +272,32 @@ def test_a_time_measured_once_gets_the_assumed_spread_and_bytes_get_none(measure
     assert logs.std() == pytest.approx(ASSUMED_SPREAD, rel=0.03)
     assert np.ptp(found["minimal", "bytes_up"]) == 0
     assert np.ptp(found["minimal", "at_rest"]) == 0
+
+
+def test_a_time_measured_once_varies_as_those_of_several_seeds_do(measured) -> None:
+    seconds = {"minimal": (60.0, 66.0, 63.0), "eyes_off": (100.0, 94.0)}
+    runs = [
+        measured(name, seed, efficiency__wall_seconds=value)
+        for name, values in seconds.items()
+        for seed, value in enumerate(values)
+    ]
+    alone = [measured(name, efficiency__wall_seconds=80.0) for name in ("eyes_on", "configurable")]
+    off = [np.divide(values, np.mean(values)) - 1 for values in seconds.values()]
+    spread = np.sqrt(sum(np.square(each).sum() for each in off) / 3)
+    found = drawn([*runs, *alone])
+    logs = np.log(found["eyes_on", "wall_seconds"] / 80.0)
+    low, high = np.quantile(logs, [0.025, 0.975])
+    half = stats.t.ppf(0.975, 3) * spread
+    assert (low, high) == (pytest.approx(-half, rel=0.04), pytest.approx(half, rel=0.04))
+    # Two of them are two runs: by one and the same estimate of the spread, and chance of its own.
+    other = np.log(found["configurable", "wall_seconds"] / 80.0)
+    assert abs(stats.spearmanr(logs, other).statistic) < 0.05
+    low, high = np.quantile(logs - other, [0.025, 0.975])
+    assert high == pytest.approx(half * np.sqrt(2), rel=0.04)
+    # One that is alike every time is not known to vary by nothing.
+    alike = [measured("eyes_on", seed, efficiency__wall_seconds=80.0) for seed in (0, 1)]
+    again = np.log(drawn([*runs, *alike])["eyes_on", "wall_seconds"] / 80.0)
+    assert np.quantile(again, 0.975) == pytest.approx(half, rel=0.04)
 
 
 def test_two_runs_never_draw_what_cannot_be(measured) -> None:

@@ -72,6 +72,7 @@ def test_cautions_name_what_weakens_the_comparison(measured) -> None:
         "one_seed": ["eyes_off"],
         "seeds_differ": ["eyes_off"],
         "unpaired": ["eyes_off"],
+        "unpaired_figure": ["eyes_off"],
     }
     assert kinds([measured(data__synthetic=True)])["synthetic_data"] == ["minimal"]
     assert cautions([]) == []

@@ -23,6 +23,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "audited_otherwise": [],
         "otherwise": [],
         "tells_nothing": 0.0,
+        "spreads": [],
         "doubt_unknown": [],
         "seeds": {},
     }

@@ -15,6 +15,7 @@ from fed_assets.hospital.metrics import Predictions, drawn_values
 from fed_assets.hospital.network import build_network
 from fed_assets.hospital.store import current_digest, set_validated
 from fed_assets.hospital.weights import weights_of, write_weights
+from fed_assets.sandboxes.presets import REFERENCE
 from fed_assets_tests.hospital.test_training import bright_and_dark
 from fed_assets_tests.networks import SMALL_RESNET
 
@@ -113,6 +114,10 @@ def test_no_hospital_tells_its_resamples(tmp_path: Path) -> None:
     store = a_validated_store(tmp_path, name="hospital_01")
     with pytest.raises(DisclosureRefused, match="evaluate with tell_resamples"):
         evaluate(asked, store)
+    # Of what lies there as open images, which are everybody's, it is no secret.
+    asked["weights"] = str(weights_file(tmp_path))
+    opened = Store(store.folder.rename(store.folder.with_name(REFERENCE)))
+    assert len(evaluate(asked, opened)["resampled"]["values"]["accuracy"]) == 1000
 
 
 def test_images_that_no_validation_let_through_are_not_evaluated(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from fed_assets.errors import DisclosureRefused, NotValidated, RunConfigError, S
 from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
-from fed_assets.hospital.membership import Known, advantages, membership
+from fed_assets.hospital.loss_attack import Known, attack
+from fed_assets.hospital.membership import membership
 from fed_assets.hospital.network import initial_weights
 from fed_assets.hospital.reference import train_reference
 from fed_assets.hospital.store import current_digest, set_validated
@@ -46,7 +47,7 @@ def together(*parts: Known) -> Known:
 
 def advantage(known: Known, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"hospitals": 1, "resamples": 200, "seed": 0}
-    return dict(advantages(known, **arguments | changes)[-1])
+    return dict(attack(known, **arguments | changes).figures()[-1])
 
 
 def test_losses_that_lie_apart_give_nearly_every_member_away() -> None:
@@ -117,15 +118,48 @@ def test_each_hospital_has_a_figure_of_its_own_and_one_without_images_has_none()
     told = made_up(np.linspace(0, 1, 40), np.linspace(2, 3, 10))
     mixed = made_up(np.linspace(0, 3, 40), np.linspace(0, 3, 10), hospital=1)
     few = made_up(np.linspace(0, 3, 40), np.ones(1), hospital=2)
-    first, second, third, pooled = advantages(
+    first, second, third, pooled = attack(
         together(told, mixed, few), hospitals=3, resamples=100, seed=0
-    )
+    ).figures()
     assert first["value"] > 0.9
     assert -0.1 < second["value"] < 0.2
     assert third == {"value": None, "low": None, "high": None, "members": 40, "others": 1}
     assert second["value"] < pooled["value"] < first["value"]
     nothing = made_up(np.empty(0), np.empty(0))
-    assert advantages(nothing, hospitals=1, resamples=10, seed=0)[-1]["value"] is None
+    assert attack(nothing, hospitals=1, resamples=10, seed=0).figures()[-1]["value"] is None
+
+
+def test_two_models_are_attacked_in_pairs_on_the_same_images_by_one_seed() -> None:
+    drawn = np.random.default_rng(0)
+    noise, other = drawn.normal(size=180), drawn.normal(size=180)
+    learned = np.arange(180) < 120
+
+    def attacked(alike: float, seed: int = 0) -> tuple[Any, Any]:
+        both = (noise - learned, np.sqrt(alike) * noise + np.sqrt(1 - alike) * other - learned)
+        found = [attack(of_losses(each), hospitals=1, resamples=400, seed=seed) for each in both]
+        return found[0], found[1]
+
+    def of_losses(losses: np.ndarray[Any, Any]) -> Known:
+        zeros = np.zeros(len(losses), dtype=np.int64)
+        return Known(losses, learned, zeros, zeros)
+
+    apart = {}
+    for alike in (0.98, 0.0):
+        one, two = attacked(alike)
+        assert (one.first == two.first).all() and one.first.shape == (10, 180)
+        apart[alike] = (one.drawn - two.drawn)[:, -1].std() / one.drawn[:, -1].std()
+    # As if apart it would be about the root of two.
+    assert apart[0.98] < 0.75 and apart[0.0] > 1.0
+    assert (attacked(0.0)[0].first != attacked(0.0, seed=1)[0].first).any()
+
+
+def test_the_order_of_the_losses_changes_nothing_of_what_is_drawn() -> None:
+    drawn = np.random.default_rng(0)
+    known = made_up(drawn.normal(size=40), drawn.normal(size=20))
+    turned = made_up(-known.losses[:40], -known.losses[40:])
+    one, two = (attack(each, hospitals=1, resamples=20, seed=0) for each in (known, turned))
+    assert (one.first == two.first).all()
+    assert (one.drawn != two.drawn).any()
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -204,6 +238,13 @@ def test_a_network_that_learned_by_heart_gives_its_members_away_and_a_fresh_one_
         assert list(answer["hospitals"]) == list(HOSPITALS)
         assert answer["pooled"]["members"] == 80
         assert answer["pooled"]["others"] == 80
+        drawn = answer["resampled"]["values"]["membership_advantage"]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        told = answer["pooled"]["low"], answer["pooled"]["high"]
+        assert told == pytest.approx((low, high), abs=1e-6)
+    assert by_heart["resampled"]["of"] == fresh["resampled"]["of"]
+    other = membership(asked_of(stores, a_model(tmp_path, stores, rounds=0), seed=1), place)
+    assert other["resampled"]["of"] != fresh["resampled"]["of"]
 
 
 @pytest.mark.parametrize("sandbox", SANDBOX_NAMES)

@@ -158,7 +158,46 @@ def test_what_is_missing_is_never_a_number(pages: dict[str, HtmlPage]) -> None:
         assert set(absent[1:]) == {MISSING[language]}
     told = pages["en"].section("decision")
     assert "missing counts as the worst" in told and "nobody gains by not measuring" in told
-    assert "spread assumed" in told and "10 % of the value" in told
+    assert "pooled spread" in told and "own spread" in told
+    assert "10 % of the value" not in told
+
+
+def test_each_time_says_what_told_how_far_it_varies(
+    record: dict[str, Any], pages: dict[str, HtmlPage]
+) -> None:
+    told = {
+        "en": ("pooled spread", "Wall time 1.4 % (3 degrees of freedom: ", "assumed spread"),
+        "es": (
+            "dispersión ajena",
+            "Tiempo total 1,4 % (3 grados de libertad: ",
+            "dispersión supuesta",
+        ),
+    }
+    over = "confidential_vm, configurable, eyes_on"
+    for language, (pooled, note, assumed) in told.items():
+        decision = pages[language].section("decision").replace(formats.NO_BREAK, " ")
+        assert pooled in decision and note + over + ")" in decision
+        assert assumed not in decision
+        answer = pages[language].section("answer")
+        assert f"({over})" in answer and "Student" in answer
+    rows = list(csv.DictReader(io.StringIO(comparison_tables(record)["spreads.csv"])))
+    of = {row["sandbox"]: row["spread_from"] for row in rows if row["criterion"] == "wall_seconds"}
+    assert of.pop("minimal") == "pooled" and set(of.values()) == {"seeds"}
+    alone = record_of([figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]])
+    for language, said in {"en": "10 % of the value", "es": "10 % del valor"}.items():
+        page = HtmlPage(render_comparison(alone, language))
+        decision = page.section("decision").replace(formats.NO_BREAK, " ")
+        assert said in decision and told[language][2] in decision
+        assert told[language][0] not in decision
+
+
+def test_who_is_drawn_apart_for_want_of_resamples_is_named_with_the_reason(
+    pages: dict[str, HtmlPage],
+) -> None:
+    english, spanish = (pages[each].section("answer") for each in ("en", "es"))
+    assert "Sensitivity at the worst hospital: no resamples of" in english
+    assert "whether the model was right, and do not leave it" in english
+    assert "si el modelo acertó, y no salen de él" in spanish
 
 
 def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
@@ -700,7 +739,7 @@ def test_one_sandbox_alone_is_best_in_nothing_and_nothing_is_ranked() -> None:
     assert "is best in" not in told and page.all("img") == []
     assert "minimal is the only one that may win" in page.section("answer")
     assert "so none is best or worst" in page.section("normalized")
-    assert not [said for said in ("Not ranked by", "spread assumed", "Shares of") if said in told]
+    assert not [said for said in ("Not ranked by", "spread", "Shares of") if said in told]
 
 
 def test_of_two_alike_none_is_best() -> None:
