@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.cli.comparison_budgets import affordable, over_budget, require_within_budget
-from fed_assets.cli.comparison_steps import Step
+from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.federation.withdrawals import rejoin, withdraw

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from fed_assets.cli.comparison_steps import Step, in_lanes
+from fed_assets.cli.comparison_steps import in_lanes
+from fed_assets.cli.step import Step
 from fed_assets.cli.time_left import Pace, TimeLeft, measured_before, seconds_of
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES

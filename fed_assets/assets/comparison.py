@@ -21,18 +21,13 @@ from pydantic import Field
 from fed_assets.assets.failed_jobs import failed_jobs
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
-from fed_assets.assets.membership import (
-    MEMBERSHIP_CURE,
-    membership_value,
-    with_membership,
-)
+from fed_assets.assets.membership import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.assets.surroundings import surroundings_of, wanted_of
-from fed_assets.comparison.measurements import require_readable
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
-from fed_assets.comparison.stored import damage_of, of_one_data
+from fed_assets.comparison.stored import of_one_data
 from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.federation.asked import otherwise
 from fed_assets.federation.roster import Roster
@@ -44,7 +39,6 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
-MEMBERSHIP, MEMBERSHIP_FILE = "The value of membership_inference", "membership_inference.json"
 # Why a run has no cost: something that it is reckoned from is not known.
 NOT_ALL_MEASURED = "not_all_measured"
 
@@ -137,8 +131,6 @@ def measurements(
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
-        with damage_of(MEMBERSHIP, home.artifacts / MEMBERSHIP_FILE, MEMBERSHIP_CURE):
-            require_readable(known)
         if record["sandbox"] in wanted:
             known["otherwise"] = otherwise(record, wanted[record["sandbox"]])
         yield _with_cost(_with_references(known, references), prices)

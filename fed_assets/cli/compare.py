@@ -15,11 +15,18 @@ from rich.table import Table
 
 from fed_assets.cli.approvals import unapproved
 from fed_assets.cli.comparison_budgets import affordable
-from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
+from fed_assets.cli.comparison_steps import (
+    WEIGHTS,
+    comparing,
+    in_lanes,
+    missing_steps,
+    wanted_seeds,
+)
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.names import elsewhere
 from fed_assets.cli.posture import audited_at
-from fed_assets.cli.stored_runs import require_comparable, stored_runs
+from fed_assets.cli.step import Step
+from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
 from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
@@ -87,16 +94,16 @@ def compare(
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
         data = asked_data(roster, data=chosen.data, cache=home.cache)
+        known = stored_results(home, roster, runnable, data)
+        steps: list[Step] = []
         if stored:
-            require_comparable(stored_runs(home, roster, runnable, data), home)
-            steps = []
+            require_comparable(known, home)
         else:
-            steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
-            # Why a run is asked for at all is said of one that no budget allows, too.
-            for stale in steps:
-                for caution in stale.again:
-                    errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
-            steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
+            wanted = missing_steps(known, roster, runnable, trained, again=again, data=data)
+            # Why a run is asked for at all is said of one that nobody allows, too.
+            _say_why([*wanted, comparing(known)], lang)
+            steps = affordable(wanted, runnable, roster, chosen, go_on=within_budget)
+            require_made_anew(known, [*steps, COMPARE])
             _say_unapproved(steps, runnable, roster.hospital_ids, chosen)
         pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
@@ -125,6 +132,13 @@ def compare(
         webbrowser.open(page.as_uri())
     if failed or any(row["standing"] == "not_measured" for row in record["sandboxes"]):
         raise typer.Exit(DEGRADED)
+
+
+def _say_why(steps: Sequence[Step], language: str) -> None:
+    for step in steps:
+        for caution in step.again:
+            told = f"{step}: {_words(language).caution(caution)}"
+            errors.print(told, soft_wrap=True, markup=False)
 
 
 def _say_unapproved(

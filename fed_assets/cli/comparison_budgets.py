@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from fed_assets.cli.comparison_steps import Step
+from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent, FedAssetsError, SandboxError
 from fed_assets.federation.asked import RECIPE, asked
 from fed_assets.federation.revocations import revoked_in

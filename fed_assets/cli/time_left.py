@@ -11,7 +11,8 @@ from statistics import fmean
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from fed_assets.cli.comparison_steps import WEIGHTS, Step
+from fed_assets.cli.comparison_steps import WEIGHTS
+from fed_assets.cli.step import Step
 from fed_assets.errors import StorageError
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import LIFECYCLE
