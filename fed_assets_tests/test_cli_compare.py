@@ -11,7 +11,7 @@ import pytest
 
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
-from fed_assets.cli.compare import COMPARE, _say_unapproved, show_comparison
+from fed_assets.cli.compare import COMPARE, show_comparison
 from fed_assets.cli.comparison_steps import WEIGHTS, comparing, missing_steps, wanted_seeds
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
@@ -25,9 +25,9 @@ from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
-from fed_assets.resources.settings import SHIPPED_ROSTER, settings_from
+from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.sandboxes.enforcement import shown
-from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL, find_sandbox
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
@@ -511,7 +511,7 @@ def test_wrong_profiles_are_refused_before_anything_runs(
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
     keep(place.home.posture("minimal") / "posture.json", an_audit(MINIMAL))
-    process = place.start("fed_assets.cli", "compare")
+    process = place.start("fed_assets.cli", "compare", "--approved-only")
     end = time.monotonic() + 60
     while not list((place.home.root / "logs").glob("run-*.log")):
         assert process.poll() is None, process.communicate()
@@ -521,7 +521,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
-    assert jobs.pop(0).startswith("confidential_vm will fail, for want of approved code: ")
+    assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
     assert jobs and all(each.split()[0] in WEIGHTS for each in jobs)  # no terminal: a line a job
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
@@ -585,22 +585,3 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     code, printed = place.tell("compare", "--stored", "--profiles", wrong)
     assert code == 1
     assert "speed" in printed
-
-
-def test_who_has_approved_no_code_is_named_before_anything_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chosen = settings_from({"FED_ASSETS_HOME": str(tmp_path)}, working_directory=tmp_path)
-    attested = find_sandbox("confidential_vm")
-    for hospital in ("hospital_01", "coordinator"):
-        record = chosen.home.approval(hospital, attested.name)
-        record.parent.mkdir(parents=True)
-        record.touch()
-    asked = (["hospital_01", "hospital_02"], chosen)
-    _say_unapproved([Step(LIFECYCLE, attested.name, 0)], [MINIMAL, attested], *asked)
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.startswith(
-        "confidential_vm will fail, for want of approved code: hospital_02. Each"
-    )
-    _say_unapproved([Step(LIFECYCLE, "minimal", 0)], [MINIMAL, attested], *asked)
-    assert capsys.readouterr().err == ""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dagster import (
     AssetExecutionContext,
@@ -43,6 +43,14 @@ PAGE_FILE = "comparison.html"
 NOT_ALL_MEASURED = "not_all_measured"
 
 
+class LeftOut(Config):
+    """A run that was left out on request."""
+
+    sandbox: str
+    seed: int
+    why: Literal["budget_spent", "not_approved"]
+
+
 class ComparisonConfig(Config):
     """How what was measured is weighed; left empty, as shipped."""
 
@@ -54,6 +62,9 @@ class ComparisonConfig(Config):
     leave_out_other_data: bool = Field(
         default=False,
         description="Whether runs of other data than the newest are left out, and not refused.",
+    )
+    left_out: list[LeftOut] = Field(
+        default=[], description="Runs that were left out on request, and why, which the page says."
     )
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
@@ -78,11 +89,13 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         with clear_failures():
             prices = read_prices(settings.prices)
             found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
+            left_out = [run.model_dump() for run in config.left_out]
             surroundings = surroundings_of(roster, settings, prices)
+            surroundings = replace(surroundings, left_out=left_out)
             if config.leave_out_other_data:
                 found, others = of_one_data(found)
-                left_out = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
-                surroundings = replace(surroundings, other_data=left_out)
+                of_others = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
+                surroundings = replace(surroundings, other_data=of_others)
             failed = failed_jobs(
                 context.instance,
                 measured={each["sandbox"] for each in found},

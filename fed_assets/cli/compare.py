@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fed_assets.cli.approvals import unapproved
+from fed_assets.cli.comparison_approvals import approved
 from fed_assets.cli.comparison_budgets import affordable
 from fed_assets.cli.comparison_steps import (
     WEIGHTS,
@@ -23,22 +23,21 @@ from fed_assets.cli.comparison_steps import (
     wanted_seeds,
 )
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
-from fed_assets.cli.names import elsewhere
 from fed_assets.cli.posture import audited_at
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
 from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
+from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.resources.asked_data import asked_data
-from fed_assets.resources.home import COORDINATOR, Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE
+from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
-from fed_assets.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
@@ -62,6 +61,9 @@ def compare(
     within_budget: Annotated[
         bool, typer.Option(help="Go on without runs that privacy budgets do not allow.")
     ] = False,
+    approved_only: Annotated[
+        bool, typer.Option(help="Go on without runs whose code hospitals have not approved.")
+    ] = False,
     lang: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json alone.")] = False,
 ) -> None:
@@ -69,7 +71,8 @@ def compare(
 
     Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
     was measured is kept. A private run spends what is left of hospitals' budgets, so that a sandbox
-    of differential privacy is measured once; hospitals are asked before anything runs.
+    of differential privacy is measured once. Budgets, and approvals of code, are asked for before
+    anything runs.
     """
     chosen: Settings = context.obj
     if stored and again:
@@ -102,9 +105,13 @@ def compare(
             wanted = missing_steps(known, roster, runnable, trained, again=again, data=data)
             # Why a run is asked for at all is said of one that nobody allows, too.
             _say_why([*wanted, comparing(known)], lang)
-            steps = affordable(wanted, runnable, roster, chosen, go_on=within_budget)
+            allowed = approved(wanted, runnable, roster, chosen, go_on=approved_only)
+            steps = affordable(allowed, runnable, roster, chosen, go_on=within_budget)
             require_made_anew(known, [*steps, COMPARE])
-            _say_unapproved(steps, runnable, roster.hospital_ids, chosen)
+            weighing["left_out"] = [
+                *_left_out(wanted, allowed, NOT_APPROVED),
+                *_left_out(allowed, steps, BUDGET_SPENT),
+            ]
         pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:
@@ -141,20 +148,12 @@ def _say_why(steps: Sequence[Step], language: str) -> None:
             errors.print(told, soft_wrap=True, markup=False)
 
 
-def _say_unapproved(
-    steps: Sequence[Step], sandboxes: Sequence[Sandbox], hospitals: Sequence[str], chosen: Settings
-) -> None:
-    """Says before anything runs which runs will fail, as hospitals have approved no code."""
-    asked = {step.sandbox for step in steps if step.job == LIFECYCLE}
-    away = elsewhere(chosen)
-    here = [*(name for name in hospitals if name not in away), COORDINATOR]
-    for sandbox in (each for each in sandboxes if each.name in asked):
-        if names := unapproved(chosen.home, sandbox, here):
-            errors.print(
-                f"{sandbox.name} will fail, for want of approved code: {', '.join(names)}. "
-                f"Each approves it by `fed-assets approve-code {sandbox.name}`.",
-                soft_wrap=True,
-            )
+def _left_out(
+    wanted: Sequence[Step], allowed: Sequence[Step], why: str
+) -> Iterator[dict[str, Any]]:
+    for step in wanted:
+        if step not in allowed:
+            yield {"sandbox": step.sandbox, "seed": step.seed, "why": why}
 
 
 def require_profiles(path: Path) -> None:
