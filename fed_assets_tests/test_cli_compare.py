@@ -12,9 +12,10 @@ import pytest
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
 from fed_assets.cli.compare import COMPARE, show_comparison
-from fed_assets.cli.comparison_steps import WEIGHTS, comparing, missing_steps, wanted_seeds
+from fed_assets.cli.comparison_steps import comparing, missing_steps, wanted_seeds
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
+from fed_assets.cli.time_left import USUAL
 from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.comparison.stored import LADDERS
 from fed_assets.errors import MeasurementError, RunConfigError, StorageError
@@ -397,7 +398,7 @@ def references() -> dict[str, Any]:
 
 
 def test_every_step_is_a_job_that_there_is() -> None:
-    assert set(WEIGHTS) < {job.name for job in JOBS}
+    assert set(USUAL) < {job.name for job in JOBS}
 
 
 def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -522,7 +523,8 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
     assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
-    assert jobs and all(each.split()[0] in WEIGHTS for each in jobs)  # no terminal: a line a job
+    assert jobs and all(each.split()[0] in USUAL for each in jobs)  # no terminal: a line a job
+    assert all("(left: about " in each for each in jobs)
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
     )

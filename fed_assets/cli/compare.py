@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fed_assets.cli.comparison_approvals import approved
 from fed_assets.cli.comparison_budgets import affordable
-from fed_assets.cli.comparison_steps import (
-    WEIGHTS,
-    comparing,
-    in_lanes,
-    missing_steps,
-    wanted_seeds,
-)
+from fed_assets.cli.comparison_steps import comparing, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
-from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
+from fed_assets.cli.time_left import JobsBar, Pace, pace_of
 from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
@@ -112,7 +105,7 @@ def compare(
                 *_left_out(wanted, allowed, NOT_APPROVED),
                 *_left_out(allowed, steps, BUDGET_SPENT),
             ]
-        pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
+        pace = pace_of(in_lanes([*steps, COMPARE]), home, known, roster, seeds=len(trained))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"
@@ -177,9 +170,8 @@ def _run(
     failed: dict[Step, list[str]] = {}
     going: list[Step] = []
     audited = {name: audited_at(home, name) for name in SANDBOX_NAMES}
-    columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft(pace))
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
+    with JobsBar(pace, console=errors, transient=True) as bar:
+        task = bar.add_task("", total=sum(map(pace.usual, steps)))
 
         def launch(step: Step) -> Launch:
             config = step.config(seeds, weighing)
@@ -189,7 +181,7 @@ def _run(
             going.append(step)
             pace.start(step)
             if not errors.is_terminal:  # where no bar shows, each job is a line
-                errors.print(str(step), soft_wrap=True, highlight=False)
+                errors.print(f"{step} (left: {pace.told()})", soft_wrap=True, highlight=False)
             bar.update(task, description="; ".join(map(str, going)))
 
         def on_end(step: Step, finished: FinishedRun) -> None:
@@ -202,7 +194,7 @@ def _run(
                 failed[step] = list(dict.fromkeys(finished.failures)) or [str(finished.log)]
                 for why in failed[step] if step != COMPARE else ():  # which ends it, see `compare`
                     errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
-            bar.update(task, advance=WEIGHTS[step.job])
+            bar.update(task, advance=pace.usual(step))
 
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)

@@ -17,9 +17,6 @@ from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
-# How long a job takes beside the others, for the time that is left: five sandboxes of ten hospitals
-# were measured so, within a factor of two.
-WEIGHTS = {LIFECYCLE: 4, AUDIT: 1, REFERENCES: 4, COMPARISON: 1}
 # What a caution says of a job's own result that is damaged.
 DAMAGED = {
     LIFECYCLE: "damaged",
