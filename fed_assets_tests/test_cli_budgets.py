@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.cli.comparison_budgets import affordable, over_budget, require_within_budget
-from fed_assets.cli.comparison_steps import Step
+from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.federation.withdrawals import rejoin, withdraw
@@ -108,7 +108,7 @@ def test_why_a_run_is_asked_for_is_said_of_one_that_no_budget_allows(place: Plac
     kept = place.home.measurement("configurable", 0)
     kept.parent.mkdir(parents=True)
     kept.write_text("{")
-    code, printed = place.tell("compare", "--seeds", "2")
+    code, printed = place.tell("compare", "--seeds", "2", "--approved-only")
     said = " ".join(printed.split())
     assert code == 1 and "and nothing was run" in said
     reason, refused = said.split("Hospitals' privacy budgets do not allow", 1)
@@ -138,7 +138,7 @@ def test_hospitals_that_have_spent_it_are_named_before_anything_runs(place: Plac
     (short,) = over_budget(runs(0), [sandbox], roster, settings)
     assert "The privacy ledger is not as it was written" in short.hospitals["north"]
 
-    code, printed = place.tell("compare")
+    code, printed = place.tell("compare", "--approved-only")
     said = " ".join(printed.split())
     assert code == 1
     assert "configurable with seed 0 (north: The privacy ledger" in said

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,24 @@ import pytest
 
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
-from fed_assets.cli.compare import _say_unapproved, show_comparison
-from fed_assets.cli.comparison_steps import WEIGHTS, Step, missing_steps, wanted_seeds
-from fed_assets.cli.stored_runs import require_comparable, stored_runs
+from fed_assets.cli.compare import COMPARE, show_comparison
+from fed_assets.cli.comparison_steps import comparing, missing_steps, wanted_seeds
+from fed_assets.cli.step import Step
+from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
+from fed_assets.cli.time_left import USUAL
 from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.comparison.stored import LADDERS
 from fed_assets.errors import MeasurementError, RunConfigError, StorageError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.references import roster_learning
-from fed_assets.federation.roster import read_roster
+from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
-from fed_assets.resources.settings import SHIPPED_ROSTER, settings_from
+from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.sandboxes.enforcement import shown
-from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL, find_sandbox
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
@@ -46,6 +49,19 @@ def test_the_rosters_seeds_come_first_and_each_once() -> None:
     assert wanted_seeds(roster, 4) == [7, 1, 0, 2]
     with pytest.raises(RunConfigError, match="101"):
         wanted_seeds(roster, 101)
+
+
+def steps_for(
+    home: Home,
+    roster: Roster,
+    sandboxes: Sequence[Sandbox],
+    seeds: Sequence[int],
+    *,
+    again: bool,
+    data: str | None = None,
+) -> list[Step]:
+    known = stored_results(home, roster, sandboxes, data)
+    return missing_steps(known, roster, sandboxes, seeds, again=again, data=data)
 
 
 def a_run(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
@@ -80,7 +96,7 @@ def an_audit(sandbox: Sandbox) -> dict[str, Any]:
 
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
     home, both = Home(tmp_path), [MINIMAL, EYES_ON]
-    everything = missing_steps(home, ROSTER, both, [0, 1], again=False)
+    everything = steps_for(home, ROSTER, both, [0, 1], again=False)
     # References come before the runs, whose reports are compared with them.
     assert everything == [
         *(Step(AUDIT, each.name) for each in both),
@@ -90,17 +106,17 @@ def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -
     keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
     keep(home.measurement("eyes_on", 1), a_run(EYES_ON, seed=1))
     keep(home.artifacts / "reference_models.json", references())
-    left = missing_steps(home, ROSTER, both, [0, 1], again=False)
+    left = steps_for(home, ROSTER, both, [0, 1], again=False)
     assert set(everything) - set(left) == {
         Step(AUDIT, "minimal"),
         Step(LIFECYCLE, "eyes_on", 1),
         Step(REFERENCES),
     }
     assert not any(step.again for step in left)
-    assert missing_steps(home, ROSTER, both, [0, 1], again=True) == everything
-    assert Step(REFERENCES) in missing_steps(home, ROSTER, both, [0, 1, 2], again=False)
+    assert steps_for(home, ROSTER, both, [0, 1], again=True) == everything
+    assert Step(REFERENCES) in steps_for(home, ROSTER, both, [0, 1, 2], again=False)
     home.measurement("eyes_on", 1).write_text("{")  # damaged: it is measured anew
-    assert Step(LIFECYCLE, "eyes_on", 1) in missing_steps(home, ROSTER, both, [1], again=False)
+    assert Step(LIFECYCLE, "eyes_on", 1) in steps_for(home, ROSTER, both, [1], again=False)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +144,9 @@ def test_a_run_of_another_roster_is_run_again_and_says_why(
     keep(home.posture("minimal") / "posture.json", an_audit(MINIMAL))
     keep(home.artifacts / "reference_models.json", references())
     keep(home.measurement("minimal", 0), a_run(MINIMAL))
-    assert missing_steps(home, ROSTER, [MINIMAL], [0], again=False) == []
+    assert steps_for(home, ROSTER, [MINIMAL], [0], again=False) == []
     keep(home.measurement("minimal", 0), a_run(MINIMAL, **change))
-    (step,) = missing_steps(home, ROSTER, [MINIMAL], [0], again=False)
+    (step,) = steps_for(home, ROSTER, [MINIMAL], [0], again=False)
     assert step == Step(LIFECYCLE, "minimal", 0)
     assert [page_words("en").caution(each) for each in step.again] == [why]
     assert page_words("es").caution(step.again[0]).startswith("Medido con ")
@@ -141,7 +157,7 @@ def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -
     keep(home.posture("eyes_on") / "posture.json", an_audit(MINIMAL))
     keep(home.artifacts / "reference_models.json", references())
     keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
-    (step,) = missing_steps(home, ROSTER, [EYES_ON], [0], again=False)
+    (step,) = steps_for(home, ROSTER, [EYES_ON], [0], again=False)
     assert step == Step(AUDIT, "eyes_on")
     assert page_words("en").caution(step.again[0]) == (
         "Audited with other controls than the sandbox has now: eyes_on."
@@ -149,7 +165,7 @@ def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -
     # Pictures in the UI change nothing of what an audit attempts.
     keep(home.posture("eyes_on") / "posture.json", an_audit(EYES_ON))
     blind = EYES_ON.model_copy(update={"previews": False})
-    assert Step(AUDIT, "eyes_on") not in missing_steps(home, ROSTER, [blind], [0], again=False)
+    assert Step(AUDIT, "eyes_on") not in steps_for(home, ROSTER, [blind], [0], again=False)
 
 
 def test_runs_of_another_roster_of_data_are_made_anew_and_say_why(tmp_path: Path) -> None:
@@ -158,9 +174,9 @@ def test_runs_of_another_roster_of_data_are_made_anew_and_say_why(tmp_path: Path
         keep(home.posture_record(each.name), an_audit(each))
         keep(home.measurement(each.name, 0), a_run(each))
     keep(home.artifacts / "reference_models.json", references())
-    assert missing_steps(home, ROSTER, both, [0], again=False, data=DATA) == []
-    assert missing_steps(home, ROSTER, both, [0], again=False, data=None) == []  # it cannot be told
-    steps = missing_steps(home, ROSTER, both, [0], again=False, data=OTHER)
+    assert steps_for(home, ROSTER, both, [0], again=False, data=DATA) == []
+    assert steps_for(home, ROSTER, both, [0], again=False, data=None) == []  # it cannot be told
+    steps = steps_for(home, ROSTER, both, [0], again=False, data=OTHER)
     lifecycles = [Step(LIFECYCLE, each.name, 0) for each in both]
     assert steps == [Step(REFERENCES), *lifecycles]
     said = page_words("en").caution(steps[1].again[0])
@@ -170,7 +186,7 @@ def test_runs_of_another_roster_of_data_are_made_anew_and_say_why(tmp_path: Path
     assert page_words("es").caution(steps[1].again[0]).startswith("Medido con otros datos")
     # What did not record it is not held against it.
     keep(home.measurement("eyes_on", 0), a_run(EYES_ON, trained_with={}))
-    again = missing_steps(home, ROSTER, [EYES_ON], [0], again=False, data=OTHER)
+    again = steps_for(home, ROSTER, [EYES_ON], [0], again=False, data=OTHER)
     assert again == [Step(REFERENCES)]
 
 
@@ -184,12 +200,12 @@ def test_what_learned_from_other_images_than_the_newest_run_is_made_anew(tmp_pat
     newest = {"data": other, "created": "2026-11-27T06:00:00+00:00"}
     keep(home.measurement("eyes_off", 0), a_run(EYES_OFF, **newest))
     keep(home.artifacts / "reference_models.json", references())
-    steps = missing_steps(home, ROSTER, three, [0], again=False, data=DATA)
+    steps = steps_for(home, ROSTER, three, [0], again=False, data=DATA)
     assert steps == [Step(LIFECYCLE, "minimal", 0), Step(LIFECYCLE, "eyes_on", 0)]
     assert {each["kind"] for step in steps for each in step.again} == {"other_data"}
     # A run without all hospitals decides nothing, however new it is.
     keep(home.measurement("eyes_off", 0), a_run(EYES_OFF, degraded=True, **newest))
-    steps = missing_steps(home, ROSTER, three, [0], again=False, data=DATA)
+    steps = steps_for(home, ROSTER, three, [0], again=False, data=DATA)
     assert steps == [Step(LIFECYCLE, "eyes_off", 0)]
 
 
@@ -199,12 +215,14 @@ def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_
     home, both = Home(tmp_path), [MINIMAL, EYES_ON]
     keep(home.measurement("minimal", 0), a_run(MINIMAL, trained_with={"data": OTHER}))
     keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
-    require_comparable(stored_runs(home, ROSTER, both, DATA), home)  # but for the words, it is one
+    require_comparable(
+        stored_results(home, ROSTER, both, DATA), home
+    )  # but for the words, it is one
     of_old = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32}
     old = a_run(MINIMAL, trained_with={"data": OTHER}, data=of_old, created="2026-11-27T06:00:00")
     keep(home.measurement("minimal", 0), old)
     with pytest.raises(MeasurementError) as refused:
-        require_comparable(stored_runs(home, ROSTER, both, DATA), home)
+        require_comparable(stored_results(home, ROSTER, both, DATA), home)
     said = str(refused.value)
     assert "minimal (seed 0) not on the data of eyes_on (seed 0)" in said
     assert "without `--stored`" in said and "minimal/seed_0.json" in said
@@ -212,10 +230,10 @@ def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_
     keep(home.posture_record("minimal"), an_audit(MINIMAL))
     keep(home.posture_record("eyes_on"), an_audit(EYES_ON))
     keep(home.artifacts / "reference_models.json", references())
-    steps = missing_steps(home, ROSTER, both, [0], again=False, data=DATA)
+    steps = steps_for(home, ROSTER, both, [0], again=False, data=DATA)
     assert steps == [Step(LIFECYCLE, "minimal", 0)]
     home.measurement("minimal", 0).unlink()
-    require_comparable(stored_runs(home, ROSTER, both, DATA), home)
+    require_comparable(stored_results(home, ROSTER, both, DATA), home)
 
 
 @pytest.mark.parametrize(
@@ -245,21 +263,23 @@ def test_a_value_that_cannot_be_is_damage_which_is_made_anew_or_named_by_its_fil
     keep(home.posture_record("minimal"), an_audit(MINIMAL))
     keep(home.artifacts / "reference_models.json", references())
     keep(home.measurement("minimal", 0), a_run(MINIMAL, **change))
-    (step,) = missing_steps(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
+    (step,) = steps_for(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
     assert step == Step(LIFECYCLE, "minimal", 0)
     path = home.measurement("minimal", 0)
     said = page_words("en").caution(step.again[0])
     assert said.startswith("What was measured of minimal is damaged") and str(path) in said
     assert seen in said
+    # So it is with a seed that nobody asked for, which would be compared too.
+    assert step in steps_for(home, ROSTER, [MINIMAL], [1], again=False, data=DATA)
     # Where nothing makes it anew, it is said at once, and removing it is what mends it.
-    for refused in (
-        lambda: require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home),
-        lambda: missing_steps(home, ROSTER, [MINIMAL], [1], again=False, data=DATA),
-    ):
-        with pytest.raises(StorageError, match=f"{path}.*To mend it: Remove {path}"):
-            refused()
+    known = stored_results(home, ROSTER, [MINIMAL], DATA)
+    with pytest.raises(StorageError, match=f"{path}.*To mend it: .* without `--stored`.*{path}"):
+        require_comparable(known, home)
+    require_made_anew(known, [step])
+    with pytest.raises(StorageError, match=f"{path}.*To mend it: Remove {path}"):
+        require_made_anew(known, [COMPARE])
     path.unlink()
-    require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home)
+    require_comparable(stored_results(home, ROSTER, [MINIMAL], DATA), home)
 
 
 def test_an_audit_and_references_that_cannot_be_are_made_anew(tmp_path: Path) -> None:
@@ -269,12 +289,78 @@ def test_an_audit_and_references_that_cannot_be_are_made_anew(tmp_path: Path) ->
     wrong = references()
     wrong["seeds"]["1"]["pooled"] = {"test": {"auroc": {"value": -1}, "accuracy": {"value": 1}}}
     keep(home.artifacts / "reference_models.json", wrong)
-    steps = missing_steps(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
+    steps = steps_for(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
     assert steps == [Step(AUDIT, "minimal"), Step(REFERENCES)]
     with pytest.raises(StorageError, match=r"posture\.json.*in_use is from 0 to 4.*7"):
-        require_comparable(stored_runs(home, ROSTER, [MINIMAL], DATA), home)
+        require_comparable(stored_results(home, ROSTER, [MINIMAL], DATA), home)
     with pytest.raises(StorageError, match=r"reference_models\.json.*auroc is from 0 to 1"):
         reference_value(home)
+
+
+def attacks(*values: float) -> dict[str, Any]:
+    figures = [{"value": value, "low": value, "high": value} for value in values]
+    return {
+        "attack": {"by": "loss"},
+        "models": [
+            {"sandbox": "minimal", "seed": seed, "pooled": of, "hospitals": {}, "not_measured": {}}
+            for seed, of in enumerate(figures)
+        ],
+    }
+
+
+def test_all_that_is_damaged_is_named_at_once_and_that_alone_is_made_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    of_references = home.artifacts / "reference_models.json"
+    of_attacks = home.artifacts / "membership_inference.json"
+    keep(home.posture_record("minimal"), an_audit(MINIMAL))
+    keep(home.measurement("minimal", 0), a_run(MINIMAL))
+    keep(of_references, references())
+    keep(of_attacks, attacks(0.1, 0.2))
+    whole = stored_results(home, ROSTER, [MINIMAL], DATA)
+    require_comparable(whole, home)
+    assert missing_steps(whole, ROSTER, [MINIMAL], [0], again=False, data=DATA) == []
+    assert comparing(whole).again == ()
+
+    keep(of_references, references() | {"digests": None})
+    keep(of_attacks, attacks(0.1, 1.7))
+    known = stored_results(home, ROSTER, [MINIMAL], DATA)
+    with pytest.raises(StorageError) as refused:
+        require_comparable(known, home)
+    said = str(refused.value)
+    assert said.startswith("2 stored results are damaged.")
+    assert f"{of_references}: It is not in its form" in said
+    assert f"{of_attacks}: A value of membership_advantage is from -1 to 1" in said
+    assert "Run `fed-assets compare` without `--stored`" in said
+    # The references alone are trained again, and each says why; what compares attacks again.
+    (step,) = missing_steps(known, ROSTER, [MINIMAL], [0], again=False, data=DATA)
+    assert step == Step(REFERENCES)
+    require_made_anew(known, [step, COMPARE])
+    for language, words in (
+        ("en", ["What the references came to is damaged", "models showed is damaged"]),
+        ("es", ["Lo que alcanzaron las referencias está", "a los modelos está dañado"]),
+    ):
+        told = [page_words(language).caution(*each.again) for each in (step, comparing(known))]
+        for sentence, part, path in zip(told, words, (of_references, of_attacks), strict=True):
+            assert part in sentence and str(path) in sentence
+    # What no job makes anew is named too, such as a copy beside a measurement.
+    copy = home.measurement("minimal", 0).with_name("seed_0_copy.json")
+    keep(copy, a_run(MINIMAL))
+    of_nobody = stored_results(home, ROSTER, [MINIMAL], DATA)
+    with pytest.raises(StorageError, match=f"{copy}.*another run's.*Remove {copy}: no job"):
+        require_made_anew(of_nobody, [step, COMPARE])
+
+
+def test_the_command_names_all_damage_before_it_runs_anything(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", rounds=2)
+    for name in ("reference_models.json", "membership_inference.json"):
+        keep(place.home.artifacts / name, {"seeds": 3})
+    keep(place.home.posture_record("minimal"), {})
+    code, printed = place.tell("compare", "--stored")
+    said = " ".join(printed.split())
+    assert code == 1 and "3 stored results are damaged" in said
+    for name in ("posture.json", "reference_models.json", "membership_inference.json"):
+        assert name in said
+    assert not (place.home.root / "logs").exists()
 
 
 @pytest.mark.parametrize("content", [{}, [], "minimal", None])
@@ -283,7 +369,7 @@ def test_what_is_stored_in_another_shape_is_made_anew(tmp_path: Path, content: o
     keep(home.posture("minimal") / "posture.json", content)
     keep(home.artifacts / "reference_models.json", content)
     keep(home.measurement("minimal", 0), content)
-    assert missing_steps(home, ROSTER, [MINIMAL], [0], again=False) == [
+    assert steps_for(home, ROSTER, [MINIMAL], [0], again=False) == [
         Step(AUDIT, "minimal"),
         Step(REFERENCES),
         Step(LIFECYCLE, "minimal", 0),
@@ -299,19 +385,20 @@ def test_references_of_another_roster_are_trained_anew(
     home = Home(tmp_path)
     keep(home.artifacts / "reference_models.json", references())
     changed = ROSTER.model_copy(update=change)
-    assert missing_steps(home, ROSTER, [], [0, 1], again=False) == []
-    assert missing_steps(home, changed, [], [0, 1], again=False) == [Step(REFERENCES)]
+    assert steps_for(home, ROSTER, [], [0, 1], again=False) == []
+    assert steps_for(home, changed, [], [0, 1], again=False) == [Step(REFERENCES)]
 
 
 def references() -> dict[str, Any]:
     learned = {"rounds": ROSTER.rounds, "learning": roster_learning(ROSTER)}
     test = {"auroc": {"value": 0.9, "low": 0.8, "high": 0.95}, "accuracy": {"value": 0.8}}
     each = {"pooled": {"test": test}, "alone": {"hospital_01": {"test": test}}}
-    return {"seeds": {"0": each, "1": each}, "asked_data": DATA, **learned}
+    open_data: dict[str, Any] = {"digests": {"hospital_01": "5f" * 32}, "left_out": {}}
+    return {"seeds": {"0": each, "1": each}, "asked_data": DATA, **learned, **open_data}
 
 
 def test_every_step_is_a_job_that_there_is() -> None:
-    assert set(WEIGHTS) < {job.name for job in JOBS}
+    assert set(USUAL) < {job.name for job in JOBS}
 
 
 def test_the_terminal_speaks_the_language_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -425,7 +512,7 @@ def test_wrong_profiles_are_refused_before_anything_runs(
 def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", rounds=2)
     keep(place.home.posture("minimal") / "posture.json", an_audit(MINIMAL))
-    process = place.start("fed_assets.cli", "compare")
+    process = place.start("fed_assets.cli", "compare", "--approved-only")
     end = time.monotonic() + 60
     while not list((place.home.root / "logs").glob("run-*.log")):
         assert process.poll() is None, process.communicate()
@@ -435,8 +522,9 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
-    assert jobs.pop(0).startswith("confidential_vm will fail, for want of approved code: ")
-    assert jobs and all(each.split()[0] in WEIGHTS for each in jobs)  # no terminal: a line a job
+    assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
+    assert jobs and all(each.split()[0] in USUAL for each in jobs)  # no terminal: a line a job
+    assert all("(left: about " in each for each in jobs)
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
     )
@@ -499,22 +587,3 @@ def test_what_was_measured_is_compared_and_what_was_not_is_missing(tmp_path: Pat
     code, printed = place.tell("compare", "--stored", "--profiles", wrong)
     assert code == 1
     assert "speed" in printed
-
-
-def test_who_has_approved_no_code_is_named_before_anything_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chosen = settings_from({"FED_ASSETS_HOME": str(tmp_path)}, working_directory=tmp_path)
-    attested = find_sandbox("confidential_vm")
-    for hospital in ("hospital_01", "coordinator"):
-        record = chosen.home.approval(hospital, attested.name)
-        record.parent.mkdir(parents=True)
-        record.touch()
-    asked = (["hospital_01", "hospital_02"], chosen)
-    _say_unapproved([Step(LIFECYCLE, attested.name, 0)], [MINIMAL, attested], *asked)
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.startswith(
-        "confidential_vm will fail, for want of approved code: hospital_02. Each"
-    )
-    _say_unapproved([Step(LIFECYCLE, "minimal", 0)], [MINIMAL, attested], *asked)
-    assert capsys.readouterr().err == ""

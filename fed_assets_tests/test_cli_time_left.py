@@ -1,18 +1,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
-from rich.progress import Progress
+import pytest
+from dagster import job, op
+from rich.console import Console
 
-from fed_assets.cli.comparison_steps import Step, in_lanes
-from fed_assets.cli.time_left import Pace, TimeLeft, measured_before, seconds_of
+from fed_assets.cli.comparison_steps import in_lanes
+from fed_assets.cli.step import Step
+from fed_assets.cli.stored_results import Stored
+from fed_assets.cli.time_left import USUAL, JobsBar, Pace, about, pace_of, usual_seconds
+from fed_assets.federation.roster import read_roster
+from fed_assets.resources.dagster_run import instance_of
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
+from fed_assets.resources.settings import SHIPPED_ROSTER
+from fed_assets_tests.conftest import PROJECT
 
+ROSTER = read_roster(SHIPPED_ROSTER)
 AUDITS = [Step(AUDIT, "minimal"), Step(AUDIT, "eyes_on")]
 RUNS = [Step(LIFECYCLE, "minimal", 0), Step(LIFECYCLE, "eyes_on", 0)]
 ALL = [*AUDITS, Step(REFERENCES), *RUNS, Step(COMPARISON)]
+SECONDS = {AUDIT: 10.0, REFERENCES: 60.0, LIFECYCLE: 60.0, COMPARISON: 20.0}
 
 
 class Clock:
@@ -23,81 +36,164 @@ class Clock:
         return self.now
 
 
-def do(pace: Pace, clock: Clock, step: Step, seconds: float, *, succeeded: bool = True) -> None:
-    pace.start(step)
+def pace(
+    steps: list[Step], clock: Clock | None = None, took: Mapping[Step, float] | None = None
+) -> Pace:
+    return Pace(in_lanes(steps), took or {}, lambda step: SECONDS[step.job], clock=clock or Clock())
+
+
+def do(of: Pace, clock: Clock, step: Step, seconds: float, *, succeeded: bool = True) -> None:
+    of.start(step)
     clock.now += seconds
-    pace.end(step, succeeded=succeeded)
+    of.end(step, succeeded=succeeded)
 
 
-def test_until_a_run_was_measured_the_bar_says_that_it_is_estimating() -> None:
+def test_the_time_left_is_told_from_the_first_moment_and_tightens_as_jobs_end() -> None:
     clock = Clock()
-    pace = Pace(in_lanes(ALL), clock=clock)
-    column = TimeLeft(pace)
-    bar = Progress(column, disable=True)
-    bar.add_task("", total=10)
-    (task,) = bar.tasks
-    assert column.render(task).plain == "left: estimating"
-    # Audits and references say nothing of how long a run takes.
-    for step in (*AUDITS, Step(REFERENCES)):
-        do(pace, clock, step, 30)
-    assert column.render(task).plain == "left: estimating"
-    do(pace, clock, RUNS[0], 120)
-    pace.start(RUNS[1])
-    # The other run as long as the first, and the comparison by its weight.
-    shares = (30 / 1 + 30 / 1 + 30 / 4 + 120 / 4) / 4
-    assert column.render(task).plain == f"left: about 0:02:{round(shares):02}"
-    clock.now += 500  # longer than expected: what follows is left all the same
-    assert column.render(task).plain == f"left: about 0:00:{round(shares):02}"
-    pace.end(RUNS[1], succeeded=True)
-    do(pace, clock, Step(COMPARISON), 5)
-    assert column.render(task).plain == "left: about 0:00:00"
+    of = pace(ALL, clock)
+    # Audits beside the references, two runs, and the comparison: 60 + 120 + 20, within a guess.
+    assert of.seconds_left() == pytest.approx((0.8 * 200, 1.6 * 200))
+    assert of.told() == "about 3 to 5 min, a first guess"
+    for step in AUDITS:
+        do(of, clock, step, 20)  # twice as slow as usual
+    assert of.told() == "about 5 to 11 min"
+    do(of, clock, Step(REFERENCES), 120)
+    least, most = of.seconds_left()
+    assert (least, most) == pytest.approx((0.8 * 280, 1.6 * 280))
+    do(of, clock, RUNS[0], 130)
+    # The other run as long as the first, and only the comparison is a guess yet.
+    slower = (20 + 20 + 120 + 130) / (10 + 10 + 60 + 60)
+    assert of.seconds_left() == pytest.approx((130 + 0.8 * slower * 20, 130 + 1.6 * slower * 20))
+    do(of, clock, RUNS[1], 130)
+    do(of, clock, Step(COMPARISON), 30)
+    assert of.seconds_left() == (0, 0)
 
 
-def test_the_last_job_that_takes_longer_than_expected_is_estimated_anew() -> None:
+def test_a_slow_machine_is_noticed_before_its_first_job_has_ended() -> None:
     clock = Clock()
-    pace = Pace([[RUNS]], clock=clock)
-    do(pace, clock, RUNS[0], 60)
-    pace.start(RUNS[1])
-    clock.now += 59
-    assert pace.seconds_left() == 1
-    clock.now += 1
-    assert pace.seconds_left() is None
+    of = pace(ALL, clock)
+    of.start(AUDITS[0])
+    first = of.seconds_left()
+    clock.now += 9  # not longer than usual
+    assert of.seconds_left()[1] <= first[1]
+    clock.now += 51
+    least, most = of.seconds_left()
+    assert least > 3 * first[0] and most > 3 * first[1]
+    assert of.told().endswith(", a first guess")
+
+
+def test_what_takes_longer_than_expected_has_some_time_left_all_the_same() -> None:
+    clock = Clock()
+    of = pace([*RUNS, Step(COMPARISON)], clock, {Step(COMPARISON): 20.0})
+    do(of, clock, RUNS[0], 60)
+    of.start(RUNS[1])
+    clock.now += 50
+    assert of.seconds_left() == (30, 30)
+    told = []
+    for _ in range(100):
+        clock.now += 5
+        told.append(of.seconds_left()[0] - 20)
+    assert told[0] == pytest.approx(5.5)
+    assert all(left > 5 for left in told)
+    assert max(after - before for before, after in pairwise(told)) <= 0.51
 
 
 def test_lanes_side_by_side_take_as_long_as_the_longest() -> None:
     took = {Step(AUDIT, "eyes_off"): 20.0, Step(REFERENCES): 90.0, Step(LIFECYCLE, "other", 0): 50}
-    pace = Pace([[AUDITS, [Step(REFERENCES)]], [RUNS]], took)
-    assert pace.seconds_left() == 90 + 2 * 50
+    of = Pace([[AUDITS, [Step(REFERENCES)]], [RUNS]], took, lambda step: SECONDS[step.job])
+    assert of.seconds_left() == (90 + 2 * 50, 90 + 2 * 50)
+    assert of.told() == "about 3 min"
 
 
 def test_a_job_that_failed_tells_nothing_of_how_long_others_take() -> None:
     clock = Clock()
-    pace = Pace([[RUNS]], clock=clock)
-    do(pace, clock, RUNS[0], 2, succeeded=False)
-    assert pace.seconds_left() is None
+    of = Pace([[RUNS]], {}, lambda step: SECONDS[step.job], clock=clock)
+    do(of, clock, RUNS[0], 2, succeeded=False)
+    assert of.seconds_left() == pytest.approx((0.8 * 60, 1.6 * 60))
+    assert of.told().endswith(", a first guess")
 
 
 def test_a_run_takes_as_long_as_the_same_with_another_seed() -> None:
     took = {RUNS[0]: 60.0, RUNS[1]: 100.0}
-    assert seconds_of(Step(LIFECYCLE, "eyes_on", 1), took) == 100
-    assert seconds_of(Step(LIFECYCLE, "eyes_off", 1), took) == 80
-    assert seconds_of(Step(LIFECYCLE, "eyes_off", 1), {AUDITS[0]: 30.0}) is None
+    for sandbox, seconds in (("eyes_on", 100), ("eyes_off", 80)):
+        of = Pace([[[Step(LIFECYCLE, sandbox, 1)]]], took, lambda step: SECONDS[step.job])
+        assert of.seconds_left() == (seconds, seconds)
 
 
-def test_runs_that_were_measured_before_tell_it_from_the_beginning(tmp_path: Path) -> None:
-    home, step = Home(tmp_path), Step(LIFECYCLE, "minimal", 1)
+def test_times_are_told_as_roughly_as_they_are_known() -> None:
+    assert about(400, 800) == "about 7 to 13 min"
+    assert about(44, 46) == "about 45 s"
+    assert about(80, 150) == "about 80 s to 2 min"
+    assert about(0.5, 2) == "about 5 s"
+    assert about(5000, 9000) == "about 1.4 to 2.5 h"
 
-    def keep(seed: int, rounds: int, seconds: float | None) -> None:
-        path = home.measurement("minimal", seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        spent = {"wall_seconds": seconds}
-        path.write_text(json.dumps({"seed": seed, "rounds": rounds, "efficiency": spent}))
 
-    assert measured_before(home, 15, [step]) == {}
-    keep(0, 15, 70.0)
-    keep(2, 15, None)
-    keep(3, 2, 9.0)  # of other rounds
-    home.measurement("minimal", 4).write_text("{")  # damaged
-    known = measured_before(home, 15, [step, *AUDITS])
-    assert known == {RUNS[0]: 70.0}
-    assert Pace([[[step]]], known).seconds_left() == 70
+def test_the_first_guess_of_a_lifecycle_is_what_the_benchmarks_measured() -> None:
+    results = PROJECT / "benchmarks" / "results"
+    shipped = json.loads((results / "lifecycle-minimal.json").read_text())["seconds"]
+    assert usual_seconds(RUNS[0], ROSTER, seeds=1) == pytest.approx(shipped, rel=0.1)
+    soak = json.loads((results / "soak.json").read_text())
+    seconds = [run["seconds"] for run in soak["runs"] if run["code"] == 0 and not run["warm"]]
+    small = ROSTER.model_copy(
+        update={"hospitals": ROSTER.hospitals[: soak["hospitals"]], "rounds": soak["rounds"]}
+    )
+    assert usual_seconds(RUNS[0], small, seeds=1) == pytest.approx(median(seconds), rel=0.1)
+    # Of three seeds the references are trained, and one lifecycle is of one.
+    assert usual_seconds(RUNS[0], ROSTER, seeds=3) == usual_seconds(RUNS[0], ROSTER, seeds=1)
+    once, thrice = (usual_seconds(Step(REFERENCES), ROSTER, seeds=n) for n in (1, 3))
+    assert thrice == pytest.approx(3 * once)
+    assert set(USUAL) == {step.job for step in ALL}
+
+
+def test_jobs_of_this_home_that_ended_before_tell_it_from_the_beginning(tmp_path: Path) -> None:
+    home, step = Home(tmp_path / "home").prepare(), Step(LIFECYCLE, "minimal", 1)
+
+    def record(rounds: int, seconds: float | None) -> dict[str, object]:
+        return {"rounds": rounds, "efficiency": {"wall_seconds": seconds}}
+
+    records = {
+        RUNS[0]: record(ROSTER.rounds, 70.0),
+        Step(LIFECYCLE, "minimal", 2): record(ROSTER.rounds, None),
+        Step(LIFECYCLE, "minimal", 3): record(2, 9.0),  # of other rounds
+    }
+    stages = [[[step]]]
+    nothing = Stored({}, {}, None, [])
+    assert pace_of(stages, home, nothing, ROSTER, seeds=1).told().endswith(", a first guess")
+    known = Stored(records, {}, None, [])
+    assert pace_of(stages, home, known, ROSTER, seeds=1).seconds_left() == (70, 70)
+
+    @op
+    def attempt() -> None:
+        pass
+
+    @job(name=AUDIT)
+    def audit() -> None:
+        attempt()
+
+    @job(name=REFERENCES)
+    def trained() -> None:
+        attempt()
+
+    with instance_of(home) as instance:
+        audit.execute_in_process(instance=instance, tags={"dagster/partition": "minimal"})
+        trained.execute_in_process(instance=instance)
+    of_seeds: dict[str, object] = {"rounds": ROSTER.rounds, "seeds": {"0": {}}}
+    for references, first_guess in ((of_seeds, False), (of_seeds | {"rounds": 2}, True)):
+        stored = Stored({}, {}, references, [])
+        least, most = pace_of([[[Step(REFERENCES)]]], home, stored, ROSTER, seeds=1).seconds_left()
+        assert (least < most) is first_guess
+    least, most = pace_of([[AUDITS]], home, nothing, ROSTER, seeds=1).seconds_left()
+    assert 0 < least == most < 20  # each as long as the one that was made
+
+
+def test_the_bar_names_what_is_going_on_and_fits_into_eighty_columns() -> None:
+    console = Console(width=80)
+    bar = JobsBar(pace(ALL), console=console, disable=True)
+    going = "security_audit of confidential_vm; references"
+    bar.add_task(going, total=10)
+    with console.capture() as shown:
+        for part in bar.get_renderables():
+            console.print(part)
+    first, second = shown.get().splitlines()
+    assert first.strip() == going
+    assert second.rstrip().endswith("left: about 3 to 5 min, a first guess")

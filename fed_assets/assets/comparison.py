@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dagster import (
     AssetExecutionContext,
@@ -21,18 +21,13 @@ from pydantic import Field
 from fed_assets.assets.failed_jobs import failed_jobs
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
-from fed_assets.assets.membership import (
-    MEMBERSHIP_CURE,
-    membership_value,
-    with_membership,
-)
+from fed_assets.assets.membership import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.assets.surroundings import surroundings_of, wanted_of
-from fed_assets.comparison.measurements import require_readable
 from fed_assets.comparison.references import METRICS, POOLED, alike, kind_of
-from fed_assets.comparison.stored import damage_of, of_one_data
+from fed_assets.comparison.stored import of_one_data
 from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.federation.asked import otherwise
 from fed_assets.federation.roster import Roster
@@ -44,9 +39,16 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
-MEMBERSHIP, MEMBERSHIP_FILE = "The value of membership_inference", "membership_inference.json"
 # Why a run has no cost: something that it is reckoned from is not known.
 NOT_ALL_MEASURED = "not_all_measured"
+
+
+class LeftOut(Config):
+    """A run that was left out on request."""
+
+    sandbox: str
+    seed: int
+    why: Literal["budget_spent", "not_approved"]
 
 
 class ComparisonConfig(Config):
@@ -60,6 +62,9 @@ class ComparisonConfig(Config):
     leave_out_other_data: bool = Field(
         default=False,
         description="Whether runs of other data than the newest are left out, and not refused.",
+    )
+    left_out: list[LeftOut] = Field(
+        default=[], description="Runs that were left out on request, and why, which the page says."
     )
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
@@ -84,11 +89,13 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         with clear_failures():
             prices = read_prices(settings.prices)
             found = list(measurements(settings.home, prices, wanted_of(roster, settings)))
+            left_out = [run.model_dump() for run in config.left_out]
             surroundings = surroundings_of(roster, settings, prices)
+            surroundings = replace(surroundings, left_out=left_out)
             if config.leave_out_other_data:
                 found, others = of_one_data(found)
-                left_out = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
-                surroundings = replace(surroundings, other_data=left_out)
+                of_others = [{name: each[name] for name in ("sandbox", "seed")} for each in others]
+                surroundings = replace(surroundings, other_data=of_others)
             failed = failed_jobs(
                 context.instance,
                 measured={each["sandbox"] for each in found},
@@ -137,8 +144,6 @@ def measurements(
     for record in kept_measurements(home):
         audited = with_security(record, postures[record["sandbox"]])
         known = with_membership(audited, attacks)
-        with damage_of(MEMBERSHIP, home.artifacts / MEMBERSHIP_FILE, MEMBERSHIP_CURE):
-            require_readable(known)
         if record["sandbox"] in wanted:
             known["otherwise"] = otherwise(record, wanted[record["sandbox"]])
         yield _with_cost(_with_references(known, references), prices)

@@ -9,6 +9,7 @@ learned from is known by its digest.
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from dagster import (
@@ -28,7 +29,13 @@ from fed_assets.assets.open_data import NOT_OPEN
 from fed_assets.assets.open_sensitivity import WORST, figure_of, open_sensitivity
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
-from fed_assets.errors import FedAssetsError
+from fed_assets.comparison.stored import (
+    FIGURE,
+    MEMBERSHIP_CURE,
+    require_membership,
+    whole_attacks,
+)
+from fed_assets.errors import ContainerRefused, FedAssetsError, StorageError
 from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
@@ -36,9 +43,9 @@ from fed_assets.resources.settings import Settings
 from fed_assets.resources.turns import take_turn
 from fed_assets.sandboxes.presets import OPEN_DATA, REFERENCE
 
+ASSET = "membership_inference"
 # Another version of the attack: what an earlier one showed is not taken over.
 ATTACK = {"by": "loss", "version": 2, "resamples": RESAMPLES}
-FIGURE = "membership_advantage"  # as measurements call it
 # Of a run that was measured by a version that kept no weights.
 NO_MODEL: Mapping[str, Any] = {"weights": None, "network": None, "learned_from": {}}
 # Why a hospital has no figure.
@@ -55,7 +62,6 @@ REASONS = {
     NOT_OPEN: "own_images",
 }
 NOT_ATTACKED, ATTACK_FAILED = "not_attacked", "attack_failed"
-MEMBERSHIP_CURE = "Remove it, and materialize membership_inference again."
 
 
 def build_membership_asset(settings: Settings) -> AssetsDefinition:
@@ -79,7 +85,7 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
         """
         with clear_failures(), take_turn(settings.home, REFERENCE, lambda: None):
             records = list(kept_measurements(settings.home))
-            known, references = membership_value(settings.home), reference_value(settings.home)
+            known, references = _known(context, settings.home), reference_value(settings.home)
             models = [
                 _attacked(each, known, references, settings.home, hospitals) for each in records
             ]
@@ -162,11 +168,22 @@ def membership_value(home: Home) -> dict[str, Any] | None:
     Raises:
         StorageError: its value is damaged.
     """
-    return read_value(
-        home,
-        "membership_inference",
-        cure=MEMBERSHIP_CURE,
-    )
+    value = read_value(home, ASSET, cure=MEMBERSHIP_CURE)
+    return None if value is None else require_membership(value, home.artifacts / f"{ASSET}.json")
+
+
+def _known(context: AssetExecutionContext, home: Home) -> dict[str, Any] | None:
+    """Returns what is known already, but for what is damaged, which is attacked anew."""
+    try:
+        return membership_value(home)
+    except ContainerRefused:
+        raise
+    except StorageError as error:
+        context.log.warning(f"What is damaged is attacked anew. {error}")
+    with suppress(StorageError):
+        value = read_value(home, ASSET, cure=MEMBERSHIP_CURE)
+        return None if value is None else whole_attacks(value)
+    return None
 
 
 def _attacked(

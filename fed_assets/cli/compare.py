@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fed_assets.cli.approvals import unapproved
+from fed_assets.cli.comparison_approvals import approved
 from fed_assets.cli.comparison_budgets import affordable
-from fed_assets.cli.comparison_steps import WEIGHTS, Step, in_lanes, missing_steps, wanted_seeds
+from fed_assets.cli.comparison_steps import comparing, in_lanes, missing_steps, wanted_seeds
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
-from fed_assets.cli.names import elsewhere
 from fed_assets.cli.posture import audited_at
-from fed_assets.cli.stored_runs import require_comparable, stored_runs
-from fed_assets.cli.time_left import Pace, TimeLeft, measured_before
+from fed_assets.cli.step import Step
+from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
+from fed_assets.cli.time_left import JobsBar, Pace, pace_of
+from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.resources.asked_data import asked_data
-from fed_assets.resources.home import COORDINATOR, Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE
+from fed_assets.resources.home import Home
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
 from fed_assets.sandboxes.presets import SANDBOX_NAMES, find_sandbox
-from fed_assets.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from fed_assets.reporting.comparison_words import Words
@@ -55,6 +54,9 @@ def compare(
     within_budget: Annotated[
         bool, typer.Option(help="Go on without runs that privacy budgets do not allow.")
     ] = False,
+    approved_only: Annotated[
+        bool, typer.Option(help="Go on without runs whose code hospitals have not approved.")
+    ] = False,
     lang: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json alone.")] = False,
 ) -> None:
@@ -62,7 +64,8 @@ def compare(
 
     Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
     was measured is kept. A private run spends what is left of hospitals' budgets, so that a sandbox
-    of differential privacy is measured once; hospitals are asked before anything runs.
+    of differential privacy is measured once. Budgets, and approvals of code, are asked for before
+    anything runs.
     """
     chosen: Settings = context.obj
     if stored and again:
@@ -87,18 +90,22 @@ def compare(
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
     try:
         data = asked_data(roster, data=chosen.data, cache=home.cache)
+        known = stored_results(home, roster, runnable, data)
+        steps: list[Step] = []
         if stored:
-            require_comparable(stored_runs(home, roster, runnable, data), home)
-            steps = []
+            require_comparable(known, home)
         else:
-            steps = missing_steps(home, roster, runnable, trained, again=again, data=data)
-            # Why a run is asked for at all is said of one that no budget allows, too.
-            for stale in steps:
-                for caution in stale.again:
-                    errors.print(f"{stale}: {_words(lang).caution(caution)}", soft_wrap=True)
-            steps = affordable(steps, runnable, roster, chosen, go_on=within_budget)
-            _say_unapproved(steps, runnable, roster.hospital_ids, chosen)
-        pace = Pace(in_lanes([*steps, COMPARE]), measured_before(home, roster.rounds, steps))
+            wanted = missing_steps(known, roster, runnable, trained, again=again, data=data)
+            # Why a run is asked for at all is said of one that nobody allows, too.
+            _say_why([*wanted, comparing(known)], lang)
+            allowed = approved(wanted, runnable, roster, chosen, go_on=approved_only)
+            steps = affordable(allowed, runnable, roster, chosen, go_on=within_budget)
+            require_made_anew(known, [*steps, COMPARE])
+            weighing["left_out"] = [
+                *_left_out(wanted, allowed, NOT_APPROVED),
+                *_left_out(allowed, steps, BUDGET_SPENT),
+            ]
+        pace = pace_of(in_lanes([*steps, COMPARE]), home, known, roster, seeds=len(trained))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
     except KeyboardInterrupt:
         same = "the same command without --again" if again else "the same command"
@@ -127,20 +134,19 @@ def compare(
         raise typer.Exit(DEGRADED)
 
 
-def _say_unapproved(
-    steps: Sequence[Step], sandboxes: Sequence[Sandbox], hospitals: Sequence[str], chosen: Settings
-) -> None:
-    """Says before anything runs which runs will fail, as hospitals have approved no code."""
-    asked = {step.sandbox for step in steps if step.job == LIFECYCLE}
-    away = elsewhere(chosen)
-    here = [*(name for name in hospitals if name not in away), COORDINATOR]
-    for sandbox in (each for each in sandboxes if each.name in asked):
-        if names := unapproved(chosen.home, sandbox, here):
-            errors.print(
-                f"{sandbox.name} will fail, for want of approved code: {', '.join(names)}. "
-                f"Each approves it by `fed-assets approve-code {sandbox.name}`.",
-                soft_wrap=True,
-            )
+def _say_why(steps: Sequence[Step], language: str) -> None:
+    for step in steps:
+        for caution in step.again:
+            told = f"{step}: {_words(language).caution(caution)}"
+            errors.print(told, soft_wrap=True, markup=False)
+
+
+def _left_out(
+    wanted: Sequence[Step], allowed: Sequence[Step], why: str
+) -> Iterator[dict[str, Any]]:
+    for step in wanted:
+        if step not in allowed:
+            yield {"sandbox": step.sandbox, "seed": step.seed, "why": why}
 
 
 def require_profiles(path: Path) -> None:
@@ -164,9 +170,8 @@ def _run(
     failed: dict[Step, list[str]] = {}
     going: list[Step] = []
     audited = {name: audited_at(home, name) for name in SANDBOX_NAMES}
-    columns = (TextColumn("{task.description}"), BarColumn(16), TimeElapsedColumn(), TimeLeft(pace))
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("", total=sum(WEIGHTS[step.job] for step in steps))
+    with JobsBar(pace, console=errors, transient=True) as bar:
+        task = bar.add_task("", total=sum(map(pace.usual, steps)))
 
         def launch(step: Step) -> Launch:
             config = step.config(seeds, weighing)
@@ -176,7 +181,7 @@ def _run(
             going.append(step)
             pace.start(step)
             if not errors.is_terminal:  # where no bar shows, each job is a line
-                errors.print(str(step), soft_wrap=True, highlight=False)
+                errors.print(f"{step} (left: {pace.told()})", soft_wrap=True, highlight=False)
             bar.update(task, description="; ".join(map(str, going)))
 
         def on_end(step: Step, finished: FinishedRun) -> None:
@@ -189,7 +194,7 @@ def _run(
                 failed[step] = list(dict.fromkeys(finished.failures)) or [str(finished.log)]
                 for why in failed[step] if step != COMPARE else ():  # which ends it, see `compare`
                     errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
-            bar.update(task, advance=WEIGHTS[step.job])
+            bar.update(task, advance=pace.usual(step))
 
         for lanes in in_lanes(steps):
             run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
-from fed_assets.cli.comparison_steps import Step
+from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent, FedAssetsError, SandboxError
 from fed_assets.federation.asked import RECIPE, asked
 from fed_assets.federation.revocations import revoked_in
@@ -109,15 +109,25 @@ def over_budget(
         runs = [s for s in steps if (s.job, s.sandbox) == (LIFECYCLE, sandbox.name)]
         if not runs or sandbox.update_protection is not UpdateProtection.DIFFERENTIAL_PRIVACY:
             continue
-        home = chosen.home
-        away = {**revoked_in(home.revocations, sandbox.name), **withdrawn(home.withdrawals)}
-        present = [name for name in roster.hospital_ids if name not in away]
+        present = taking_part(sandbox, roster, chosen)
         spent = _spent(sandbox, present, roster, chosen)
-        refused = len(present) - len(spent) < (roster.quorum or max(1, len(present)))
+        refused = not meets_quorum(present, spent, roster)
         left = runs if refused else runs[1:]
         if left:
             found.append(Shortfall(sandbox, tuple(left), spent if refused else {}))
     return found
+
+
+def taking_part(sandbox: Sandbox, roster: Roster, chosen: Settings) -> list[str]:
+    """Returns the roster's hospitals but for those that withdrew, or are kept out of a sandbox."""
+    home = chosen.home
+    away = {**revoked_in(home.revocations, sandbox.name), **withdrawn(home.withdrawals)}
+    return [name for name in roster.hospital_ids if name not in away]
+
+
+def meets_quorum(present: Sized, without: Sized, roster: Roster) -> bool:
+    """Returns whether a run goes on where of those present some cannot take part."""
+    return len(present) - len(without) >= (roster.quorum or max(1, len(present)))
 
 
 def _spent(

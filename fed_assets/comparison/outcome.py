@@ -21,6 +21,7 @@ from fed_assets.comparison.measurements import NO_AUDIT, OF_OTHER_CONTROLS
 from fed_assets.comparison.profiles import Profile
 from fed_assets.comparison.ranking import (
     MAY_WIN,
+    NOT_MEASURED,
     Problem,
     first_by_method,
     rank,
@@ -122,6 +123,11 @@ def _used(problem: Problem, plain: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total if total else 0.0 for name, weight in telling.items()}
 
 
+def _why_out(row: Mapping[str, Any]) -> str:
+    left_out = row["left_out"] if row["standing"] == NOT_MEASURED else None
+    return str(left_out or row["standing"])
+
+
 def _sentence(
     profile: Profile,
     found: Mapping[str, Any],
@@ -142,7 +148,7 @@ def _sentence(
         profile.name,
         found["decision"],
         first_by_method=found["first_by_method"],
-        kept_out=kept_out({row["sandbox"]: row["standing"] for row in rows}),
+        kept_out=kept_out({row["sandbox"]: _why_out(row) for row in rows}),
         unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
         audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
         otherwise=concerned,

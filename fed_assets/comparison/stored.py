@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ LADDERS = tuple(each.name for each in OF_SANDBOXES if each.unit == LEVEL)
 AUDIT_NEEDS = ("controls", "probes", "keeps_its_word", *LADDERS)
 AUDIT_CURE = "Run `fed-assets posture {sandbox}` again."
 REFERENCES_CURE = "Materialize reference_models again."
+MEMBERSHIP_CURE = "Materialize membership_inference again: it attacks anew what is damaged."
+MEMBERSHIP = "The value of the asset membership_inference"
+FIGURE = "membership_advantage"  # as measurements call it
+NO_FORM = "It is not in its form"
 OTHER_DATA = {"part": "data"}
 
 
@@ -73,9 +77,63 @@ def require_references(value: dict[str, Any], path: Path) -> dict[str, Any]:
                 for name, model in {POOLED: of_seed[POOLED], **of_seed[ALONE]}.items():
                     tested = {metric: model["test"][metric] for metric in METRICS}
                     require_readable({"sandbox": name, "seed": int(seed), "quality": tested})
+            if not all(isinstance(value[part], dict) for part in ("digests", "left_out")):
+                raise MeasurementError(NO_FORM)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise MeasurementError("It is not in its form") from None
+            raise MeasurementError(NO_FORM) from None
     return value
+
+
+def require_membership(value: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Returns stored attacks on models, once what each showed can be what it stands for.
+
+    Args:
+        value: of `membership_inference`.
+        path: its file.
+
+    Raises:
+        StorageError: they are damaged; the file is named.
+    """
+    with damage_of(MEMBERSHIP, path, MEMBERSHIP_CURE):
+        for model in _models_of(value):
+            _require_attack(model)
+    return value
+
+
+def whole_attacks(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns stored attacks but for the models of which they are damaged; None where all are.
+
+    Args:
+        value: of `membership_inference`.
+    """
+    models = []
+    try:
+        for model in _models_of(value):
+            with suppress(MeasurementError):
+                _require_attack(model)
+                models.append(model)
+    except MeasurementError:
+        return None
+    return {**value, "models": models}
+
+
+def _models_of(value: Mapping[str, Any]) -> list[Any]:
+    models = value.get("models")
+    if not isinstance(value.get("attack"), dict) or not isinstance(models, list):
+        raise MeasurementError(NO_FORM)
+    return models
+
+
+def _require_attack(model: Any) -> None:
+    try:
+        figures = {name: {FIGURE: of} for name, of in model["hospitals"].items()}
+        told = {"security": {FIGURE: model["pooled"]}, "hospitals": figures}
+        require_readable({"sandbox": model["sandbox"], "seed": model["seed"], **told})
+        reasons = model["not_measured"].values()
+    except (KeyError, TypeError, AttributeError):
+        raise MeasurementError(NO_FORM) from None
+    if not all(isinstance(reason, str) for reason in reasons):
+        raise MeasurementError(NO_FORM)
 
 
 @contextmanager

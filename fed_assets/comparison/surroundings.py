@@ -9,6 +9,8 @@ from typing import Any
 from fed_assets.comparison.measurements import Record
 
 RUN_FAILED, AUDIT_FAILED = "run_failed", "audit_failed"
+# Why runs were left out on request: hospitals' privacy budgets or approvals of code did not do.
+BUDGET_SPENT, NOT_APPROVED = "budget_spent", "not_approved"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Surroundings:
             other data.
         failed: by sandbox, what of it there is none of as it was tried and failed: `run_failed`,
             `audit_failed`.
+        left_out: `sandbox`, `seed` and `why` of the runs that were left out on request:
+            `budget_spent`, `not_approved`.
     """
 
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -37,6 +41,7 @@ class Surroundings:
     versions: Mapping[str, str] = field(default_factory=dict)
     other_data: Sequence[Mapping[str, Any]] = field(default_factory=list)
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left_out: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def declared(self, sandbox: str, runs: Sequence[Record]) -> Sequence[Record]:
         """Returns a sandbox's runs; of one without any, what its definition and its audit say."""
@@ -47,8 +52,19 @@ class Surroundings:
 
     def cautions(self) -> list[dict[str, Any]]:
         """Returns that runs were left out, as `measurements.cautions` does."""
-        names = sorted({each["sandbox"] for each in self.other_data})
-        return [{"kind": "other_data_left_out", "sandboxes": names}] if names else []
+        found = {"other_data_left_out": [each["sandbox"] for each in self.other_data]}
+        for each in self.left_out:
+            found.setdefault(f"{each['why']}_left_out", []).append(each["sandbox"])
+        return [
+            {"kind": kind, "sandboxes": sorted(set(names))}
+            for kind, names in found.items()
+            if names
+        ]
+
+    def tried(self, sandbox: str) -> dict[str, Any]:
+        """Returns what of a sandbox `failed`, and why runs of it were `left_out`, if any were."""
+        why = next((each["why"] for each in self.left_out if each["sandbox"] == sandbox), None)
+        return {"failed": self.failed.get(sandbox, []), "left_out": why}
 
     def steps_of(self, runs: Sequence[Record]) -> dict[str, Sequence[Mapping[str, Any]]]:
         """Returns what is done by hand in each sandbox: as its last run says, or its definition."""

@@ -101,7 +101,7 @@ def _best_and_missing(
         if row["normalized"] == 1.0 and row["criterion"] in told_apart
     ]
     if len(missing) == len(own):
-        return words.wholly_missing(of)
+        return words.missing(of)
     said = [
         page["best_in"].format(sandbox=sandbox, criteria=words.criteria(best))
         if best

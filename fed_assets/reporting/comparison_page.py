@@ -62,6 +62,7 @@ def render_comparison(record: Record, language: str) -> str:
         simulated=simulated,
         pictures={name: (day, by_night[name]) for name, day in by_day.items()},
         sandboxes=[row["sandbox"] for row in record["sandboxes"]],
+        row_of={row["sandbox"]: row for row in record["sandboxes"]},
         measured_sandboxes=measured,
         ranked=sum(row["standing"] == MAY_WIN for row in record["sandboxes"]),
         title=words.title(origin["data"], measured=len(measured), of=len(record["sandboxes"])),

@@ -23,6 +23,7 @@ from fed_assets.reporting.page import TEMPLATES
 # Seconds, bytes and joules stand with the numbers, and of shares and steps the name of a criterion
 # says enough; other units stand with it: the ladders', and a price table's currency.
 UNNAMED_UNITS = ("", "s", "B", "J", "share", "steps")
+NOT_RUN, LEFT_OUT = "not_run", "left_out"  # beside RUN_FAILED why nothing was measured
 SIMULATED = "SIMULATED"  # what a control's value says where it is enforced by an imitation
 
 
@@ -82,8 +83,8 @@ class Words:
 
     def standing(self, row: Mapping[str, Any]) -> str:
         """Returns whether a sandbox may win, or why not and what to do, of its row."""
-        if row["standing"] == NOT_MEASURED and RUN_FAILED in row["failed"]:
-            return str(self.page["sandboxes"][RUN_FAILED])
+        if row["standing"] == NOT_MEASURED and why_missing(row) != NOT_RUN:
+            return self.missing(row, "sandboxes")
         return str(self.shared["standings"][row["standing"]]).format(sandbox=row["sandbox"])
 
     def audit(self, row: Mapping[str, Any]) -> str:
@@ -95,10 +96,15 @@ class Words:
             return str(of["audits"][row["audit"]])
         return str(of["passed"] if row["keeps_its_word"] else of["failed"])
 
-    def wholly_missing(self, row: Mapping[str, Any]) -> str:
-        """Returns that nothing was measured of a sandbox, and why, of its row."""
-        why = RUN_FAILED if RUN_FAILED in row["failed"] else "not_run"
-        return str(self.page["wholly_missing"][why]).format(sandbox=row["sandbox"])
+    def missing(self, row: Mapping[str, Any], part: str = "wholly_missing") -> str:
+        """Returns that nothing was measured of a sandbox, and why, of its row.
+
+        Args:
+            row: the row.
+            part: of the page, whose words are taken.
+        """
+        why = self.page["left_out"].get(row["left_out"])
+        return str(self.page[part][why_missing(row)]).format(sandbox=row["sandbox"], why=why)
 
     def caution(self, caution: Mapping[str, Any]) -> str:
         """Returns what weakens a comparison, as a sentence."""
@@ -136,6 +142,13 @@ class Words:
         """Returns what an audit measured of a control: its ladder, and how high on it."""
         ladder = self.shared["criteria"][measured["ladder"]]
         return str(self.page["features"]["level"]).format(**{**measured, "ladder": ladder})
+
+
+def why_missing(row: Mapping[str, Any]) -> str:
+    """Returns why nothing was measured of a sandbox, of its row."""
+    if row["left_out"]:
+        return LEFT_OUT
+    return RUN_FAILED if RUN_FAILED in row["failed"] else NOT_RUN
 
 
 @cache

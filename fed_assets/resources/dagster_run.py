@@ -139,7 +139,7 @@ def started(
     command[at] = json.dumps(json.loads(command[at]) | ours)
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
     with (
-        _instance(home) as instance,  # first: two processes must not create its tables at once
+        instance_of(home) as instance,  # first: two processes must not create its tables at once
         running(command, home, launch.log) as process,
     ):
         yield StartedRun(launch, home, instance, process, on_progress)
@@ -186,7 +186,7 @@ class StartedRun:
 
 
 @contextmanager
-def _instance(home: Home) -> Iterator[DagsterInstance]:
+def instance_of(home: Home) -> Iterator[DagsterInstance]:
     """Yields Dagster's instance, without the runs that died; one process at a time makes it."""
     with ExitStack() as opened:
         with (home.root / ".instance.lock").open("w") as lock:

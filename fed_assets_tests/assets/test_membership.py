@@ -142,6 +142,12 @@ def test_a_model_is_attacked_once_at_each_hospital_and_compared_by_that(
     assert all(
         of["membership_advantage"]["value"] is not None for of in record["hospitals"].values()
     )
+    # Damage is attacked anew, and comes to the same.
+    attacks = home.artifacts / "membership_inference.json"
+    known = json.loads(attacks.read_text())
+    known["models"][0]["pooled"]["value"] = 1.7
+    attacks.write_text(json.dumps(known))
+    assert compared(run("comparison")) == (model, record)
     # Once known it stands without the weights; with other ones it does not.
     home.measured_weights("minimal", 0).unlink()
     assert compared(run("comparison")) == (model, record)
@@ -286,8 +292,12 @@ def test_without_references_or_kept_weights_there_is_no_figure_and_a_comparison_
     }
     assert "membership_advantage" not in shown["security"]
     assert shown["not_measured"]["membership_advantage"] == "no_references"
+    # What is damaged of attacks is attacked anew, and holds no comparison up.
+    attacks = home.artifacts / "membership_inference.json"
+    attacks.write_text("{")
     path.write_text(json.dumps({name: of for name, of in record.items() if name != "model"}))
     found, shown = compared(run("comparison"))
+    assert json.loads(attacks.read_text())["models"] == [found]
     assert shown["not_measured"]["membership_advantage"] == "no_weights"
     assert set(found["not_measured"]) == {"north", "south"}
     assert all("an earlier version" in why for why in found["not_measured"].values())

@@ -280,6 +280,7 @@ def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) ->
         "seeds": [],
         "run_ids": [],
         "failed": [],
+        "left_out": None,
     }
     without = compared(five[:4], sandboxes=SANDBOXES[:4])
     assert firsts(found) == firsts(without)

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from fed_assets.comparison.stored import OTHER_DATA, of_one_data, require_one_data
-from fed_assets.errors import MeasurementError
+from fed_assets.comparison.stored import (
+    OTHER_DATA,
+    of_one_data,
+    require_membership,
+    require_one_data,
+    whole_attacks,
+)
+from fed_assets.errors import MeasurementError, StorageError
 
 OLD, NEW = "2026-11-27T05:00:00+00:00", "2026-11-27T06:00:00+00:00"
 OTHERS = "4a" * 32
@@ -33,3 +42,38 @@ def test_each_part_of_the_data_has_to_be_alike(measured, tmp_path, part: str) ->
     alike[1]["data"] = {**alike[1]["data"], part: "another"}
     with pytest.raises(MeasurementError, match=r"eyes_on/seed_0\.json there"):
         require_one_data(alike, tmp_path)
+
+
+def attack(**changes: Any) -> dict[str, Any]:
+    figure = {"value": 0.1, "low": 0.0, "high": 0.2}
+    told = {"pooled": figure, "hospitals": {"north": figure}, "not_measured": {"south": "why"}}
+    return {"sandbox": "minimal", "seed": 0, **told, **changes}
+
+
+@pytest.mark.parametrize(
+    "change, seen",
+    [
+        ({"pooled": {"value": 1.7, "low": 0, "high": 2}}, "is from -1 to 1"),
+        ({"hospitals": {"north": {"value": "0.1"}}}, "is no number"),
+        ({"hospitals": None}, "not in its form"),
+        ({"not_measured": {"south": 3}}, "not in its form"),
+        ({"seed": "0"}, "has no seed"),
+    ],
+)
+def test_a_damaged_attack_is_named_by_its_file_and_the_others_are_kept(
+    change: dict[str, Any], seen: str
+) -> None:
+    value = {"attack": {"by": "loss"}, "models": [attack(), attack(**change), attack(seed=2)]}
+    path = Path("membership_inference.json")
+    with pytest.raises(StorageError, match=f"{path}.*{seen}.*To mend it: Materialize"):
+        require_membership(value, path)
+    kept = whole_attacks(value)
+    assert kept == {"attack": {"by": "loss"}, "models": [attack(), attack(seed=2)]}
+    assert require_membership(kept, path) == kept
+
+
+@pytest.mark.parametrize("value", [{}, {"attack": {}, "models": 3}, {"models": []}])
+def test_of_what_has_no_form_no_attack_is_kept(value: dict[str, Any]) -> None:
+    assert whole_attacks(value) is None
+    with pytest.raises(StorageError, match="not in its form"):
+        require_membership(value, Path("membership_inference.json"))

@@ -1,0 +1,85 @@
+"""Which runs of a comparison lack code that hospitals approved, found out before any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from fed_assets.cli.approvals import unapproved
+from fed_assets.cli.comparison_budgets import meets_quorum, taking_part
+from fed_assets.cli.names import elsewhere
+from fed_assets.cli.step import Step
+from fed_assets.errors import CodeRefused
+from fed_assets.federation.roster import Roster
+from fed_assets.resources.home import COORDINATOR
+from fed_assets.resources.jobs import LIFECYCLE
+from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.sandbox import Sandbox
+
+errors = Console(stderr=True)
+
+
+def approved(
+    steps: Sequence[Step],
+    sandboxes: Sequence[Sandbox],
+    roster: Roster,
+    chosen: Settings,
+    *,
+    go_on: bool,
+) -> list[Step]:
+    """Returns the steps but for runs whose code too few have approved, and says which those are.
+
+    Args:
+        steps: The jobs that are to be run.
+        sandboxes: Those that can run.
+        roster: Who takes part.
+        chosen: Where hospitals keep what they approved.
+        go_on: Whether the others are to be run where some cannot.
+
+    Raises:
+        CodeRefused: Some cannot, and nobody said to go on without them.
+    """
+    lacking = without_approval(steps, sandboxes, roster, chosen)
+    if lacking and not go_on:
+        commands = " and ".join(
+            f"`fed-assets approve-code {' '.join([name, *names])}`"
+            for name, names in lacking.items()
+        )
+        raise CodeRefused(
+            "Hospitals have not approved the code that this comparison would run, and nothing was "
+            "run",
+            where="control `key_custody`",
+            seen="; ".join(f"{name}: {', '.join(names)}" for name, names in lacking.items()),
+            cure=f"Run {commands}; or go on without these runs by `--approved-only`",
+        )
+    for name, names in lacking.items():
+        told = f"Not run, for want of approved code: {name} ({', '.join(names)})"
+        errors.print(told, soft_wrap=True, markup=False)
+    return [step for step in steps if step.job != LIFECYCLE or step.sandbox not in lacking]
+
+
+def without_approval(
+    steps: Sequence[Step], sandboxes: Sequence[Sandbox], roster: Roster, chosen: Settings
+) -> Mapping[str, Sequence[str]]:
+    """Returns who has approved no code, by the sandbox of which a run would be refused for that.
+
+    A run goes on without a hospital as long as the quorum holds, and without the coordinator never.
+    What hospitals on hosts of their own have approved is out of sight from here.
+
+    Args:
+        steps: The jobs that are to be run.
+        sandboxes: Those that can run.
+        roster: Who takes part.
+        chosen: Where hospitals keep what they approved.
+    """
+    asked, away = {step.sandbox for step in steps if step.job == LIFECYCLE}, elsewhere(chosen)
+    found = {}
+    for sandbox in (each for each in sandboxes if each.name in asked):
+        present = taking_part(sandbox, roster, chosen)
+        here = [*(name for name in present if name not in away), COORDINATOR]
+        names = unapproved(chosen.home, sandbox, here)
+        hospitals = [name for name in names if name != COORDINATOR]
+        if names != hospitals or not meets_quorum(present, hospitals, roster):
+            found[sandbox.name] = names
+    return found

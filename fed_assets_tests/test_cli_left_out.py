@@ -1,0 +1,163 @@
+"""What a comparison goes on without, on request alone, and says so: never as if it was not run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fed_assets.cli.compare import show_comparison
+from fed_assets.cli.comparison_approvals import approved
+from fed_assets.cli.step import Step
+from fed_assets.comparison.comparison import compare
+from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.settings import Settings as Weighing
+from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED, Surroundings
+from fed_assets.errors import CodeRefused
+from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.federation.withdrawals import withdraw
+from fed_assets.reporting.comparison_page import render_comparison
+from fed_assets.resources.jobs import AUDIT, LIFECYCLE
+from fed_assets.resources.settings import Settings, settings_from
+from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
+from fed_assets_tests.comparison.conftest import figures_of
+from fed_assets_tests.places import Place, make_place
+
+ATTESTED = find_sandbox("confidential_vm")
+BOTH = [MINIMAL, ATTESTED]
+AUDITED = Step(AUDIT, ATTESTED.name)
+RUNS = [Step(LIFECYCLE, each.name, 0) for each in BOTH]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = make_place(tmp_path / "place", rounds=2)
+    made.home.prepare()
+    return made
+
+
+def asked(place: Place) -> tuple[Roster, Settings]:
+    settings = settings_from(place.environment, working_directory=Path.cwd())
+    return read_roster(settings.roster), settings
+
+
+def approve(place: Place, *names: str) -> None:
+    for name in names:
+        record = place.home.approval(name, ATTESTED.name)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.touch()
+
+
+def test_code_that_nobody_approved_refuses_a_comparison_and_the_command_mends_it(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [AUDITED, *RUNS]
+    approve(place, "north", "coordinator")
+    with pytest.raises(CodeRefused) as refused:
+        approved(steps, BOTH, *asked(place), go_on=False)
+    said = str(refused.value)
+    assert "and nothing was run" in said
+    assert "Seen: confidential_vm: east, south." in said
+    assert "Run `fed-assets approve-code confidential_vm east south`; or go on" in said
+    # Nothing is asked of a sandbox that is not run, nor of one that measures no code.
+    assert approved([AUDITED, RUNS[0]], BOTH, *asked(place), go_on=False) == [AUDITED, RUNS[0]]
+    assert capsys.readouterr().err == ""
+    # On request the others go on; the audit has canaries' approvals.
+    assert approved(steps, BOTH, *asked(place), go_on=True) == [AUDITED, RUNS[0]]
+    told = capsys.readouterr().err
+    assert told == "Not run, for want of approved code: confidential_vm (east, south)\n"
+    approve(place, "east", "south")
+    assert approved(steps, BOTH, *asked(place), go_on=False) == steps
+
+
+def test_a_quorum_that_approved_is_enough_and_who_withdrew_is_not_asked(place: Place) -> None:
+    roster, settings = asked(place)
+    approve(place, "north", "east")
+    two = roster.model_copy(update={"quorum": 2})
+    with pytest.raises(CodeRefused, match="Seen: confidential_vm: south, coordinator"):
+        approved(RUNS, BOTH, two, settings, go_on=False)  # without the coordinator no run goes on
+    approve(place, "coordinator")
+    assert approved(RUNS, BOTH, two, settings, go_on=False) == RUNS
+    with pytest.raises(CodeRefused):
+        approved(RUNS, BOTH, roster, settings, go_on=False)
+    withdraw(place.home.withdrawals, "south", by="the data officer", because="a test")
+    assert approved(RUNS, BOTH, roster, settings, go_on=False) == RUNS
+
+
+def test_the_command_refuses_before_anything_runs(place: Place) -> None:
+    code, printed = place.tell("compare")
+    said = " ".join(printed.split())
+    assert code == 1
+    assert "confidential_vm: north, east, south, coordinator" in said
+    assert "`fed-assets approve-code confidential_vm north east south coordinator`" in said
+    assert "`--approved-only`" in said
+    assert not (place.home.root / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    "why, english, spanish",
+    [
+        (
+            BUDGET_SPENT,
+            "its hospitals' privacy budget is used up",
+            "el presupuesto de privacidad de sus hospitales está agotado",
+        ),
+        (
+            NOT_APPROVED,
+            "its hospitals have not approved the code",
+            "sus hospitales no aprobaron el código",
+        ),
+    ],
+)
+def test_what_was_left_out_says_why_on_page_terminal_and_in_json_and_never_that_it_was_not_run(
+    why: str, english: str, spanish: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out = [
+        {"sandbox": "configurable", "seed": 0, "why": why},
+        {"sandbox": "eyes_on", "seed": 1, "why": why},  # with seed 0 it was measured before
+    ]
+    controls = {"configurable": {"transport": {"declared": "mtls", "enforced": None}}}
+    found = compare(
+        [figures_of(name, 0) for name in ("minimal", "eyes_on", "confidential_vm")],
+        sandboxes=[name for name in SANDBOX_NAMES if name != "eyes_off"],
+        profiles={"equal": shipped_profiles()["equal"]},
+        settings=Weighing(draws=100),
+        surroundings=Surroundings(left_out=left_out, controls=controls),
+    ).as_record()
+    record = json.loads(json.dumps(found))
+    rows = {row["sandbox"]: row for row in record["sandboxes"]}
+    assert rows["configurable"]["left_out"] == rows["eyes_on"]["left_out"] == why
+    assert rows["minimal"]["left_out"] is None
+    assert record["surroundings"]["left_out"] == left_out
+    assert {"kind": f"{why}_left_out", "sandboxes": ["configurable", "eyes_on"]} in found[
+        "cautions"
+    ]
+    of_configurable = [row for row in record["decision"] if row["sandbox"] == "configurable"]
+    assert {row["value"] for row in of_configurable} == {None}  # and no zero
+    for language, because, standing, missing, not_run, sentence in (
+        (
+            "en",
+            english,
+            f"left out: {english}",
+            f"configurable is missing: it was left out, as {english}.",
+            "not run",
+            "configurable left out because",
+        ),
+        (
+            "es",
+            spanish,
+            f"fuera: {spanish}",
+            f"configurable falta: se dejó fuera porque {spanish}.",
+            "sin ejecutar",
+            "configurable: fuera porque",
+        ),
+    ):
+        page = render_comparison(record, language).replace("&#39;", "'")
+        assert standing in page and missing in page and not_run not in page
+        assert sentence in record["profiles"]["equal"]["sentence"][language]
+        show_comparison(record, language)
+        told = capsys.readouterr().out
+        cells = [row.split("│")[2].strip() for row in told.splitlines() if row.count("│") == 3]
+        assert because in " ".join(cells)
+        assert not_run not in told
