@@ -21,7 +21,7 @@ from pydantic import Field
 from fed_assets.assets.failed_jobs import failed_jobs
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
-from fed_assets.assets.membership import membership_value, with_membership
+from fed_assets.assets.known_attacks import membership_value, with_membership
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.security_record import audits, with_security
 from fed_assets.assets.stored_references import reference_value

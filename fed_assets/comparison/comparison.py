@@ -66,8 +66,7 @@ class Comparison:
         spreads: what tells how far a machine's doing varies, of `spreads.spread_rows`.
         doubt_unknown: `sandbox` and `criterion` of what is not exact, and has no interval of width.
         profiles: by name, of `outcome.outcome`.
-        cautions: what weakens it, of `measurements.cautions`, `Surroundings.cautions`,
-            `spreads.spread_cautions`, and `doubt_unknown` of each `criterion`.
+        cautions: what weakens it, of `cautions` of what it is made of, and `doubt_unknown`.
         steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
         surroundings: `Surroundings`.
         measurements: the records it was made of.

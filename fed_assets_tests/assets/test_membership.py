@@ -13,8 +13,7 @@ import yaml
 from dagster import DagsterInstance, ExecuteInProcessResult, Failure
 
 from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
-from fed_assets.assets.measurement import measurement
-from fed_assets.assets.membership import (
+from fed_assets.assets.known_attacks import (
     ATTACK,
     NO_REFERENCES,
     OTHER_IMAGES,
@@ -22,6 +21,7 @@ from fed_assets.assets.membership import (
     TOO_OLD,
     with_membership,
 )
+from fed_assets.assets.measurement import measurement
 from fed_assets.assets.open_data import NOT_OPEN
 from fed_assets.assets.open_sensitivity import (
     NO_FIGURE,

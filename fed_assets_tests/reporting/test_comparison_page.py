@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
+from fed_assets.assets.known_attacks import ATTACK_FAILED, NOT_ATTACKED, REASONS
 from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
-from fed_assets.assets.membership import ATTACK_FAILED, NOT_ATTACKED, REASONS
 from fed_assets.assets.report_inputs import SYNTHETIC
 from fed_assets.assets.surroundings import surroundings_of
 from fed_assets.comparison.comparison import compare
