@@ -105,7 +105,8 @@ class RemoteHospitals:
             yield plan
             return
         calls, run = self._connected(), Path(plan.folder).name
-        sites = {name: _Site(name, uuid.uuid4().hex, Path(plan.folder) / SITES) for name in names}
+        folder = Path(plan.folder) / SITES
+        sites = {name: _Site(name, uuid.uuid4().hex, folder, say) for name in names}
         asked = {
             "sandbox": record_of(sandbox),
             "run": run,
@@ -149,6 +150,7 @@ class _Site:
         hospital: Its id.
         site: The site's.
         folder: Where the sites of the federation lie here.
+        say: Called with a sentence for a person.
         failed: Whether it cannot take part.
         started: Whether its client was asked for.
     """
@@ -156,6 +158,7 @@ class _Site:
     hospital: str
     site: str
     folder: Path
+    say: Callable[[str], None]
     failed: bool = False
     started: bool = False
 
@@ -166,6 +169,8 @@ class _Site:
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Notes what became of it, where the session reads it."""
+        if "why" in event:
+            self.say(f"{self.hospital} is given up: {event['why']}.")
         with suppress(OSError):  # the run is over, and its folder gone
             if "job" in event:
                 write_ended(self.workspace, _plain(str(event["job"])), event.get("code"))
