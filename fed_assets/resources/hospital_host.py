@@ -146,7 +146,7 @@ class HospitalHost:
 
     def _asked(self, header: Mapping[str, Any], attachments: list[bytes]) -> dict[str, Any]:
         sandbox, task = self._sandbox(header), str(header["task"])
-        arguments = own_arguments(self._settings, task, header["arguments"], self._chosen)
+        arguments = own_arguments(self._settings, task, header["arguments"], self._chosen, sandbox)
         folder = self._chosen.home.temporary
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         received = Path(tempfile.mkdtemp(prefix="received-", dir=folder))
