@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError
+from fed_assets.hosts.authority import DOOR_LIFETIME
 from fed_assets.hosts.desk import Desk
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.hosts.door import Door
@@ -42,6 +43,7 @@ def open_door(
     folder: Path,
     *,
     lifetime: timedelta = HOSPITAL_LIFETIME,
+    own_lifetime: timedelta = DOOR_LIFETIME,
     away_seconds: float = 5.0,
     port: int = 0,
 ) -> Iterator[OpenDoor]:
@@ -54,6 +56,7 @@ def open_door(
         ("127.0.0.1", port),
         said.append,
         lifetime=lifetime,
+        own_lifetime=own_lifetime,
     )
     try:
         yield OpenDoor(door, desk, folder, said)
