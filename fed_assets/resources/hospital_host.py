@@ -121,6 +121,8 @@ class HospitalHost:
                     said = {"result": self._asked(header, attachments)}
                 case "open":
                     said = {"result": self._open(header)}
+                case "draw":
+                    said = {"result": self._draw(header)}
                 case "start":
                     said = {"result": self._start(header, attachments)}
                 case "close":
@@ -195,12 +197,19 @@ class HospitalHost:
         self._say(f"A federation of {sandbox.name} was opened, run {header['run']}.")
         return {"public_key": key}
 
+    def _draw(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        sealed = self._site(header).draw(dict(header["public_keys"]))
+        return {"sealed": {name: content.hex() for name, content in sealed.items()}}
+
     def _start(self, header: Mapping[str, Any], attachments: list[bytes]) -> dict[str, Any]:
+        self._site(header).start(dict(zip(header["files"], attachments, strict=True)))
+        return {}
+
+    def _site(self, header: Mapping[str, Any]) -> HospitalSite:
         site = self._sites.get(str(header["site"]))
         if site is None:
             raise HostRefused("This machine takes part in no such federation")
-        site.start(dict(zip(header["files"], attachments, strict=True)))
-        return {}
+        return site
 
     def _close(self, header: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
