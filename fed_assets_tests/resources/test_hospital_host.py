@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,14 @@ import yaml
 from fed_assets.errors import HostRefused, RosterError
 from fed_assets.federation.drawn_key import SEALED_KEY, draw_key
 from fed_assets.federation.site_key import rsa_key, throwaway_key
-from fed_assets.hosts.authority import open_authority
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
-from fed_assets.hosts.identity import take_up
-from fed_assets.hosts.issued import Issued
-from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.resources.home import Home
-from fed_assets.resources.hospital_host import HospitalHost
-from fed_assets.resources.host_settings import HostSettings
 from fed_assets.resources.remote_hospitals import RemoteHospitals, record_of
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
-from fed_assets_tests.hosts.machines import open_door, within
+from fed_assets_tests.hosts.machines import open_door, serving, within
 
 IMAGES = {
     "source": {"kind": "phantom", "images": 40, "test_images": 10, "size": 28},
@@ -51,32 +44,20 @@ class Joined:
     encrypted: Sandbox
 
     def ask(self, task: str, arguments: dict[str, Any], sandbox: Sandbox = EYES_ON) -> Any:
-        return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 120)
+        return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 300)
 
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
     folder = tmp_path_factory.mktemp("joined")
     hub, home = folder / "hosts", Home(folder / "home").prepare()
-    with open_door(hub) as door:
-        content, made = make_kit(open_authority(hub), "st_mary", door.address, version="1")
-        Issued(hub).give_kit("st_mary", made.serial_number)
-        (folder / "kit").write_bytes(content)
-        identity = take_up(read_kit(folder / "kit"), home.host)
-        said: list[str] = []
-        allowed = HostSettings(accepts=("eyes_on", "configurable"))
-        sandbox = folder / "sandbox.yaml"
-        sandbox.write_text(yaml.safe_dump(ENCRYPTED))
-        chosen = Settings(home, configurable=sandbox)
-        host = HospitalHost(chosen, identity, allowed, said.append)
-        serving = threading.Thread(target=host.run)
-        serving.start()
+    sandbox = folder / "sandbox.yaml"
+    sandbox.write_text(yaml.safe_dump(ENCRYPTED))
+    chosen = Settings(home, configurable=sandbox)
+    with open_door(hub) as door, serving(door, "st_mary", chosen, "eyes_on", "configurable"):
         way = RemoteHospitals(hub)
         yield Joined(way, hub, home, find_sandbox("configurable", configurable=sandbox))
         way.close()
-        host.stop()
-        serving.join(20)
-        assert not serving.is_alive()
 
 
 def test_images_stay_there_and_counts_come_back(joined: Joined) -> None:
