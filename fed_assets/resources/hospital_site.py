@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fed_assets.errors import HostRefused
-from fed_assets.federation.drawn_key import SEALED_KEY, draw_key, opened_key
 from fed_assets.federation.ended import ENDED_FOLDER
 from fed_assets.federation.half_done import clear_half_done
 from fed_assets.federation.origin import Process, stop
@@ -21,9 +20,9 @@ from fed_assets.federation.plan import PLAN_FILE, FederationPlan
 from fed_assets.federation.policies import HOST, write_hospital_policies
 from fed_assets.federation.site import PLACES, SITES, TEMPORARY, Site
 from fed_assets.federation.site_key import KEY_FILE, make_site_key
+from fed_assets.hosts.drawn_key import OPENED_KEY, SEALED_KEY, draw_key, opened_key
 from fed_assets.hosts.identity import Identity
 from fed_assets.hosts.outgoing import Pipes
-from fed_assets.privacy.encryption_terms import HOSPITAL_CONTEXT
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.kept import kept_by_all
@@ -144,7 +143,7 @@ class HospitalSite:
                 raise HostRefused("Another key was sent than this hospital has drawn for all")
             key = opened_key(sealed, self.run, hospital, startup / KEY_FILE)
             files = {name: each for name, each in files.items() if name != SEALED_KEY}
-            files = {**files, HOSPITAL_CONTEXT: key}
+            files = {**files, OPENED_KEY: key}
         for name, content in files.items():
             (startup / name).write_bytes(content)
             (startup / name).chmod(0o600)

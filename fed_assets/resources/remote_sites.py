@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError, HostAway
-from fed_assets.federation.drawn_key import SEALED_KEY
 from fed_assets.federation.elsewhere import UNWANTED, WANTED, write_site_ended
 from fed_assets.federation.ended import write_ended
 from fed_assets.hosts.calls import Calls
+from fed_assets.hosts.drawn_key import SEALED_KEY
 
 OPEN_SECONDS = 120.0
 LOOK_SECONDS = 0.1

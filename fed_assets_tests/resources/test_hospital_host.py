@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from fed_assets.errors import HostRefused, RosterError
-from fed_assets.federation.drawn_key import SEALED_KEY, draw_key
 from fed_assets.federation.site_key import rsa_key, throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
+from fed_assets.hosts.drawn_key import SEALED_KEY, draw_key
 from fed_assets.resources.home import Home
 from fed_assets.resources.remote_hospitals import RemoteHospitals, record_of
 from fed_assets.resources.settings import Settings

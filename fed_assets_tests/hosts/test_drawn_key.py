@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fed_assets.errors import KitRefused
-from fed_assets.federation.drawn_key import draw_key, opened_key
 from fed_assets.federation.site_key import KEY_FILE, make_site_key
+from fed_assets.hosts.drawn_key import draw_key, opened_key
 from fed_assets.privacy.encrypted_sums import (
     added,
     adding_context,

@@ -21,8 +21,10 @@ from fed_assets.errors import KitRefused
 from fed_assets.federation.site_key import rsa_key
 from fed_assets.privacy.chain import canonical
 from fed_assets.privacy.encrypted_sums import new_key
+from fed_assets.privacy.encryption_terms import HOSPITAL_CONTEXT
 
-SEALED_KEY = "client_context.sealed"  # as it is sent to a hospital's host
+# As it is sent to a hospital's host, and as the hospital's site keeps it.
+SEALED_KEY, OPENED_KEY = "client_context.sealed", HOSPITAL_CONTEXT
 _NONCE_BYTES = 12
 _WRAP = padding.OAEP(padding.MGF1(SHA256()), SHA256(), None)
 
