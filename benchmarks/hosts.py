@@ -55,7 +55,7 @@ def arms(made: Network, folder: Path, rounds: int) -> Iterator[dict[str, Consort
                     address=f"{HUB}:{8443 + number}",
                     here=[each for each in HOSPITALS if each not in elsewhere],
                     elsewhere=elsewhere,
-                    sandbox=SANDBOX,
+                    accepts=[SANDBOX],
                     rounds=rounds,
                     network=dict(read_roster(SHIPPED_ROSTER).network),
                 )

@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 from fed_assets.hospital.attestation.measurement import measure
+from fed_assets.hosts.authority import open_authority
+from fed_assets.hosts.identity import take_up
+from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.sandboxes.presets import MINIMAL
 from fed_assets_tests.conftest import PROJECT
 from fed_assets_tests.places import Place, make_place
@@ -58,6 +61,21 @@ def test_hospitals_approve_the_installed_code_and_it_says_that_it_is_simulated(
     assert [line.partition(":")[0] for line in lines[1:]] == list(names)
     assert "approved already" in lines[1]
     assert len(json.loads(record.read_text())["approvals"]) == 2
+
+
+def test_on_a_hospitals_own_host_that_hospital_approves_whatever_roster_lies_there(
+    place: Place, tmp_path: Path
+) -> None:
+    kit, _ = make_kit(open_authority(tmp_path / "hosts"), "st_mary", "hub.example:1", version="1")
+    (tmp_path / "kit").write_bytes(kit)
+    take_up(read_kit(tmp_path / "kit"), place.home.host)
+    code, lines, errors = approve(place, "configurable")
+    assert (code, errors) == (0, "")
+    assert lines[1:] == [f"st_mary: {measure()} is approved"]
+    assert place.home.approval("st_mary", "configurable").exists()
+    code, _, errors = approve(place, "configurable", "west")
+    assert code == 1
+    assert "There is no hospital west" in errors
 
 
 def test_where_no_code_is_measured_there_is_nothing_to_approve(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.sandboxes.presets import MINIMAL, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
+from fed_assets_tests.hosts.machines import open_door, serving
 from fed_assets_tests.places import Place, make_place
 
 OPEN_PROCESSES = """
@@ -145,3 +147,26 @@ def test_hospitals_that_have_spent_it_are_named_before_anything_runs(place: Plac
     assert f"south: {told}" in said and "east" not in said
     assert "To mend it: Go on without these runs by `--within-budget`" in said
     assert not (place.home.root / "logs").exists()  # no job was started
+
+
+def test_a_hospital_on_its_own_host_is_asked_there_what_it_has_spent(
+    place: Place, tmp_path: Path
+) -> None:
+    settings, roster, sandbox = chosen(place)
+    south = roster.hospitals[2].model_copy(update={"remote": "share"})
+    roster = roster.model_copy(update={"hospitals": (*roster.hospitals[:2], south)})
+    (found,) = over_budget(runs(0), [sandbox], roster, settings)
+    assert found.hospitals.keys() == {"south"}
+    assert "No door is open" in found.hospitals["south"]
+    own = replace(settings, home=Home(tmp_path / "south").prepare())
+    with (
+        open_door(settings.home.hosts, away_seconds=75) as door,
+        serving(door, "south", own, "configurable"),
+    ):
+        assert over_budget(runs(0), [sandbox], roster, settings) == []
+        shutil.rmtree(own.home.store("south", sandbox.name))
+        spend(own.home, "south", sandbox)
+        (found,) = over_budget(runs(0), [sandbox], roster, settings)
+    assert found.hospitals.keys() == {"south"}
+    assert "epsilon 8.00 of 8 is spent" in found.hospitals["south"]
+    assert not settings.home.store("south", sandbox.name).exists()

@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fed_assets.cli.names import SandboxName, elsewhere, require_here, require_hospital
+from fed_assets.cli.names import (
+    SandboxName,
+    elsewhere,
+    own_hospitals,
+    require_here,
+    require_hospital,
+)
 from fed_assets.cli.saying import say
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
@@ -25,7 +31,10 @@ def approve_code(
     sandbox: SandboxName,
     hospitals: Annotated[
         list[str] | None,
-        typer.Argument(help="Only these; all that are here, and the coordinator, if none."),
+        typer.Argument(
+            help="Only these. If none: all that are here, and the coordinator; on a hospital's own "
+            "host that hospital."
+        ),
     ] = None,
 ) -> None:
     """Have hospitals approve the code as installed: no other is given their keys in this sandbox.
@@ -36,9 +45,11 @@ def approve_code(
 
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
-    away = elsewhere(chosen)
-    here = [name for name in read_roster(chosen.roster).hospital_ids if name not in away]
-    names = hospitals or [*here, COORDINATOR]
+    names = hospitals or list(own_hospitals(chosen))
+    if not names:
+        away = elsewhere(chosen)
+        ids = read_roster(chosen.roster).hospital_ids
+        names = [*(name for name in ids if name not in away), COORDINATOR]
     for name in set(names) - {COORDINATOR}:
         require_hospital(chosen, name)
         require_here(chosen, name)

@@ -133,11 +133,19 @@ def meets_quorum(present: Sized, without: Sized, roster: Roster) -> bool:
 def _spent(
     sandbox: Sandbox, hospitals: Sequence[str], roster: Roster, chosen: Settings
 ) -> dict[str, str]:
-    """Returns why what is left is not enough, by hospital; one without a store spent nothing."""
+    """Returns why what is left is not enough, by hospital; one without a store spent nothing.
+
+    What those on hosts of their own have spent, they know alone, and are asked through the door.
+    """
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
     from fed_assets.resources.templates import CHECK_BUDGET
 
-    keepers = [name for name in hospitals if chosen.home.store(name, sandbox.name).is_dir()]
+    remote = [name for name in hospitals if name in roster.remote_ids]
+    keepers = [
+        name
+        for name in hospitals
+        if name in remote or chosen.home.store(name, sandbox.name).is_dir()
+    ]
     if not keepers:
         return {}
     run = {
@@ -150,6 +158,7 @@ def _spent(
         home_folder=str(chosen.home.root),
         hospitals=keepers,
         network=str(roster.network["_target_"]),
+        remote=remote,
     )
     reasons = {}
     with contextlib.closing(runner):

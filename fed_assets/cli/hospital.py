@@ -124,7 +124,7 @@ def examine_host(chosen: Settings, kit: Path | None) -> bool:
             )
         found, _ = try_steps(identity)
     show(found)
-    return all(step.state == "ok" for step in found)
+    return all(step.passed for step in found)
 
 
 def show(found: list[Step]) -> None:

@@ -29,9 +29,10 @@ def kit(
     It holds that hospital's certificate alone, and serves once: bring it there by a way that you
     trust, and tell the fingerprint by another.
     """
-    from fed_assets.hosts.authority import open_authority
+    from fed_assets.hosts.identity import HOSPITAL_LIFETIME
     from fed_assets.hosts.issued import Issued
     from fed_assets.hosts.kit import make_kit, read_kit
+    from fed_assets.hosts.succession import keep_authority
 
     chosen: Settings = context.obj
     roster = read_roster(chosen.roster)
@@ -43,8 +44,9 @@ def kit(
             cure="Say `remote: images` at the hospital, or `remote: share`",
         )
     folder = chosen.home.prepare().hosts
+    authority = keep_authority(folder, known_within=HOSPITAL_LIFETIME)
     content, certificate = make_kit(
-        open_authority(folder), hospital, roster.federation.door, version=code_version()
+        authority, hospital, roster.federation.door, version=code_version()
     )
     path = to or Path(f"{hospital}.kit")
     try:

@@ -21,7 +21,7 @@ def require_hospital(chosen: Settings, hospital: str) -> None:
         RunConfigError: It is one.
         RosterError: The roster cannot be used.
     """
-    known = read_roster(chosen.roster).hospital_ids
+    known = own_hospitals(chosen) + read_roster(chosen.roster).hospital_ids
     folders = {path.name for path in (chosen.home.root / "hospitals").glob("*")}
     if hospital not in known and hospital not in folders:
         raise RunConfigError(
@@ -49,7 +49,12 @@ def elsewhere(chosen: Settings) -> set[str]:
     Raises:
         RosterError: The roster cannot be used.
     """
+    return set(read_roster(chosen.roster).remote_ids) - set(own_hospitals(chosen))
+
+
+def own_hospitals(chosen: Settings) -> tuple[str, ...]:
+    """Returns the hospital whose own host this machine is; none where it has not joined."""
     from fed_assets.hosts.identity import read_identity
 
     own = read_identity(chosen.home.host)
-    return set(read_roster(chosen.roster).remote_ids) - ({own.hospital} if own else set())
+    return (own.hospital,) if own else ()

@@ -19,7 +19,13 @@ from fed_assets.federation.plan import SERVER, FederationPlan
 from fed_assets.federation.policies import ADMIN, ADMIN_ROLE, HOST, Kits, write_policies
 from fed_assets.federation.revocations import require_none_revoked
 from fed_assets.federation.site import PLACES, SITES, TEMPORARY
-from fed_assets.privacy.encrypted_sums import COEFF_MOD_BIT_SIZES, POLY_MODULUS_DEGREE, SCALE_BITS
+from fed_assets.privacy.encrypted_sums import (
+    COEFF_MOD_BIT_SIZES,
+    POLY_MODULUS_DEGREE,
+    SCALE_BITS,
+    adding_context,
+)
+from fed_assets.privacy.encryption_terms import SERVER_CONTEXT
 
 # Where kits are made; NVFlare leaves every participant's key there too.
 WORKSHOP = "provisioning"
@@ -93,6 +99,8 @@ def make_kits(plan: FederationPlan, port: int) -> Kits:
                 script.unlink()  # readable by everyone, and our processes need none
             for name, key in plan.remote.items():
                 certify(authority, name, key, kits.hospitals[name] / "startup")
+            if plan.encrypts and plan.remote:  # one of the hospitals has drawn their key
+                (kits.server / "startup" / SERVER_CONTEXT).write_bytes(adding_context())
             write_policies(plan, kits)
             for workspace in kits.hospitals.values():
                 (workspace / ENDED_FOLDER).mkdir()
@@ -187,9 +195,10 @@ def _build(plan: FederationPlan, port: int, root: Path, authority: Authority) ->
 def _shared_key(plan: FederationPlan) -> list[Any]:
     """Returns what gives every hospital's kit one secret key, and the server's what adds up.
 
-    The key itself is nowhere else: it goes with this process's memory.
+    The key itself is nowhere else: it goes with this process's memory. Where hospitals are on hosts
+    of their own, one of them draws it there.
     """
-    if not plan.encrypts:
+    if not plan.encrypts or plan.remote:
         return []
     from nvflare.lighter.impl.he import HEBuilder
 

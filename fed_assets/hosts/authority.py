@@ -1,7 +1,8 @@
 """The authority that signs for hospitals on hosts of their own, and for the door they call at.
 
-It is made once and stays: what it signed for one hospital has nothing to do with the others. A
-federation's own authority is another, see `federation.certificates`; that one lasts for a run.
+What it signed for one hospital has nothing to do with the others. It lasts for ten years, and
+another follows it, see `succession`. A federation's own authority is another, see
+`federation.certificates`; that one lasts for a run.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ DOOR_LIFETIME = timedelta(days=7)
 # Clocks of two machines are never the same.
 BACKDATED = timedelta(minutes=5)
 KEY_FILE, CERTIFICATE_FILE = "authority.key", "authority.crt"
+# Of who will sign next, and of who did before.
+NEXT_KEY_FILE, NEXT_CERTIFICATE_FILE, EARLIER_FILE = "next.key", "next.crt", "earlier.crt"
 LOST = (
     "Put it back from a backup. Where it is lost, remove the folder: a new authority is made then, "
     "and every hospital on a host of its own needs a new kit"
@@ -60,10 +63,20 @@ class Authority:
     Attributes:
         certificate: Its own.
         key: Its private key.
+        others: The certificates of who will sign after it, and of who did before: what they signed
+            counts too.
     """
 
     certificate: Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    key: ec.EllipticCurvePrivateKey = field(repr=False, compare=False)
+    others: tuple[Certificate, ...] = ()
+
+    @property
+    def trusted(self) -> str:
+        """All that counts, as PEM, its own certificate first."""
+        return "".join(
+            each.public_bytes(Encoding.PEM).decode() for each in (self.certificate, *self.others)
+        )
 
     def issue(
         self,
@@ -80,7 +93,11 @@ class Authority:
             public_key: The key that it is for.
             lifetime: How long it is valid.
             door: Whether it is for the door; a hospital's cannot stand in the door's place.
+
+        Raises:
+            KitRefused: The authority's own has ended.
         """
+        require_not_ended(self.certificate)
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if door else ExtendedKeyUsageOID.CLIENT_AUTH
         until = min(datetime.now(UTC) + lifetime, self.certificate.not_valid_after_utc)
         builder = _builder(name, self.certificate.subject, public_key, until)
@@ -93,8 +110,12 @@ class Authority:
         )
 
 
-def open_authority(folder: Path) -> Authority:
+def open_authority(folder: Path, *, lifetime: timedelta = AUTHORITY_LIFETIME) -> Authority:
     """Returns the authority of a folder, which is made where there is none.
+
+    Args:
+        folder: Where it lies.
+        lifetime: Of one that is made.
 
     Raises:
         KitRefused: Its key is gone or damaged, or others may read it.
@@ -105,7 +126,7 @@ def open_authority(folder: Path) -> Authority:
         if not key_file.exists():
             if certificate_file.exists():
                 raise KitRefused("The authority's key is gone", where=str(key_file), cure=LOST)
-            _make(folder)
+            make_authority(folder, KEY_FILE, CERTIFICATE_FILE, lifetime)
         if mode := stat.S_IMODE(key_file.stat().st_mode) & 0o077:
             raise KitRefused(
                 "The authority's key is open to others",
@@ -115,6 +136,11 @@ def open_authority(folder: Path) -> Authority:
             )
         key = load_pem_private_key(key_file.read_bytes(), password=None)
         certificate = load_pem_x509_certificate(certificate_file.read_bytes())
+        others = [
+            load_pem_x509_certificate((folder / name).read_bytes())
+            for name in (NEXT_CERTIFICATE_FILE, EARLIER_FILE)
+            if (folder / name).exists()
+        ]
     except ValueError:
         raise KitRefused("The authority is damaged", where=str(folder), cure=LOST) from None
     except OSError as error:
@@ -126,7 +152,22 @@ def open_authority(folder: Path) -> Authority:
         or key.public_key() != certificate.public_key()
     ):
         raise KitRefused("The authority's key is another's", where=str(folder), cure=LOST)
-    return Authority(certificate, key)
+    return Authority(certificate, key, tuple(others))
+
+
+def require_not_ended(certificate: Certificate) -> None:
+    """Refuses an authority's certificate that is valid no longer.
+
+    Raises:
+        KitRefused: It has ended.
+    """
+    if datetime.now(UTC) >= certificate.not_valid_after_utc:
+        raise KitRefused(
+            "The authority of hospitals' hosts has ended",
+            seen=f"at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
+            cure="If the clock is right, remove its folder, `hosts` in the home: a new authority "
+            "is made then, and every hospital on a host of its own needs a new kit",
+        )
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -150,10 +191,15 @@ def name_of(certificate: Certificate) -> str:
     return str(names[0].value) if len(names) == 1 else ""
 
 
-def _make(folder: Path) -> None:
+def make_authority(folder: Path, key_file: str, certificate_file: str, lifetime: timedelta) -> None:
+    """Makes an authority's two files in a folder.
+
+    Raises:
+        OSError: They cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key, myself = new_key(), _named("fed_assets hosts")
-    until = datetime.now(UTC) + AUTHORITY_LIFETIME
+    until = datetime.now(UTC) + lifetime
     usage = dict.fromkeys(
         (
             *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
@@ -168,11 +214,12 @@ def _make(folder: Path) -> None:
         .sign(key, SHA256())
     )
     # The key comes last: where this breaks off before, there is no authority yet.
-    _put(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
-    _put(folder / KEY_FILE, as_pem(key))
+    put(folder / certificate_file, certificate.public_bytes(Encoding.PEM))
+    put(folder / key_file, as_pem(key))
 
 
-def _put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes) -> None:
+    """Writes a file that its owner alone can read, whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         partial.unlink()

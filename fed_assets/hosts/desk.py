@@ -137,18 +137,39 @@ class Desk:
         return found.port
 
     def give_up_the_absent(self) -> None:
-        """Answers what hospitals were asked that have been away for too long."""
+        """Gives up hospitals that have been away for too long, and tells who waits for them.
+
+        What they were asked is answered so, and their sites count as ended; one that comes back
+        later is told to close them.
+        """
         with self._lock:
+            away = self._absent()
             for name, request in list(self._requests.items()):
-                host = self._host(request.hospital)
-                away = time.monotonic() - host.away_since
-                if not host.connections and away > self._away_seconds:
+                if (seconds := away.get(request.hospital)) is not None:
                     self._drop(name)
                     gone = HostAway(
                         f"{request.hospital} has a host of its own, which is not connected",
-                        seen=f"nothing was heard of it for {away:.0f} s",
+                        seen=f"nothing was heard of it for {seconds:.0f} s",
                     )
                     request.caller.tell({"id": request.number, "error": gone.as_record()})
+            for name, site in list(self._sites.items()):
+                if site.port and site.hospital in away:
+                    del self._sites[name]
+                    why = f"its host was not connected for {away[site.hospital]:.0f} s"
+                    site.caller.tell(
+                        {"site": name, "event": {"ended": -signal.SIGKILL, "why": why}}
+                    )
+
+    def _absent(self) -> dict[str, float]:
+        """Returns for how many seconds each hospital has been away that is given up."""
+        hospitals = {request.hospital for request in self._requests.values()}
+        hospitals |= {site.hospital for site in self._sites.values()}
+        away = {
+            name: time.monotonic() - host.away_since
+            for name in hospitals
+            if not (host := self._host(name)).connections
+        }
+        return {name: seconds for name, seconds in away.items() if seconds > self._away_seconds}
 
     def _host(self, hospital: str) -> _Host:
         if hospital not in self._hosts:

@@ -14,20 +14,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 
 from fed_assets.errors import FedAssetsError, KitRefused, PortTaken
 from fed_assets.federation.revocations import revoked_in
-from fed_assets.hosts.authority import DOOR, DOOR_LIFETIME, as_pem, name_of, new_key, open_authority
+from fed_assets.hosts.authority import DOOR, DOOR_LIFETIME, as_pem, name_of, new_key
 from fed_assets.hosts.desk import Desk
 from fed_assets.hosts.frames import Gone, Stream, relay
 from fed_assets.hosts.identity import HOSPITAL_LIFETIME, public_key_of
 from fed_assets.hosts.issued import Issued
+from fed_assets.hosts.succession import keep_authority, moment
 from fed_assets.hosts.tls import lively
 from fed_assets.hosts.versions import versions
 
@@ -46,6 +46,7 @@ class Door:
         listen: The address and port on which it listens.
         say: Called with a sentence for a person, whenever somebody comes, goes or is refused.
         lifetime: How long the certificates are valid that it issues.
+        own_lifetime: How long its own are; each is replaced after half of that.
 
     Raises:
         KitRefused: The authority cannot be used.
@@ -61,19 +62,19 @@ class Door:
         listen: tuple[str, int],
         say: Said,
         *,
-        lifetime: Any = HOSPITAL_LIFETIME,
+        lifetime: timedelta = HOSPITAL_LIFETIME,
+        own_lifetime: timedelta = DOOR_LIFETIME,
     ) -> None:
-        self._authority = open_authority(folder)
+        self._folder = folder
         self._issued = Issued(folder)
         self._revocations = revocations
         self._desk = desk
         self._say = say
         self._lifetime = lifetime
+        self._own_lifetime = own_lifetime
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
         self._context.verify_mode = ssl.CERT_REQUIRED
-        own = self._authority.certificate.public_bytes(Encoding.PEM).decode()
-        self._context.load_verify_locations(cadata=own)
         self._show_new_certificate()
         try:
             family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
@@ -103,9 +104,11 @@ class Door:
 
     def _show_new_certificate(self) -> None:
         """Has callers from now on shown a new certificate; those that are connected stay so."""
+        self._authority = keep_authority(self._folder, known_within=self._lifetime)
+        self._context.load_verify_locations(cadata=self._authority.trusted)
         key = new_key()
-        certificate = self._authority.issue(DOOR, key.public_key(), DOOR_LIFETIME, door=True)
-        self._fresh_until = certificate.not_valid_after_utc - DOOR_LIFETIME / 2
+        certificate = self._authority.issue(DOOR, key.public_key(), self._own_lifetime, door=True)
+        self._fresh_until = moment(certificate, 1 / 2)
         # OpenSSL takes both from files alone.
         with tempfile.NamedTemporaryFile() as file:
             file.write(as_pem(key) + certificate.public_bytes(Encoding.PEM))
@@ -113,9 +116,15 @@ class Door:
             self._context.load_cert_chain(file.name)
 
     def _keep_fresh(self) -> None:
+        said = ""
         while not self._closed.wait(1.0):
-            if datetime.now(UTC) > self._fresh_until:
-                self._show_new_certificate()
+            try:
+                if datetime.now(UTC) > self._fresh_until:
+                    self._show_new_certificate()
+            except (FedAssetsError, OSError) as error:  # what it has to do besides goes on
+                if said != str(error):
+                    said = str(error)
+                    self._say(f"The door has no new certificate: {said}")
             self._desk.give_up_the_absent()
             for name in self._desk.connected():
                 if self._revoked(name):
@@ -179,7 +188,8 @@ class Door:
                 key = public_key_of(str(asked.get("public_key")))
                 certificate = self._authority.issue(hospital, key, self._lifetime)
                 self._issued.renewed(hospital, certificate.serial_number)
-                stream.put({"certificate": certificate.public_bytes(Encoding.PEM).decode()})
+                said = certificate.public_bytes(Encoding.PEM).decode()
+                stream.put({"certificate": said, "authorities": self._authority.trusted})
                 stream.flush(HANDSHAKE_SECONDS)
             case "serve":
                 stream.put(welcome)

@@ -1,7 +1,7 @@
 """Who a hospital's machine is: its own key and certificate, and where the door is.
 
 <folder>/identity.json      hospital and address
-<folder>/authority.pem      by which it knows the door
+<folder>/authority.pem      by which it knows the door: who signs, and who will or did
 <folder>/own.pem            its certificate and the key of it, which never leaves the machine
 """
 
@@ -16,18 +16,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_public_key,
 )
-from cryptography.x509 import Certificate, load_pem_x509_certificate
+from cryptography.x509 import (
+    Certificate,
+    load_pem_x509_certificate,
+    load_pem_x509_certificates,
+)
 
 from fed_assets.errors import DoorUnreachable, KitRefused, StorageError, system_reason
 from fed_assets.hosts.authority import as_pem, fingerprint, name_of, new_key
 from fed_assets.hosts.frames import Gone
 from fed_assets.hosts.kit import Kit
+from fed_assets.hosts.succession import moment
 from fed_assets.hosts.tls import Credentials, call
 
 HOSPITAL_LIFETIME = timedelta(days=30)
@@ -69,15 +75,27 @@ class Identity:
             ) from None
 
     @property
+    def authorities(self) -> list[Certificate]:
+        """The certificates of the authorities by which it knows the door.
+
+        Raises:
+            KitRefused: They are damaged.
+        """
+        try:
+            return load_pem_x509_certificates((self.folder / AUTHORITY).read_bytes())
+        except (OSError, ValueError):
+            raise KitRefused(
+                "The authority's certificate cannot be read", where=str(self.folder)
+            ) from None
+
+    @property
     def enrolled(self) -> bool:
         """Whether it has a certificate of its own already."""
         return (self.folder / OWN).exists()
 
     def due(self) -> bool:
         """Whether its certificate is to be renewed: where half of its time is over."""
-        shown = self.certificate
-        half = (shown.not_valid_after_utc - shown.not_valid_before_utc) / 2
-        return not self.enrolled or datetime.now(UTC) > shown.not_valid_before_utc + half
+        return not self.enrolled or datetime.now(UTC) > moment(self.certificate, 1 / 2)
 
     def renew(self) -> None:
         """Gets a new certificate, for a new key, by the one that it has.
@@ -99,6 +117,10 @@ class Identity:
         certificate = load_pem_x509_certificate(str(said["certificate"]).encode())
         if name_of(certificate) != self.hospital or certificate.public_key() != key.public_key():
             raise DoorUnreachable("The door issued a certificate that is not this machine's")
+        authorities = str(said["authorities"]).encode()
+        if not any(_signed(certificate, each) for each in load_pem_x509_certificates(authorities)):
+            raise DoorUnreachable("The door issued a certificate of an authority that it hides")
+        _write(self.folder / AUTHORITY, authorities)
         _write(self.folder / OWN, as_pem(key) + certificate.public_bytes(Encoding.PEM))
         with suppress(FileNotFoundError):
             (self.folder / KIT).unlink()
@@ -141,12 +163,12 @@ def take_up(kit: Kit, folder: Path) -> Identity:
             cure="Use the kit of this hospital, or set FED_ASSETS_HOME to another folder",
         )
     if known is not None:
-        before = fingerprint(load_pem_x509_certificate((folder / AUTHORITY).read_bytes()))
-        if before != kit.fingerprint:
+        before = [fingerprint(each) for each in known.authorities]
+        if kit.fingerprint not in before:  # who signed the kit; what it says of others is no proof
             raise KitRefused(
                 "The kit is of another authority than this machine has joined",
                 where=str(folder),
-                seen=f"{kit.fingerprint[:16]}… in place of {before[:16]}…",
+                seen=f"{kit.fingerprint[:16]}… in place of {before[0][:16]}…",
                 cure="Ask who runs the federation whether it has a new authority; if so, remove "
                 "the folder and join again",
             )
@@ -175,6 +197,14 @@ def public_key_of(pem: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise KitRefused("A machine asked for a certificate without a key that it could be for")
     return key
+
+
+def _signed(certificate: Certificate, authority: Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def unreachable(identity: Identity, error: Exception) -> DoorUnreachable:

@@ -37,7 +37,8 @@ class Kit:
     Attributes:
         hospital: Whose it is.
         address: Where the door is, `host:port`.
-        authority: The authority's certificate, as PEM.
+        authority: The authority's certificate, as PEM; behind it that of who follows it, or came
+            before, which counts too.
         certificate: The hospital's first, as PEM.
         key: The key of that, as PEM.
         made: When it was made.
@@ -86,7 +87,7 @@ def make_kit(
         "format": FORMAT,
         "hospital": hospital,
         "address": address,
-        "authority": authority.certificate.public_bytes(Encoding.PEM).decode(),
+        "authority": authority.trusted,
         "certificate": certificate.public_bytes(Encoding.PEM).decode(),
         "key": as_pem(key).decode(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

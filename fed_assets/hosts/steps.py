@@ -14,10 +14,11 @@ from typing import Any
 from fed_assets.errors import FedAssetsError
 from fed_assets.hosts.frames import Gone
 from fed_assets.hosts.identity import Identity
+from fed_assets.hosts.succession import NEXT_SIGNS, moment
 from fed_assets.hosts.tls import call, connect, shown_certificate, split_address
 from fed_assets.hosts.versions import differences, versions
 
-NAMES = ("name", "route", "port", "certificate", "clock", "versions")
+NAMES = ("name", "route", "port", "authority", "certificate", "clock", "versions")
 # Certificates are dated back by five minutes; beyond a minute something is wrong already.
 MOST_OFFSET_SECONDS = 60.0
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
@@ -30,7 +31,7 @@ class Step:
 
     Attributes:
         name: One of `NAMES`.
-        state: `ok`, `failed`, or `not tried` where one before it failed.
+        state: `ok`, `warning` to live with, `failed`, or `not tried` where one before it failed.
         seen: What was seen.
         cure: How to mend it.
     """
@@ -39,6 +40,11 @@ class Step:
     state: str
     seen: str = ""
     cure: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the way goes on behind it."""
+        return self.state in ("ok", "warning")
 
 
 class _Failed(Exception):
@@ -61,6 +67,7 @@ def try_steps(identity: Identity) -> tuple[list[Step], Mapping[str, Any]]:
         found.append(Step("name", "ok", _try_name(identity)))
         seen = _try_route_and_port(identity)
         found += [Step("route", "ok", seen), Step("port", "ok", identity.address)]
+        found.append(_authority(identity))
         seen, said, offset = _try_certificate(identity)
         found.append(Step("certificate", "ok", seen))
         found.append(_clock(offset))
@@ -187,6 +194,30 @@ def _versions(said: Mapping[str, Any]) -> Step:
     differ = differences(versions(), dict(said["versions"]))
     cure = "Install the same version of fed_assets on both sides, from the same constraints.txt"
     return _step("versions", not differ, "; ".join(differ) or "the same on both sides", cure)
+
+
+def _authority(identity: Identity) -> Step:
+    """Returns whether this machine knows who signs, now and when that one's time is over."""
+    now = datetime.now(UTC)
+    last = max(identity.authorities, key=lambda each: each.not_valid_after_utc)
+    end = last.not_valid_after_utc
+    if now > end:
+        raise _Failed(
+            "authority",
+            f"the last that this machine knows ended at {end:%Y-%m-%d %H:%M} UTC, and its clock "
+            f"says {now:%Y-%m-%d %H:%M}",
+            "If the clock is right, ask for a new kit: nobody told this machine of the next one",
+        )
+    seen = f"the last that this machine knows ends at {end:%Y-%m-%d}"
+    if now < moment(last, NEXT_SIGNS):
+        return Step("authority", "ok", seen)
+    return Step(
+        "authority",
+        "warning",
+        f"{seen}, and nobody told it of the next",
+        "Ask who runs the federation to keep its door running, which makes the next one, and leave "
+        "this machine connected: it is told as it renews its certificate. A new kit does it too",
+    )
 
 
 def _step(name: str, fine: bool, seen: str, cure: str) -> Step:

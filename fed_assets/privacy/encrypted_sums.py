@@ -56,6 +56,36 @@ def read_context(content: bytes, *, secret: bool) -> Any:
     return context
 
 
+def new_key() -> bytes:
+    """Returns a new context with a secret key, as provisioning writes it for hospitals."""
+    return _new_context(secret=True)
+
+
+def adding_context() -> bytes:
+    """Returns the context by which a server adds up: parameters alone, the same for every key."""
+    return _new_context(secret=False)
+
+
+def _new_context(*, secret: bool) -> bytes:
+    import tenseal
+
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.CKKS,
+        poly_modulus_degree=POLY_MODULUS_DEGREE,
+        coeff_mod_bit_sizes=list(COEFF_MOD_BIT_SIZES),
+        encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
+    )
+    context.global_scale = 2**SCALE_BITS
+    return bytes(
+        context.serialize(
+            save_public_key=secret,
+            save_secret_key=secret,
+            save_galois_keys=False,
+            save_relin_keys=False,  # nothing is ever multiplied
+        )
+    )
+
+
 def encrypted(context: Any, numbers: Numbers) -> list[bytes]:
     """Returns ciphertexts of whole numbers, [n], each of them within ROOM."""
     import tenseal

@@ -121,6 +121,8 @@ class HospitalHost:
                     said = {"result": self._asked(header, attachments)}
                 case "open":
                     said = {"result": self._open(header)}
+                case "draw":
+                    said = {"result": self._draw(header)}
                 case "start":
                     said = {"result": self._start(header, attachments)}
                 case "close":
@@ -146,7 +148,7 @@ class HospitalHost:
 
     def _asked(self, header: Mapping[str, Any], attachments: list[bytes]) -> dict[str, Any]:
         sandbox, task = self._sandbox(header), str(header["task"])
-        arguments = own_arguments(self._settings, task, header["arguments"], self._chosen)
+        arguments = own_arguments(self._settings, task, header["arguments"], self._chosen, sandbox)
         folder = self._chosen.home.temporary
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         received = Path(tempfile.mkdtemp(prefix="received-", dir=folder))
@@ -195,12 +197,19 @@ class HospitalHost:
         self._say(f"A federation of {sandbox.name} was opened, run {header['run']}.")
         return {"public_key": key}
 
+    def _draw(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        sealed = self._site(header).draw(dict(header["public_keys"]))
+        return {"sealed": {name: content.hex() for name, content in sealed.items()}}
+
     def _start(self, header: Mapping[str, Any], attachments: list[bytes]) -> dict[str, Any]:
+        self._site(header).start(dict(zip(header["files"], attachments, strict=True)))
+        return {}
+
+    def _site(self, header: Mapping[str, Any]) -> HospitalSite:
         site = self._sites.get(str(header["site"]))
         if site is None:
             raise HostRefused("This machine takes part in no such federation")
-        site.start(dict(zip(header["files"], attachments, strict=True)))
-        return {}
+        return site
 
     def _close(self, header: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:

@@ -19,14 +19,16 @@ from fed_assets.federation.origin import Process, stop
 from fed_assets.federation.plan import PLAN_FILE, FederationPlan
 from fed_assets.federation.policies import HOST, write_hospital_policies
 from fed_assets.federation.site import PLACES, SITES, TEMPORARY, Site
-from fed_assets.federation.site_key import make_site_key
+from fed_assets.federation.site_key import KEY_FILE, make_site_key
+from fed_assets.hosts.drawn_key import OPENED_KEY, SEALED_KEY, draw_key, opened_key
 from fed_assets.hosts.identity import Identity
 from fed_assets.hosts.outgoing import Pipes
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.kept import kept_by_all
-from fed_assets.resources.remote_hospitals import STARTUP
+from fed_assets.resources.remote_sites import STARTUP
 from fed_assets.sandboxes.controls import Process as ProcessControl
+from fed_assets.sandboxes.controls import UpdateProtection
 from fed_assets.sandboxes.sandbox import Sandbox
 
 KEPT_RUNS = 5
@@ -69,6 +71,9 @@ class HospitalSite:
         self._pipes: Pipes | None = None
         self._process: Process | None = None
         self._told: set[str] = set()
+        self._encrypts = sandbox.update_protection is UpdateProtection.HOMOMORPHIC_ENCRYPTION
+        self._public = ""
+        self._drawn: bytes | None = None  # what this hospital drew for all, sealed for itself
         self._own = False  # whether what lies in the folder is this object's
 
     def open(self) -> str:
@@ -92,26 +97,53 @@ class HospitalSite:
         ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._plan().write(self._folder / PLAN_FILE)
-        key = make_site_key(self._workspace / "startup")
+        key = self._public = make_site_key(self._workspace / "startup")
         if self._sandbox.process is ProcessControl.CONFINED:
             self._runner.confine_site(self._sandbox, self._folder)
         self._runner.origin()
         return key
 
+    def draw(self, public_keys: Mapping[str, str]) -> dict[str, bytes]:
+        """Returns a key for all hospitals of the federation, sealed for each.
+
+        Args:
+            public_keys: Of each, the public half of its site's key as PEM.
+
+        Raises:
+            HostRefused: They share none, it was drawn before, or these are not their keys.
+        """
+        hospital = self._identity.hospital
+        if not self._encrypts or self._drawn is not None:
+            raise HostRefused("A key was to be drawn that this federation does not take")
+        if set(public_keys) != set(self._plan().hospitals) or public_keys[hospital] != self._public:
+            raise HostRefused("A key was to be sealed for others than this federation's hospitals")
+        sealed = draw_key(self.run, public_keys)
+        self._drawn = sealed[hospital]
+        return sealed
+
     def start(self, files: Mapping[str, bytes]) -> None:
         """Starts NVFlare's client, which calls at its server through the door.
 
         Args:
-            files: Of its start-up kit: certificates, and the shared key of what is encrypted.
+            files: Of its start-up kit: certificates, and what hospitals share, sealed for this one.
 
         Raises:
-            HostRefused: Something else was sent.
+            HostRefused: Something else was sent, or another key than this hospital has drawn.
+            KitRefused: The key was not sealed for this hospital.
         """
         hospital, startup = self._identity.hospital, self._workspace / "startup"
-        if strange := sorted(set(files) - set(STARTUP)):
+        wanted = {*STARTUP, *([SEALED_KEY] if self._encrypts else [])}
+        if strange := sorted(set(files) - wanted):
             raise HostRefused(
                 "A site's start-up kit holds what it may not", seen=", ".join(strange)[:80]
             )
+        if self._encrypts:
+            sealed = files.get(SEALED_KEY, b"")
+            if self._drawn not in (None, sealed):
+                raise HostRefused("Another key was sent than this hospital has drawn for all")
+            key = opened_key(sealed, self.run, hospital, startup / KEY_FILE)
+            files = {name: each for name, each in files.items() if name != SEALED_KEY}
+            files = {**files, OPENED_KEY: key}
         for name, content in files.items():
             (startup / name).write_bytes(content)
             (startup / name).chmod(0o600)

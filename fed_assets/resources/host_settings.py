@@ -31,6 +31,8 @@ TASKS = frozenset(
     }
 )
 WITH_SOURCE = frozenset({"prepare_images", "look_at_source"})
+# What asks the hospital's privacy budget first: by how this machine knows that it is protected.
+WITH_BUDGET = frozenset({"prepare_images", "check_budget"})
 # Arguments that name a file: only this machine puts them in.
 PATHS = ("weights", "other_weights", "path", "folder", "stores", "initial")
 
@@ -111,9 +113,21 @@ def require_accepted(
 
 
 def own_arguments(
-    settings: HostSettings, task: str, arguments: Mapping[str, Any], chosen: Settings
+    settings: HostSettings,
+    task: str,
+    arguments: Mapping[str, Any],
+    chosen: Settings,
+    sandbox: Sandbox | None = None,
 ) -> dict[str, Any]:
     """Returns a task's arguments with where this machine's images are, and with no path besides.
+
+    Args:
+        settings: What the hospital lets happen.
+        task: What is asked.
+        arguments: As they came.
+        chosen: Where this machine's home and data are.
+        sandbox: In which it is asked, as this machine knows it; None where the hospital itself
+            looks at its images, and asks no budget.
 
     Raises:
         HostRefused: The task is none that may be asked for from elsewhere, names a file, or asks
@@ -124,6 +138,8 @@ def own_arguments(
         raise HostRefused("Whoever runs the federation may not ask for that here", seen=task[:40])
     if named := [name for name in PATHS if name in arguments]:
         raise HostRefused("A path of this machine was named from elsewhere", seen=", ".join(named))
+    if sandbox is not None and task in WITH_BUDGET:
+        arguments = {**arguments, "update_protection": sandbox.protection.as_record()}
     if task not in WITH_SOURCE:
         return dict(arguments)
     source = settings.source or _public(arguments.get("source"))

@@ -28,6 +28,7 @@ from fed_assets.sandboxes.sandbox import Sandbox
 GIB = 1 << 30
 NEEDED_DISK_BYTES = 2 * GIB
 NEEDED_MEMORY_BYTES = 6 * GIB
+AUTHORITY = "authority of hospitals' hosts"
 PACKAGES = ("dagster", "nvflare", "torch", "monai", "great-expectations", "mlflow")
 
 
@@ -54,6 +55,8 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(_from_error("roster", error))
     if roster is not None:
         findings.append(_guarded("public data", partial(_data, roster, settings)))
+        if roster.remote_ids:
+            findings.append(_guarded(AUTHORITY, partial(_authority, settings)))
     for name in SANDBOX_NAMES:
         findings.append(_guarded(f"sandbox {name}", partial(_sandbox, name, roster, settings)))
     return findings
@@ -159,6 +162,16 @@ def _data(roster: Roster, settings: Settings) -> Finding:
     if path is None or Path(path).exists():
         return Finding("public data", "ok", str(path or source.kind))
     return Finding("public data", "missing", str(path), "Correct the roster's `data.source`.")
+
+
+def _authority(settings: Settings) -> Finding:
+    from fed_assets.hosts.authority import CERTIFICATE_FILE, open_authority
+    from fed_assets.hosts.succession import outlook
+
+    if not (settings.home.hosts / CERTIFICATE_FILE).exists():
+        return Finding(AUTHORITY, "ok", "none yet: the first kit makes it")
+    seen, cure = outlook(open_authority(settings.home.hosts))
+    return Finding(AUTHORITY, "warning" if cure else "ok", seen, cure)
 
 
 def _sandbox(name: str, roster: Roster | None, settings: Settings) -> Finding:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from fed_assets.errors import KitRefused, PortTaken, ProvisioningFailed, StorageError
 from fed_assets.federation.certificates import new_authority
 from fed_assets.federation.provision import WORKSHOP, _build, provision
-from fed_assets.federation.site_key import make_site_key
+from fed_assets.federation.site_key import make_site_key, throwaway_key
+from fed_assets.privacy.encrypted_sums import read_context
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,16 @@ def test_a_hospital_elsewhere_gets_a_certificate_for_its_own_key_and_no_key(tmp_
     other = kits.hospitals[plan.hospitals[1]]
     assert (other / "startup" / "client.key").exists()
     assert local(other, "hospital")["hospital"] == plan.hospitals[1]
+
+
+def test_hospitals_elsewhere_draw_what_they_encrypt_by_themselves(tmp_path, write_encrypted_plan):
+    plan = write_encrypted_plan(tmp_path)
+    keys = {name: throwaway_key() for name in plan.hospitals}
+    kits = provision(replace(plan, remote=keys))
+    for workspace in kits.hospitals.values():
+        assert not list(workspace.rglob("*.tenseal"))
+    (context,) = kits.server.rglob("*.tenseal")
+    read_context(context.read_bytes(), secret=False)
 
 
 @pytest.mark.parametrize("key", ["", "no key", "elsewhere"])

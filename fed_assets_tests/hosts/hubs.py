@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from fed_assets.federation.child import end_child
@@ -27,6 +29,13 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start_here(_: str, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """Starts a command on this machine, whatever host it is for."""
     return subprocess.Popen(command, cwd=PROJECT, text=True, **options)
+
+
+def free_address() -> str:
+    """Returns an address on loopback at which nothing listens now."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{unused.getsockname()[1]}"
 
 
 @dataclass
@@ -53,6 +62,8 @@ class Consortium:
         ours["COLUMNS"] = "300"  # tables on one line a row
         if host == "hub":
             ours["FED_ASSETS_ROSTER"] = str(self.folder / "roster.yaml")
+        if (sandbox := self.folder / "sandbox.yaml").exists():  # agreed on by all of them
+            ours["FED_ASSETS_SANDBOX"] = str(sandbox)
         return known | ours
 
     def tell(self, host: str, *command: str, seconds: float = 120) -> tuple[int, str]:
@@ -77,6 +88,55 @@ class Consortium:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def join(self, *hospitals: str) -> None:
+        """Has hospitals' machines join, and waits until they are connected."""
+        for name in hospitals:
+            self.serve(name, "hospital", "join", f"{self.folder / name}.kit")
+        for name in hospitals:
+            self.wait_for(name, "Connected with the door", seconds=600)
+
+    @contextmanager
+    def started_run(self, sandbox: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """Yields a run of the hub's; it is ended after."""
+        run = self.start(
+            "hub",
+            [sys.executable, "-m", "fed_assets.cli", "run", sandbox, *options],
+            env=self.environment("hub"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield run
+        finally:
+            if run.poll() is None:
+                end_child(run, 60)
+
+    def run(self, sandbox: str, *options: str) -> tuple[int, str]:
+        """Returns how a run ended, and all that it told, as one line."""
+        with self.started_run(sandbox, *options) as run:
+            told, _ = run.communicate(timeout=900)
+        return run.returncode, " ".join(told.split())
+
+    def wait_for_round(self, run: subprocess.Popen[str], sandbox: str, number: int) -> Path:
+        """Waits for a round of a run, and returns the folder of its federation."""
+        end = time.monotonic() + 1200
+        place = f"federations/{sandbox}/*/outbox/rounds/{number:04d}/round.json"
+        while not (found := list(self.home.root.glob(place))):
+            assert run.poll() is None, run.communicate()[0]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return max(found, key=lambda path: path.stat().st_mtime).parents[3]
+
+    def serving(self, host: str) -> psutil.Process:
+        """Returns the process of a hospital's machine that serves, which another one keeps."""
+        keeper = psutil.Process(self.running[host].pid)
+        (found,) = [
+            each
+            for each in keeper.children(recursive=True)
+            if "fed_assets.resources.host_process" in each.cmdline()
+        ]
+        return found
 
     def log(self, host: str) -> str:
         return (self.folder / f"{host}.log").read_text()
@@ -104,10 +164,24 @@ def consortium(
     address: str,
     here: Sequence[str],
     elsewhere: Sequence[str],
-    sandbox: str,
+    accepts: Sequence[str],
+    controls: Mapping[str, Any] | None = None,
+    joined: bool = True,
     **changes: Any,
 ) -> Iterator[Consortium]:
-    """Yields a hub whose door is open, and hospitals that have joined; all is ended after."""
+    """Yields a hub whose door is open, and hospitals that have joined; all is ended after.
+
+    Args:
+        folder: Where all homes lie.
+        start: Starts a command on a host.
+        address: The door's.
+        here: The hospitals on the hub's machine.
+        elsewhere: Those on hosts of their own.
+        accepts: The sandboxes that these accept.
+        controls: Of the configurable sandbox; as shipped, if left out.
+        joined: Whether they have joined already, or have a kit alone.
+        changes: Of the roster.
+    """
     hospitals: list[dict[str, Any]] = [{"id": name, "name": name} for name in here]
     hospitals += [{"id": name, "name": name, "remote": "share"} for name in elsewhere]
     roster = {
@@ -119,23 +193,25 @@ def consortium(
         },
         "hospitals": hospitals,
         "network": SMALL_RESNET,
-        "federation": {"door": address},
+        "federation": {"door": address, "start_timeout_seconds": 300},  # where others use the cores
     }
     (folder / "roster.yaml").write_text(yaml.safe_dump(roster | changes))
+    if controls is not None:
+        (folder / "sandbox.yaml").write_text(yaml.safe_dump(dict(controls)))
+    for path in folder.iterdir():
+        path.chmod(0o644)
     made = Consortium(folder, start)
     with ExitStack() as stack:
         stack.callback(_end, made)
         for name in elsewhere:
             (folder / name).mkdir()
-            (folder / name / "hospital.yaml").write_text(f"accepts: [{sandbox}]\n")
+            (folder / name / "hospital.yaml").write_text(f"accepts: [{', '.join(accepts)}]\n")
             code, told = made.tell("hub", "federation", "kit", name, "--to", f"{folder / name}.kit")
             assert code == 0, told
         made.serve("hub", "federation", "door", "--listen", address.rpartition(":")[0])
         made.wait_for("hub", "The door is open")
-        for name in elsewhere:
-            made.serve(name, "hospital", "join", f"{folder / name}.kit")
-        for name in elsewhere:
-            made.wait_for(name, "Connected with the door", seconds=240)
+        if joined:
+            made.join(*elsewhere)
         yield made
 
 

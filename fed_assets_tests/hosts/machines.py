@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError
+from fed_assets.hosts.authority import DOOR_LIFETIME, open_authority
 from fed_assets.hosts.desk import Desk
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.hosts.door import Door
 from fed_assets.hosts.frames import Stream
-from fed_assets.hosts.identity import HOSPITAL_LIFETIME, Identity
+from fed_assets.hosts.identity import HOSPITAL_LIFETIME, Identity, take_up
+from fed_assets.hosts.issued import Issued
+from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.hosts.outgoing import Outgoing
+from fed_assets.resources.hospital_host import HospitalHost
+from fed_assets.resources.host_settings import HostSettings
+from fed_assets.resources.settings import Settings
 
 
 @dataclass
@@ -42,6 +48,7 @@ def open_door(
     folder: Path,
     *,
     lifetime: timedelta = HOSPITAL_LIFETIME,
+    own_lifetime: timedelta = DOOR_LIFETIME,
     away_seconds: float = 5.0,
     port: int = 0,
 ) -> Iterator[OpenDoor]:
@@ -54,6 +61,7 @@ def open_door(
         ("127.0.0.1", port),
         said.append,
         lifetime=lifetime,
+        own_lifetime=own_lifetime,
     )
     try:
         yield OpenDoor(door, desk, folder, said)
@@ -111,6 +119,26 @@ def machine(identity: Identity, *sites: str) -> Iterator[Machine]:
         yield running
     finally:
         running.stop()
+
+
+@contextmanager
+def serving(door: OpenDoor, hospital: str, chosen: Settings, *accepts: str) -> Iterator[None]:
+    """Has a hospital's own machine, whose home is `chosen`, join at a door and answer there."""
+    content, made = make_kit(open_authority(door.folder), hospital, door.address, version="1")
+    Issued(door.folder).give_kit(hospital, made.serial_number)
+    kit = chosen.home.root / "kit"
+    kit.write_bytes(content)
+    identity = take_up(read_kit(kit), chosen.home.host)
+    said: list[str] = []
+    host = HospitalHost(chosen, identity, HostSettings(accepts=accepts), said.append)
+    thread = threading.Thread(target=host.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        host.stop()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def ask(folder: Path, hospital: str, *attachments: bytes, seconds: float = 15) -> dict[str, Any]:

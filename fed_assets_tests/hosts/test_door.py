@@ -195,6 +195,26 @@ def test_who_stays_away_is_given_up_and_not_asked_later(hosts: Path, join: Join)
             assert len(late.asked) == 1
 
 
+def test_a_site_of_one_who_stays_away_has_ended_and_is_closed_when_it_comes_back(
+    hosts: Path, join: Join
+) -> None:
+    with open_door(hosts, away_seconds=0.5) as door:
+        own = join("st_mary", door.address)
+        run = Stream(reach_desk(hosts))
+        with machine(own) as st_mary:
+            assert door.heard("is connected")
+            run.put({"id": 1, "do": "start", "site": "s1", "hospital": "st_mary", "port": 7})
+            assert run.next(10)["result"] == {"bytes": 0}
+            assert st_mary.asked
+        event = run.next(10)["event"]  # its machine is gone
+        assert event["ended"] == -9
+        assert "its host was not connected for" in event["why"]
+        with machine(own, "s1") as back:
+            closed = {"do": "close", "site": "s1"}
+            assert within(10, lambda: any(closed.items() <= each.items() for each in back.asked))
+        run.close()
+
+
 def test_without_a_door_it_is_said_how_to_open_one(hosts: Path) -> None:
     with pytest.raises(HostAway, match="fed-assets federation door"):
         reach_desk(hosts)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
-from fed_assets.federation.child import end_child
 from fed_assets.hosts.identity import OWN
-from fed_assets_tests.hosts.hubs import Consortium, consortium, start_here
+from fed_assets.resources.home import Home
+from fed_assets_tests.hosts.hubs import Consortium, consortium, free_address, start_here
 from fed_assets_tests.hosts.network import HUB, Network, network, why_not
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
@@ -42,41 +38,17 @@ def sealed(apart: Network, places: Path) -> Iterator[Consortium]:
         address=f"{HUB}:8443",
         here=["north"],
         elsewhere=["east", "south"],
-        sandbox="eyes_off",
+        accepts=["eyes_off"],
         rounds=8,
     ) as made:
         yield made
 
 
-@contextmanager
-def started_run(made: Consortium, sandbox: str) -> Iterator[subprocess.Popen[str]]:
-    run = made.start(
-        "hub",
-        [sys.executable, "-m", "fed_assets.cli", "run", sandbox],
-        env=made.environment("hub"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        yield run
-    finally:
-        if run.poll() is None:
-            end_child(run, 60)
-
-
-def wait_for_round(made: Consortium, run: subprocess.Popen[str], number: int) -> None:
-    end = time.monotonic() + 600
-    while not list(made.home.root.glob(f"federations/*/*/outbox/rounds/{number:04d}/round.json")):
-        assert run.poll() is None, run.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_sealed_lifecycle_runs_across_hosts_and_one_that_is_cut_off_comes_back(
     sealed: Consortium, apart: Network
 ) -> None:
-    with started_run(sealed, "eyes_off") as run:
-        wait_for_round(sealed, run, 1)
+    with sealed.started_run("eyes_off") as run:
+        sealed.wait_for_round(run, "eyes_off", 1)
         began = time.monotonic()
         apart.tell("east", "cut")
         code, told = sealed.tell("east", "doctor", "--hospital")
@@ -118,40 +90,39 @@ def test_no_key_is_left_once_the_federation_is_over(sealed: Consortium) -> None:
 
 
 def test_a_host_whose_process_is_killed_serves_again(sealed: Consortium) -> None:
-    keeper = psutil.Process(sealed.running["south"].pid)
-    (serving,) = [
-        each
-        for each in keeper.children(recursive=True)
-        if "fed_assets.resources.host_process" in each.cmdline()
-    ]
     before = sealed.log("south").count("Connected with the door")
-    serving.kill()
+    sealed.serving("south").kill()
     sealed.wait_for("south", "is started again in 1 s")
     sealed.wait_for("south", "Connected with the door", times=before + 1)
 
 
 def test_a_sandbox_that_a_hospital_does_not_accept_goes_without_it(sealed: Consortium) -> None:
-    with started_run(sealed, "eyes_on") as run:
-        told, _ = run.communicate(timeout=600)
-        assert run.returncode == 1
-    words = " ".join(told.split())
-    assert "This hospital does not accept the sandbox eyes_on" in words
-    assert "1 hospitals may take part, and 3 have to" in words
+    code, told = sealed.run("eyes_on")
+    assert code == 1
+    assert "This hospital does not accept the sandbox eyes_on" in told
+    assert "1 hospitals may take part, and 3 have to" in told
 
 
-def test_on_one_machine_two_here_and_one_elsewhere_make_a_federation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sandbox", ["minimal", "eyes_on"])
+def test_on_one_machine_two_here_and_one_elsewhere_make_a_federation(
+    tmp_path: Path, sandbox: str
+) -> None:
     with consortium(
         tmp_path,
         start_here,
-        address="127.0.0.1:18444",
+        address=free_address(),
         here=["north", "south"],
         elsewhere=["east"],
-        sandbox="eyes_on",
+        accepts=[sandbox],
         rounds=2,
     ) as made:
-        with started_run(made, "eyes_on") as run:
-            told, _ = run.communicate(timeout=900)
-            assert run.returncode == 0, told
-        assert [len(each["participants"]) for each in made.rounds("eyes_on")] == [2 + 1] * 2
+        code, told = made.run(sandbox)
+        assert code == 0, told
+        assert [len(each["participants"]) for each in made.rounds(sandbox)] == [2 + 1] * 2
         issued = json.loads((made.home.hosts / "issued.json").read_text())
         assert issued["east"]["kit"] == ""  # it was used, and serves nobody else
+        assert {path.name for path in (made.home.root / "hospitals").iterdir()} == {
+            *("north", "south", "coordinator")
+        }
+        store = Home(made.folder / "east").store("east", sandbox)
+        assert (store / "outbox.jsonl").exists()

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fed_assets.errors import HostRefused, RosterError
-from fed_assets.federation.site_key import rsa_key
-from fed_assets.hosts.authority import open_authority
+from fed_assets.federation.site_key import rsa_key, throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
-from fed_assets.hosts.identity import take_up
-from fed_assets.hosts.issued import Issued
-from fed_assets.hosts.kit import make_kit, read_kit
+from fed_assets.hosts.drawn_key import SEALED_KEY, draw_key
 from fed_assets.resources.home import Home
-from fed_assets.resources.hospital_host import HospitalHost
-from fed_assets.resources.host_settings import HostSettings
 from fed_assets.resources.remote_hospitals import RemoteHospitals, record_of
 from fed_assets.resources.settings import Settings
-from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
-from fed_assets_tests.hosts.machines import open_door, within
+from fed_assets_tests.hosts.machines import open_door, serving, within
 
 IMAGES = {
     "source": {"kind": "phantom", "images": 40, "test_images": 10, "size": 28},
@@ -34,6 +29,9 @@ IMAGES = {
     "image_size": 28,
     "seed": 0,
 }
+
+ENCRYPTED = {str(name): str(EYES_ON.value(name)) for name in EYES_ON.controls()}
+ENCRYPTED |= {"update_protection": "homomorphic_encryption", "previews": "no"}
 
 
 @dataclass(frozen=True)
@@ -43,31 +41,23 @@ class Joined:
     way: RemoteHospitals
     hub: Path
     home: Home
+    encrypted: Sandbox
 
     def ask(self, task: str, arguments: dict[str, Any], sandbox: Sandbox = EYES_ON) -> Any:
-        return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 120)
+        return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 300)
 
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
     folder = tmp_path_factory.mktemp("joined")
     hub, home = folder / "hosts", Home(folder / "home").prepare()
-    with open_door(hub) as door:
-        content, made = make_kit(open_authority(hub), "st_mary", door.address, version="1")
-        Issued(hub).give_kit("st_mary", made.serial_number)
-        (folder / "kit").write_bytes(content)
-        identity = take_up(read_kit(folder / "kit"), home.host)
-        said: list[str] = []
-        allowed = HostSettings(accepts=("eyes_on",))
-        host = HospitalHost(Settings(home), identity, allowed, said.append)
-        serving = threading.Thread(target=host.run)
-        serving.start()
+    sandbox = folder / "sandbox.yaml"
+    sandbox.write_text(yaml.safe_dump(ENCRYPTED))
+    chosen = Settings(home, configurable=sandbox)
+    with open_door(hub) as door, serving(door, "st_mary", chosen, "eyes_on", "configurable"):
         way = RemoteHospitals(hub)
-        yield Joined(way, hub, home)
+        yield Joined(way, hub, home, find_sandbox("configurable", configurable=sandbox))
         way.close()
-        host.stop()
-        serving.join(20)
-        assert not serving.is_alive()
 
 
 def test_images_stay_there_and_counts_come_back(joined: Joined) -> None:
@@ -129,4 +119,48 @@ def test_a_federation_without_the_hospital_is_not_joined(joined: Joined) -> None
     calls = Calls(reach_desk(joined.hub))
     with pytest.raises(HostRefused, match="this hospital is not"):
         open_site(calls, run="run2", hospitals=["st_john", "st_luke"])
+    calls.close()
+
+
+def test_a_hospital_draws_a_key_for_all_and_takes_no_other(joined: Joined) -> None:
+    calls = Calls(reach_desk(joined.hub))
+    names = ["st_mary", "st_john", "st_luke"]
+    opening = {"sandbox": record_of(joined.encrypted), "run": "run3", "hospitals": names}
+    own = open_site(calls, **opening)["public_key"]
+    site = {"hospital": "st_mary", "site": "s1"}
+    keys = {"st_mary": own, "st_john": throwaway_key(), "st_luke": throwaway_key()}
+
+    def draw(public_keys: dict[str, str]) -> dict[str, str]:
+        sealed = calls.ask({"do": "draw", **site, "public_keys": public_keys}, (), 60)["sealed"]
+        return {str(name): str(each) for name, each in sealed.items()}
+
+    for wrong in (keys | {"st_mary": throwaway_key()}, keys | {"hub": own}, {"st_mary": own}):
+        with pytest.raises(HostRefused, match="for others than this federation's hospitals"):
+            draw(wrong)
+    sealed = draw(keys)
+    assert sealed.keys() == set(names)
+    with pytest.raises(HostRefused, match="does not take"):  # once, in a federation
+        draw(keys)
+
+    def start(files: dict[str, bytes]) -> None:
+        calls.ask({"do": "start", **site, "port": 1, "files": list(files)}, [*files.values()], 60)
+
+    another = draw_key("run3", keys)["st_mary"]  # as whoever runs it could
+    for files in ({SEALED_KEY: another}, {}):
+        with pytest.raises(HostRefused, match="Another key was sent"):
+            start(files)
+    with pytest.raises(HostRefused, match="holds what it may not"):
+        start({"client_context.tenseal": b"a key"})
+    place = joined.home.federation("configurable", "run3") / "sites" / "st_mary" / "startup"
+    assert [path.name for path in place.iterdir()] == ["client.key"]
+    calls.close()
+
+
+def test_no_key_is_drawn_where_hospitals_share_none(joined: Joined) -> None:
+    calls = Calls(reach_desk(joined.hub))
+    own = open_site(calls, run="run4")["public_key"]
+    keys = {"st_mary": own, "st_john": throwaway_key()}
+    asked = {"do": "draw", "hospital": "st_mary", "site": "s1", "public_keys": keys}
+    with pytest.raises(HostRefused, match="does not take"):
+        calls.ask(asked, (), 60)
     calls.close()

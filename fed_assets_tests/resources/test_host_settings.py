@@ -17,7 +17,12 @@ from fed_assets.resources.host_settings import (
     require_accepted,
 )
 from fed_assets.resources.settings import Settings
-from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, SHIPPED_CONFIGURABLE
+from fed_assets.sandboxes.presets import (
+    EYES_OFF,
+    EYES_ON,
+    SHIPPED_CONFIGURABLE,
+    find_sandbox,
+)
 
 PHANTOMS = {"kind": "phantom", "images": 40, "test_images": 10, "size": 28}
 
@@ -93,6 +98,19 @@ def test_no_path_of_this_machine_can_be_named_from_elsewhere(
     settings = read_host_settings(written(tmp_path, "accepts: [eyes_off]"))
     with pytest.raises(HostRefused, match=f"named from elsewhere.*{name}"):
         own_arguments(settings, "evaluate", {name: "/etc/shadow"}, chosen)
+
+
+@pytest.mark.parametrize("task", ["prepare_images", "check_budget"])
+def test_a_budget_is_asked_by_what_this_machine_knows_of_it(
+    tmp_path: Path, chosen: Settings, task: str
+) -> None:
+    settings = read_host_settings(written(tmp_path, "accepts: [configurable]"))
+    sandbox = find_sandbox("configurable", configurable=SHIPPED_CONFIGURABLE)
+    own = sandbox.protection.as_record()
+    assert own["kind"] == "differential_privacy"
+    for said in ({}, {"update_protection": own | {"epsilon": 800.0}}):
+        asked = {"source": PHANTOMS, **said}
+        assert own_arguments(settings, task, asked, chosen, sandbox)["update_protection"] == own
 
 
 def test_images_are_where_the_hospital_says(tmp_path: Path, chosen: Settings) -> None:
