@@ -77,7 +77,7 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admit(
                 roster.hospital_ids,
-                validated | _elsewhere(roster, validated),
+                validated | without_client(roster, validated),
                 quorum=roster.quorum,
                 leave_out=config.leave_out,
                 revoked=revoked_in(settings.home.revocations, sandbox.name),
@@ -103,13 +103,13 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     return federation_roster
 
 
-def _elsewhere(
+def without_client(
     roster: Roster, validated: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Returns a refusal of each validated hospital that no client of a federation runs at."""
     return {
         name: {"admitted": False, "reason": NOT_IN_ROUNDS}
-        for name in set(roster.hospital_ids) - set(roster.here())
+        for name in roster.azure_ids
         if validated[name]["admitted"]
     }
 

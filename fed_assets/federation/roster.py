@@ -172,8 +172,13 @@ class Roster(Entry):
 
     def here(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals whose machine is the orchestrator's."""
-        elsewhere = {each.id for each in self.hospitals if each.azure_ml or each.remote}
+        elsewhere = {*self.azure_ids, *self.remote_ids}
         return tuple(name for name in self.hospital_ids if name not in elsewhere)
+
+    @property
+    def azure_ids(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals whose machine is a compute of Azure ML."""
+        return tuple(hospital.id for hospital in self.hospitals if hospital.azure_ml)
 
     @property
     def remote_ids(self) -> tuple[str, ...]:

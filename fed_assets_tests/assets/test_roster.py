@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from fed_assets.assets.roster import shortfall
+from typing import Any
+
+from fed_assets.assets.roster import shortfall, without_client
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.admission import Admission
+from fed_assets.federation.roster import Roster
+from fed_assets_tests.federation.test_azure_ml import PLACE
 
 
 def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -> None:
@@ -29,3 +33,15 @@ def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -
         "west: It has no images. To mend it: Run again. Mend these, leave them out by the run "
         "config `leave_out`, or lower the roster's `quorum`."
     )
+
+
+def test_a_hospital_on_a_host_of_its_own_takes_part_and_one_in_azure_ml_not(
+    entries: dict[str, Any],
+) -> None:
+    east = {"id": "east", "name": "East", "remote": "share"}
+    north = {"id": "north", "name": "North", "azure_ml": PLACE, "source": {"kind": "phantom"}}
+    hospitals = [{"id": "south", "name": "South"}, east, north]
+    door = {"door": "federation.example.org:8443"}
+    roster = Roster.model_validate(entries | {"hospitals": hospitals, "federation": door})
+    validated = {name: {"admitted": True} for name in roster.hospital_ids}
+    assert without_client(roster, validated).keys() == {"north"}
