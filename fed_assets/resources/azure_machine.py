@@ -68,7 +68,7 @@ class AzureMachine:
         self,
         task: str,
         asked: Mapping[str, Any],
-        weights: Mapping[str, str],
+        files: Mapping[str, bytes],
         *,
         require_wanted: Callable[[], None],
         say: Callable[[str], None],
@@ -77,14 +77,13 @@ class AzureMachine:
 
         Args:
             task: What the job is for.
-            asked: What `hospital.azure_job` takes.
-            weights: By the name of an argument, the file that it is about.
+            asked: What the job's program takes.
+            files: What goes with it, by its name there.
             require_wanted: Raises where the run is to end.
             say: Told where the job can be seen.
 
         Raises:
             CloudRefused: Azure did not do what it was asked.
-            StorageError: A file of weights cannot be read.
             WorkerFailed: There is no reply.
         """
         name = f"{self._hospital}-{secrets.token_hex(8)}"
@@ -105,8 +104,8 @@ class AzureMachine:
             timeout_seconds=self._task_timeout_seconds,
         )
         try:
-            told = messages.put_weights(weights)
-            said = self._run(job, watched, messages, {**asked, "weights": told})
+            told = messages.put_files(files)
+            said = self._run(job, watched, messages, {**asked, "files": told})
             if watched.status != "Completed":  # Dagster's client drops the interruption
                 raise DagsterExecutionInterruptedError
         except GivenUp as reason:

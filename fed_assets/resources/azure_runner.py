@@ -21,7 +21,7 @@ from fed_assets.federation.azure_ml import AzureML
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_port import result_of
 from fed_assets.resources.kept import kept
-from fed_assets.resources.shared_weights import ARGUMENTS
+from fed_assets.resources.shared_weights import read_weights
 from fed_assets.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class AzureMLHospitalRunner:
             raise IdentityRefused(
                 f"{hospital} has no machine in Azure ML", cure="Correct the hospital's id"
             )
-        weights = {name: str(arguments[name]) for name in ARGUMENTS if name in arguments}
-        others = {name: value for name, value in arguments.items() if name not in ARGUMENTS}
+        weights = read_weights(arguments)
+        others = {name: value for name, value in arguments.items() if name not in weights}
         requests = [{"task": task, "hospital": hospital, "arguments": others}]
         with self._turns[hospital]:
             if hospital in self._unclear:

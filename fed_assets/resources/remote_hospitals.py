@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FedAssetsError, StorageError, system_reason
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation.elsewhere import UNWANTED, WANTED, write_site_ended
 from fed_assets.federation.ended import write_ended
 from fed_assets.federation.plan import FederationPlan
@@ -20,7 +20,7 @@ from fed_assets.federation.site import SITES
 from fed_assets.federation.site_key import throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
-from fed_assets.resources.shared_weights import ARGUMENTS
+from fed_assets.resources.shared_weights import read_weights
 from fed_assets.sandboxes.sandbox import Sandbox
 
 OPEN_SECONDS = 120.0
@@ -71,7 +71,7 @@ class RemoteHospitals:
             FedAssetsError: What its process, or its machine, answered.
             StorageError: Weights cannot be read here.
         """
-        files = {name: str(arguments[name]) for name in ARGUMENTS if name in arguments}
+        files = read_weights(arguments)
         header = {
             "do": "ask",
             "hospital": hospital,
@@ -81,8 +81,7 @@ class RemoteHospitals:
             "files": list(files),
             "peer": peer,
         }
-        contents = [_content(Path(path)) for path in files.values()]
-        return self._connected().ask(header, contents, timeout_seconds)
+        return self._connected().ask(header, list(files.values()), timeout_seconds)
 
     @contextmanager
     def sites(
@@ -224,12 +223,3 @@ def _port(startup: Path) -> int:
 def _plain(name: str) -> str:
     """Returns a job's id, which names a file, without what leads elsewhere."""
     return "".join(letter for letter in name if letter.isalnum() or letter in "-_")[:64]
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(
-            "Weights cannot be read", where=str(path), seen=system_reason(error)
-        ) from None
