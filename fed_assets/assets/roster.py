@@ -35,7 +35,9 @@ from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 
-NOT_IN_ROUNDS = "its machine is in Azure ML, where no client of a federation is started"
+NOT_IN_ROUNDS = (
+    "its machine is in Azure ML, and the roster's `federation` has no `door` at which it could call"
+)
 
 
 class RosterConfig(Config):
@@ -106,11 +108,11 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
 def without_client(
     roster: Roster, validated: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Returns a refusal of each validated hospital that no client of a federation runs at."""
+    """Returns a refusal of each validated hospital whose client could not reach the server."""
     return {
         name: {"admitted": False, "reason": NOT_IN_ROUNDS}
         for name in roster.azure_ids
-        if validated[name]["admitted"]
+        if not roster.federation.door and validated[name]["admitted"]
     }
 
 

@@ -73,6 +73,14 @@ class Brought:
     files: Mapping[str, bytes]
 
 
+def owners(home: Path) -> set[str]:
+    """Returns the hospital whose jobs have this home; none where it is no such home."""
+    try:
+        return {(home / OWNER).read_text(encoding="utf-8")}
+    except OSError:
+        return set()
+
+
 def read_command_line(arguments: list[str], module: str) -> tuple[Machine, str]:
     """Returns the machine of a job's command line, and the URL of its messages' container.
 

@@ -76,7 +76,7 @@ class Data(Entry):
 class Hospital(Entry):
     """One participant. Its NVFlare site bears its id.
 
-    With `azure_ml` its tasks run as jobs there, and not on the orchestrator's machine. `remote`
+    With `azure_ml` its tasks and its rounds are jobs there, and not on this machine. `remote`
     says that it is on a host of its own, where `images` of its own lie, or where it takes its
     `share` of the public set; where on that host, the host alone knows.
     """

@@ -25,7 +25,7 @@ from fed_assets.hosts.outgoing import Pipes
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.kept import kept_by_all
-from fed_assets.resources.remote_hospitals import STARTUP
+from fed_assets.resources.remote_sites import STARTUP
 from fed_assets.sandboxes.controls import Process as ProcessControl
 from fed_assets.sandboxes.sandbox import Sandbox
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fed_assets.errors import FedAssetsError
-from fed_assets.federation.elsewhere import UNWANTED, WANTED, write_site_ended
-from fed_assets.federation.ended import write_ended
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site import SITES
 from fed_assets.federation.site_key import throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
+from fed_assets.resources.remote_sites import OPEN_SECONDS, RemoteSite, watch
 from fed_assets.resources.shared_weights import read_weights
 from fed_assets.sandboxes.sandbox import Sandbox
 
-OPEN_SECONDS = 120.0
-LOOK_SECONDS = 0.1
-# What is sent of a site's start-up kit; its key is made there.
-STARTUP = ("client.crt", "rootCA.pem", "client_context.tenseal")
+KIT_SECONDS = 30.0
+
+
+class Machines(Protocol):
+    """Brings up machines that are there for one federation alone."""
+
+    def bring_up(self, hospital: str, lost: Callable[[], None]) -> None:
+        """Returns when a hospital's machine is connected; at once for those that others bring up.
+
+        Args:
+            hospital: Its id.
+            lost: Called where the machine ends before it should.
+
+        Raises:
+            FedAssetsError: It does not come up.
+        """
+
+    def give_up(self) -> None:
+        """Ends all of them."""
 
 
 class RemoteHospitals:
@@ -83,9 +96,34 @@ class RemoteHospitals:
         }
         return self._connected().ask(header, list(files.values()), timeout_seconds)
 
+    def kit(self, hospital: str) -> str:
+        """Returns a kit for the machine of a hospital that this run starts, as it is written.
+
+        Raises:
+            HostAway: No door is open, or a machine of the hospital's works for another run.
+            FedAssetsError: There is no kit for it.
+        """
+        return str(
+            self._connected().ask({"do": "kit", "hospital": hospital}, (), KIT_SECONDS)["kit"]
+        )
+
+    def is_connected(self, hospital: str) -> bool:
+        """Returns whether a machine of a hospital's is connected.
+
+        Raises:
+            HostAway: No door is open.
+        """
+        told = self._connected().ask({"do": "who", "hospital": hospital}, (), KIT_SECONDS)
+        return hospital in told["connected"]
+
     @contextmanager
     def sites(
-        self, sandbox: Sandbox, plan: FederationPlan, remote: list[str], say: Callable[[str], None]
+        self,
+        sandbox: Sandbox,
+        plan: FederationPlan,
+        remote: Sequence[str],
+        say: Callable[[str], None],
+        machines: Machines | None = None,
     ) -> Iterator[FederationPlan]:
         """Yields a plan with what the machines of its remote hospitals contribute to it.
 
@@ -98,13 +136,16 @@ class RemoteHospitals:
             plan: What is to be run.
             remote: The hospitals on hosts of their own; those of the plan count.
             say: Called with a sentence where one cannot take part; it is lost then.
+            machines: What brings up the machines of those that have none yet.
         """
         names = [name for name in plan.hospitals if name in remote]
         if not names:
             yield plan
             return
-        calls, run = self._connected(), Path(plan.folder).name
-        sites = {name: _Site(name, uuid.uuid4().hex, Path(plan.folder) / SITES) for name in names}
+        run = Path(plan.folder).name
+        sites = {
+            name: RemoteSite(name, uuid.uuid4().hex, Path(plan.folder) / SITES) for name in names
+        }
         asked = {
             "sandbox": record_of(sandbox),
             "run": run,
@@ -116,22 +157,31 @@ class RemoteHospitals:
         def open_site(name: str) -> str:
             header = {**asked, "do": "open", "hospital": name, "site": sites[name].site}
             try:
-                return str(calls.ask(header, (), OPEN_SECONDS)["public_key"])
+                if machines is not None:
+                    machines.bring_up(name, sites[name].lose)
+                return str(self._connected().ask(header, (), OPEN_SECONDS)["public_key"])
             except FedAssetsError as error:
                 sites[name].failed = True
                 say(f"{name} takes no part: {error}")
                 return throwaway_key()
 
         with ThreadPoolExecutor(len(names)) as pool:
-            keys = dict(zip(names, pool.map(open_site, names), strict=True))
+            try:
+                keys = dict(zip(names, pool.map(open_site, names), strict=True))
+            except BaseException:  # the run is to end, and not to wait for machines
+                if machines is not None:
+                    machines.give_up()
+                raise
         over = threading.Event()
-        watch = threading.Thread(target=_watch, args=(calls, list(sites.values()), over, say))
-        watch.start()
+        watching = threading.Thread(
+            target=watch, args=(self._calls, list(sites.values()), over, say)
+        )
+        watching.start()
         try:
             yield replace(plan, remote=keys)
         finally:
             over.set()
-            watch.join()
+            watching.join()
 
     def _connected(self) -> Calls:
         with self._opening:
@@ -140,86 +190,6 @@ class RemoteHospitals:
             return self._calls
 
 
-@dataclass
-class _Site:
-    """One hospital's site on its own machine.
-
-    Attributes:
-        hospital: Its id.
-        site: The site's.
-        folder: Where the sites of the federation lie here.
-        failed: Whether it cannot take part.
-        started: Whether its client was asked for.
-    """
-
-    hospital: str
-    site: str
-    folder: Path
-    failed: bool = False
-    started: bool = False
-
-    @property
-    def workspace(self) -> Path:
-        """What lies here of it."""
-        return self.folder / self.hospital
-
-    def hear(self, event: Mapping[str, Any]) -> None:
-        """Notes what became of it, where the session reads it."""
-        with suppress(OSError):  # the run is over, and its folder gone
-            if "job" in event:
-                write_ended(self.workspace, _plain(str(event["job"])), event.get("code"))
-            elif "ended" in event:
-                write_site_ended(self.workspace, int(event["ended"]))
-
-
 def record_of(sandbox: Sandbox) -> dict[str, Any]:
     """Returns a sandbox as both sides compare it: by all that it promises."""
     return sandbox.model_dump(mode="json")
-
-
-def _watch(
-    calls: Calls, sites: list[_Site], over: threading.Event, say: Callable[[str], None]
-) -> None:
-    """Starts each site's client when the session wants it, and closes all in the end."""
-    for each in sites:
-        calls.listen(each.site, each.hear)
-    while not over.wait(LOOK_SECONDS):
-        for each in sites:
-            if not each.started and (each.workspace / WANTED).exists():
-                each.started = True
-                if not each.failed:
-                    threading.Thread(target=_start, args=(calls, each, say), daemon=True).start()
-                else:
-                    each.hear({"ended": 1})
-    for each in sites:
-        with suppress(FedAssetsError):
-            header = {"do": "close", "hospital": each.hospital, "site": each.site}
-            calls.ask(header, (), 0.5)
-
-
-def _start(calls: Calls, site: _Site, say: Callable[[str], None]) -> None:
-    startup = site.workspace / "startup"
-    try:
-        files = {path.name: path.read_bytes() for path in startup.iterdir() if path.name in STARTUP}
-        header = {
-            "do": "start",
-            "hospital": site.hospital,
-            "site": site.site,
-            "files": list(files),
-            "port": _port(startup),
-        }
-        calls.ask(header, list(files.values()), OPEN_SECONDS)
-    except (OSError, FedAssetsError) as error:
-        if not (site.workspace / UNWANTED).exists():
-            say(f"{site.hospital} takes no part: {error}")
-        site.hear({"ended": 1})
-
-
-def _port(startup: Path) -> int:
-    (server,) = json.loads((startup / "fed_client.json").read_text())["servers"]
-    return int(str(server["service"]["target"]).rpartition(":")[2])
-
-
-def _plain(name: str) -> str:
-    """Returns a job's id, which names a file, without what leads elsewhere."""
-    return "".join(letter for letter in name if letter.isalnum() or letter in "-_")[:64]

@@ -35,13 +35,16 @@ def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -
     )
 
 
-def test_a_hospital_on_a_host_of_its_own_takes_part_and_one_in_azure_ml_not(
+def test_a_hospital_takes_part_wherever_its_machine_can_reach_the_door(
     entries: dict[str, Any],
 ) -> None:
-    east = {"id": "east", "name": "East", "remote": "share"}
     north = {"id": "north", "name": "North", "azure_ml": PLACE, "source": {"kind": "phantom"}}
-    hospitals = [{"id": "south", "name": "South"}, east, north]
+    hospitals = [{"id": "south", "name": "South"}, north]
+    validated = {name: {"admitted": True} for name in ("north", "south", "east")}
+    roster = Roster.model_validate(entries | {"hospitals": hospitals})
+    (refused,) = without_client(roster, validated).values()
+    assert "`federation` has no `door`" in refused["reason"]
+    east = {"id": "east", "name": "East", "remote": "share"}
     door = {"door": "federation.example.org:8443"}
-    roster = Roster.model_validate(entries | {"hospitals": hospitals, "federation": door})
-    validated = {name: {"admitted": True} for name in roster.hospital_ids}
-    assert without_client(roster, validated).keys() == {"north"}
+    roster = Roster.model_validate(entries | {"hospitals": [*hospitals, east], "federation": door})
+    assert without_client(roster, validated) == {}

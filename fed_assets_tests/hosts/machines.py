@@ -46,7 +46,12 @@ def open_door(
     port: int = 0,
 ) -> Iterator[OpenDoor]:
     said: list[str] = []
-    desk = Desk(folder, lambda hospital: {"of": hospital}, away_seconds=away_seconds)
+    desk = Desk(
+        folder,
+        lambda hospital: {"of": hospital},
+        lambda hospital: f"a kit of {hospital}",
+        away_seconds=away_seconds,
+    )
     door = Door(
         folder,
         folder.parent / "revoked.json",

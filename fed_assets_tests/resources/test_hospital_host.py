@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.hosts.identity import take_up
 from fed_assets.hosts.issued import Issued
 from fed_assets.hosts.kit import make_kit, read_kit
+from fed_assets.resources import hospital_host
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_host import HospitalHost
 from fed_assets.resources.host_settings import HostSettings
@@ -48,9 +50,11 @@ class Joined:
         return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 120)
 
 
-@pytest.fixture(scope="module")
-def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
-    folder = tmp_path_factory.mktemp("joined")
+@contextmanager
+def serving(
+    folder: Path, *, one_federation: bool = False
+) -> Iterator[tuple[Joined, threading.Thread]]:
+    """Yields a machine while it serves, and the thread in which it does."""
     hub, home = folder / "hosts", Home(folder / "home").prepare()
     with open_door(hub) as door:
         content, made = make_kit(open_authority(hub), "st_mary", door.address, version="1")
@@ -59,15 +63,22 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
         identity = take_up(read_kit(folder / "kit"), home.host)
         said: list[str] = []
         allowed = HostSettings(accepts=("eyes_on",))
-        host = HospitalHost(Settings(home), identity, allowed, said.append)
-        serving = threading.Thread(target=host.run)
-        serving.start()
+        settings = Settings(home)
+        host = HospitalHost(settings, identity, allowed, said.append, one_federation=one_federation)
+        thread = threading.Thread(target=host.run)
+        thread.start()
         way = RemoteHospitals(hub)
-        yield Joined(way, hub, home)
+        yield Joined(way, hub, home), thread
         way.close()
         host.stop()
-        serving.join(20)
-        assert not serving.is_alive()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    with serving(tmp_path_factory.mktemp("joined")) as (made, _):
+        yield made
 
 
 def test_images_stay_there_and_counts_come_back(joined: Joined) -> None:
@@ -130,3 +141,30 @@ def test_a_federation_without_the_hospital_is_not_joined(joined: Joined) -> None
     with pytest.raises(HostRefused, match="this hospital is not"):
         open_site(calls, run="run2", hospitals=["st_john", "st_luke"])
     calls.close()
+
+
+def test_a_machine_of_one_federation_ends_with_it(tmp_path: Path) -> None:
+    with serving(tmp_path, one_federation=True) as (made, thread):
+        calls = Calls(reach_desk(made.hub))
+        unknown = {"do": "close", "hospital": "st_mary", "site": "of the run before"}
+        assert calls.ask(unknown, (), 30) == {}
+        open_site(calls)
+        thread.join(1)
+        assert thread.is_alive()  # that another one is over is nothing to it
+        calls.close()  # the run is gone: so is its site
+        thread.join(30)
+        assert not thread.is_alive()
+    assert not list(made.home.root.rglob("client.key"))
+
+
+def test_a_machine_whose_federation_is_never_opened_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hospital_host, "OPEN_SECONDS", 1.0)
+    with serving(tmp_path, one_federation=True) as (_, thread):
+        thread.join(10)
+        assert not thread.is_alive()
+    (tmp_path / "other").mkdir()
+    with serving(tmp_path / "other") as (_, thread):
+        thread.join(3)
+        assert thread.is_alive()  # one that stays waits for ever
