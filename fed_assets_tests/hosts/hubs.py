@@ -142,3 +142,35 @@ def consortium(
 def _end(made: Consortium) -> None:
     for process in made.running.values():
         end_child(process, 40)
+
+
+@contextmanager
+def started_run(made: Consortium, sandbox: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Yields `fed-assets run` on the hub while it runs; it is ended after."""
+    run = made.start(
+        "hub",
+        [sys.executable, "-m", "fed_assets.cli", "run", sandbox, *more],
+        env=made.environment("hub"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield run
+    finally:
+        if run.poll() is None:
+            end_child(run, 60)
+
+
+def wait_for_round(
+    made: Consortium, run: subprocess.Popen[str], number: int, known: Sequence[Path] = ()
+) -> None:
+    """Waits until a federation that was not known before has published a round."""
+    end = time.monotonic() + 600
+    while not any(
+        (folder / "outbox" / "rounds" / f"{number:04d}" / "round.json").exists()
+        for folder in made.home.federations("*")
+        if folder not in known
+    ):
+        assert run.poll() is None, run.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.05)

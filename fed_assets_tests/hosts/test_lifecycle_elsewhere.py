@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from fed_assets.federation.child import end_child
 from fed_assets.hosts.identity import OWN
-from fed_assets_tests.hosts.hubs import Consortium, consortium, start_here
+from fed_assets_tests.hosts.hubs import (
+    Consortium,
+    consortium,
+    start_here,
+    started_run,
+    wait_for_round,
+)
 from fed_assets_tests.hosts.network import HUB, Network, network, why_not
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
@@ -46,30 +48,6 @@ def sealed(apart: Network, places: Path) -> Iterator[Consortium]:
         rounds=8,
     ) as made:
         yield made
-
-
-@contextmanager
-def started_run(made: Consortium, sandbox: str) -> Iterator[subprocess.Popen[str]]:
-    run = made.start(
-        "hub",
-        [sys.executable, "-m", "fed_assets.cli", "run", sandbox],
-        env=made.environment("hub"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        yield run
-    finally:
-        if run.poll() is None:
-            end_child(run, 60)
-
-
-def wait_for_round(made: Consortium, run: subprocess.Popen[str], number: int) -> None:
-    end = time.monotonic() + 600
-    while not list(made.home.root.glob(f"federations/*/*/outbox/rounds/{number:04d}/round.json")):
-        assert run.poll() is None, run.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_sealed_lifecycle_runs_across_hosts_and_one_that_is_cut_off_comes_back(
