@@ -85,6 +85,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, azurite: Azurite) -> Iterato
             elsewhere=[],
             sandbox=SANDBOX,
             hospitals=[*here, north],
+            # A machine that has much else to do is slow to have all of them ready.
+            federation={"door": f"127.0.0.1:{port}", "start_timeout_seconds": 500},
             quorum=2,
             rounds=2,
         ) as hub:
