@@ -88,6 +88,7 @@ THIRD_PARTY_OF = {
     "assets/reference.py": {"pydantic"},
     "assets/registry.py": {"pydantic"},
     "assets/training.py": {"pydantic"},
+    "containers/job_messages.py": {"dagster_pipes"},  # which knows no Dagster
     "federation/automation.py": {"pydantic"},
     "federation/averaging.py": {"pydantic"},
     "federation/azure_ml.py": {"pydantic"},
@@ -105,7 +106,6 @@ THIRD_PARTY_OF = {
     "hospital/attestation/attempts.py": {"jwt"},
     "hospital/attestation/attester.py": {"jwt"},
     "hospital/attestation/evidence.py": {"jwt"},
-    "hospital/azure_job.py": {"azure", "dagster_pipes"},  # which knows no Dagster either
     "hospital/canary_hospital.py": {"nvflare"},  # an executor too
     "hospital/contact_sheet.py": {"PIL"},
     "hospital/drift.py": {"scipy"},
@@ -169,7 +169,7 @@ ENVIRONMENT = {
     "__init__.py": "whether numpy starts threads is decided before it is imported",
     "definitions.py": "the wiring",
     "cli/__init__.py": "the wiring",
-    "hospital/azure_job.py": "Azure ML tells a job in it as which identity it acts",
+    "containers/job_messages.py": "Azure ML tells a job in it as which identity it acts",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
     "resources/run_process.py": "a job that a person starts gets that person's environment",

@@ -11,6 +11,7 @@ import pytest
 
 from fed_assets.hosts.kit import read_kit
 from fed_assets.resources.home import Home
+from fed_assets_tests.federation.test_azure_ml import PLACE
 from fed_assets_tests.places import Place, make_place
 
 
@@ -25,6 +26,8 @@ def port() -> int:
 def hub(tmp_path_factory: pytest.TempPathFactory, port: int) -> Place:
     hospitals = [{"id": "north", "name": "north"}]
     hospitals.append({"id": "east", "name": "east", "remote": "share"})
+    in_azure_ml = {"azure_ml": PLACE, "source": {"kind": "phantom"}}
+    hospitals.append({"id": "west", "name": "west", **in_azure_ml})
     door = {"door": f"localhost:{port}"}
     return make_place(
         tmp_path_factory.mktemp("hosts") / "place", hospitals=hospitals, federation=door
@@ -64,6 +67,9 @@ def test_a_kit_is_written_for_a_hospital_elsewhere_alone(hub: Place, port: int) 
     code, told = tell(hub, "federation", "kit", "north")
     assert code == 1
     assert "has no hospital north on a host of its own. " in words(told)
+    code, told = tell(hub, "federation", "kit", "west")
+    assert code == 1
+    assert "gets a kit for each federation by itself" in words(told)
 
 
 def test_a_federation_with_hospitals_elsewhere_does_not_stay_up(hub: Place) -> None:
@@ -77,6 +83,40 @@ def test_what_a_hospital_keeps_elsewhere_is_asked_for_there(hub: Place) -> None:
         code, told = tell(hub, *command)
         assert code == 1
         assert "east is on a host of its own" in words(told)
+
+
+def test_what_a_hospital_keeps_in_azure_ml_is_not_said_to_be_nothing(
+    hub: Place, tmp_path: Path
+) -> None:
+    asked = (
+        *(("outbox", "west"), ("budget", "west", "configurable")),
+        *(("rotate-key", "eyes_off", "west"), ("approve-code", "confidential_vm", "west")),
+    )
+    for command in asked:
+        code, told = tell(hub, *command)
+        assert code == 1
+        said = words(told).replace("│ ", "")
+        assert "The machine of west is in Azure ML" in said
+        assert f"{PLACE['home']} of the workspace {PLACE['workspace']}" in said
+        assert "keeps nothing" not in said
+    # Where its home is mounted, it is the hospital's own, and looked into.
+    home = tmp_path / "mounted"
+    home.mkdir(mode=0o700)
+    (home / "hospital").write_text("west")
+    known = hub.environment | {"FED_ASSETS_HOME": str(home)}
+    code, told = tell(replace(hub, environment=known), "outbox", "west")
+    assert code == 1
+    assert "west has no outbox log" in words(told)
+    (home / "hospital").write_text("north")
+    code, told = tell(replace(hub, environment=known), "outbox", "west")
+    assert "The machine of west is in Azure ML" in words(told)
+
+
+def test_who_approves_its_code_elsewhere_is_named(hub: Place) -> None:
+    code, told = tell(hub, "approve-code", "confidential_vm")
+    assert code == 0, told
+    for name in ("east", "west"):
+        assert f"{name}: nothing was approved, for its machine is another" in words(told)
 
 
 def test_a_machine_says_what_it_lacks_to_join(hub: Place, machine: Place, port: int) -> None:
@@ -93,7 +133,12 @@ def test_a_machine_says_what_it_lacks_to_join(hub: Place, machine: Place, port: 
     code, told = tell(machine, "hospital", "join", kit)
     assert code == 1
     assert "hospital.yaml" in told
-    Path(machine.home.root, "hospital.yaml").write_text("accepts: [minimal]\n")
+    settings = Path(machine.home.root, "hospital.yaml")
+    settings.write_text(f"accepts: [minimal]\nfingerprint: {'00' * 32}\n")
+    code, told = tell(machine, "hospital", "join", kit)
+    assert code == 1
+    assert "not of yours" in words(told)
+    settings.write_text("accepts: [minimal]\n")
     code, told = tell(machine, "hospital", "join", kit)  # the door is not open
     assert code == 1
     assert "refused" in told

@@ -35,7 +35,9 @@ from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings
 
-NOT_IN_ROUNDS = "its machine is in Azure ML, where no client of a federation is started"
+NOT_IN_ROUNDS = (
+    "its machine is in Azure ML, and the roster's `federation` has no `door` at which it could call"
+)
 
 
 class RosterConfig(Config):
@@ -77,7 +79,7 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
             sandbox = chosen_sandbox(context, sandboxes)
             admission = admit(
                 roster.hospital_ids,
-                validated | without_rounds(roster, validated),
+                validated | without_client(roster, validated),
                 quorum=roster.quorum,
                 leave_out=config.leave_out,
                 revoked=revoked_in(settings.home.revocations, sandbox.name),
@@ -103,14 +105,14 @@ def build_roster_asset(roster: Roster, settings: Settings) -> AssetsDefinition:
     return federation_roster
 
 
-def without_rounds(
+def without_client(
     roster: Roster, validated: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Returns a refusal of each validated hospital that no client of a federation runs at."""
+    """Returns a refusal of each validated hospital whose client could not reach the server."""
     return {
-        each.id: {"admitted": False, "reason": NOT_IN_ROUNDS}
-        for each in roster.hospitals
-        if each.azure_ml and validated[each.id]["admitted"]
+        name: {"admitted": False, "reason": NOT_IN_ROUNDS}
+        for name in roster.azure_ids
+        if not roster.federation.door and validated[name]["admitted"]
     }
 
 

@@ -154,9 +154,7 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
             else:
                 for name, reason in require_budgets(sandbox, plan, hospitals).items():
                     context.log.warning(f"{name} will not learn: {reason}")
-                with hospitals.hosts.sites(
-                    sandbox, plan, hospitals.remote, context.log.warning
-                ) as plan:
+                with hospitals.sites(sandbox, plan, context.log.warning) as plan:
                     result = _run(context, home, federation, plan, hospitals.origin())
             require_allowed_images(result.rounds, admission, home.withdrawals)
             home.forget_federations(sandbox.name, keep=KEPT_RUNS)

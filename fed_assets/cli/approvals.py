@@ -67,6 +67,8 @@ def approve_code(
         for name in names:
             done = runner.ask(found, name, "approve_code", {})
             say(f"{name}: {told(done['measurement'], done['before'])}")
+    for name in () if hospitals else sorted(away):
+        say(f"{name}: nothing was approved, for its machine is another; run the same command there")
 
 
 def unapproved(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> list[str]:

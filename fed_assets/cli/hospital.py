@@ -51,9 +51,10 @@ def join(
 
     chosen: Settings = context.obj
     home = chosen.home.prepare()
-    identity = _identity(chosen, kit, fingerprint)
-    home.hospital(identity.hospital).mkdir(parents=True, exist_ok=True, mode=0o700)
     path = settings or home.root / SETTINGS_FILE
+    noted = read_host_settings(path).fingerprint if path.exists() else ""
+    identity = _identity(chosen, kit, fingerprint or noted)
+    home.hospital(identity.hospital).mkdir(parents=True, exist_ok=True, mode=0o700)
     allowed = read_host_settings(path)
     say(f"This machine is {identity.hospital}'s. It accepts {', '.join(allowed.accepts)}.")
     found = preflight(chosen, identity, allowed)

@@ -37,11 +37,14 @@ def kit(
     chosen: Settings = context.obj
     roster = read_roster(chosen.roster)
     if hospital not in roster.remote_ids:
+        in_azure = hospital in roster.azure_ids
         raise RunConfigError(
             f"The roster has no hospital {hospital} on a host of its own",
             where=str(chosen.roster),
             seen=f"remote: {', '.join(roster.remote_ids) or 'none'}",
-            cure="Say `remote: images` at the hospital, or `remote: share`",
+            cure="Start a run: its machine in Azure ML gets a kit for each federation by itself"
+            if in_azure
+            else "Say `remote: images` at the hospital, or `remote: share`",
         )
     folder = chosen.home.prepare().hosts
     authority = keep_authority(folder, known_within=HOSPITAL_LIFETIME)
@@ -75,7 +78,7 @@ def door(
     from fed_assets.hosts.desk import Desk
     from fed_assets.hosts.door import Door
     from fed_assets.hosts.tls import split_address
-    from fed_assets.resources.host_terms import terms_for
+    from fed_assets.resources.host_terms import kits_for, terms_for
 
     chosen: Settings = context.obj
     roster = read_roster(chosen.roster)
@@ -90,7 +93,7 @@ def door(
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
-    desk = Desk(home.hosts, terms_for(chosen))
+    desk = Desk(home.hosts, terms_for(chosen), kits_for(chosen))
     opened = Door(home.hosts, home.revocations, desk, (listen, port), say)
     say(f"The door is open on {listen}:{opened.port}; stop it by Ctrl-C.")
     over.wait()

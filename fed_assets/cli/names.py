@@ -30,31 +30,43 @@ def require_hospital(chosen: Settings, hospital: str) -> None:
 
 
 def require_here(chosen: Settings, hospital: str) -> None:
-    """Refuses what a command would ask of a hospital that is on a host of its own, but on that.
+    """Refuses what a command would ask of a hospital whose machine is another, but on that.
 
     Raises:
         RunConfigError: It is: what it keeps there is out of reach from here.
         RosterError: The roster cannot be used.
     """
-    if hospital in elsewhere(chosen):
+    if hospital not in elsewhere(chosen):
+        return
+    machines = {each.id: each.azure_ml for each in read_roster(chosen.roster).hospitals}
+    machine = machines[hospital]
+    if machine is None:
         raise RunConfigError(
             f"{hospital} is on a host of its own, and so is what it keeps",
             cure="Run the same command there",
         )
+    raise RunConfigError(
+        f"The machine of {hospital} is in Azure ML, and what it keeps lies in its own storage",
+        where=f"{machine.home} of the workspace {machine.workspace}",
+        cure="Have the hospital run the same command on a machine of its own that mounts this "
+        "folder, with FED_ASSETS_HOME set to where it is mounted",
+    )
 
 
 def elsewhere(chosen: Settings) -> set[str]:
-    """Returns the hospitals of the roster that are on hosts of their own, none of them this one.
+    """Returns the hospitals of the roster whose machine is not this one.
 
     Raises:
         RosterError: The roster cannot be used.
     """
-    return set(read_roster(chosen.roster).remote_ids) - set(own_hospitals(chosen))
+    read = read_roster(chosen.roster)
+    return {*read.remote_ids, *read.azure_ids} - set(own_hospitals(chosen))
 
 
 def own_hospitals(chosen: Settings) -> tuple[str, ...]:
-    """Returns the hospital whose own host this machine is; none where it has not joined."""
+    """Returns the hospitals whose own machine this is, or whose own folder is the home."""
+    from fed_assets.containers.job_messages import owners
     from fed_assets.hosts.identity import read_identity
 
-    own = read_identity(chosen.home.host)
-    return (own.hospital,) if own else ()
+    joined = read_identity(chosen.home.host)
+    return (joined.hospital,) if joined else tuple(sorted(owners(chosen.home.root)))

@@ -76,7 +76,7 @@ class Data(Entry):
 class Hospital(Entry):
     """One participant. Its NVFlare site bears its id.
 
-    With `azure_ml` its tasks run as jobs there, and not on the orchestrator's machine. `remote`
+    With `azure_ml` its tasks and its rounds are jobs there, and not on this machine. `remote`
     says that it is on a host of its own, where `images` of its own lie, or where it takes its
     `share` of the public set; where on that host, the host alone knows.
     """
@@ -172,8 +172,13 @@ class Roster(Entry):
 
     def here(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals whose machine is the orchestrator's."""
-        elsewhere = {each.id for each in self.hospitals if each.azure_ml or each.remote}
+        elsewhere = {*self.azure_ids, *self.remote_ids}
         return tuple(name for name in self.hospital_ids if name not in elsewhere)
+
+    @property
+    def azure_ids(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals whose machine is a compute of Azure ML."""
+        return tuple(hospital.id for hospital in self.hospitals if hospital.azure_ml)
 
     @property
     def remote_ids(self) -> tuple[str, ...]:

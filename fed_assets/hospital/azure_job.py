@@ -16,47 +16,21 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fed_assets.containers.place import TIMES, Place, read_place
-from fed_assets.errors import (
-    ContainerRefused,
-    FedAssetsError,
-    IdentityRefused,
-    SourceMissing,
-    WorkerFailed,
+from fed_assets.containers.job_messages import (
+    Brought,
+    Machine,
+    answer_job,
+    read_command_line,
+    refusal,
 )
+from fed_assets.errors import IdentityRefused, SourceMissing
 from fed_assets.hospital.worker import serve
 
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobServiceClient
-
-# What a job's one custom message is called, and its only entry.
-ANSWER = "answer"
-# Beside the stores of a home, where its container is opened by a token and not by an identity.
-MESSAGES_FILE = PurePosixPath("keys/messages.json")
-OWNER = "hospital"  # the file in a home that says whose it is
 _PLACES = ("store", "key_file", "approval", "container")
 _IMAGES_FOLDER = "${FED_ASSETS_DATA}"
-_FLUSH_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a hospital's job has been given.
-
-    Attributes:
-        hospital: Its id.
-        home: The folder of its stores and keys.
-        images: The folder of its images, if it has any.
-    """
-
-    hospital: str
-    home: Path
-    images: Path | None = None
 
 
 def answer_request(request: Any, machine: Machine, weights: Mapping[str, bytes]) -> str:
@@ -75,16 +49,7 @@ def answer_request(request: Any, machine: Machine, weights: Mapping[str, bytes])
             serve(io.StringIO("".join(f"{json.dumps(line)}\n" for line in lines)), replies)
         return replies.getvalue().splitlines()[-1]
     except Exception as error:
-        return _refusal(error)
-
-
-def _refusal(error: Exception) -> str:
-    """Returns an error as a reply; the text of one that nobody foresaw may name files."""
-    if not isinstance(error, FedAssetsError):
-        error = WorkerFailed(
-            "A hospital's job came upon an error that nobody foresaw", seen=type(error).__name__
-        )
-    return json.dumps({"error": error.as_record()})
+        return refusal(error)
 
 
 def _lines(request: Any, machine: Machine, weights: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -95,7 +60,7 @@ def _lines(request: Any, machine: Machine, weights: Mapping[str, str]) -> list[d
             where=f"hospital {machine.hospital}",
             seen=", ".join(sorted(identity["hospitals"])),
         )
-    _require_own(machine)
+    machine.require_own()
     kept = dict(identity["hospitals"][machine.hospital])
     for name in _PLACES:
         if name in kept:
@@ -108,20 +73,6 @@ def _lines(request: Any, machine: Machine, weights: Mapping[str, str]) -> list[d
         *requests[:-1],
         {**requests[-1], "arguments": arguments},
     ]
-
-
-def _require_own(machine: Machine) -> None:
-    """Raises IdentityRefused where a home is another hospital's; a new one becomes this one's."""
-    machine.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = machine.home / OWNER
-    if not owner.exists():
-        owner.write_text(machine.hospital, encoding="utf-8")
-    if owner.read_text(encoding="utf-8") != machine.hospital:
-        raise IdentityRefused(
-            "A job was given the folder of another hospital",
-            where=f"hospital {machine.hospital}",
-            cure="Correct `home` in the roster's `azure_ml` of one of the two hospitals",
-        )
 
 
 def _below(home: Path, place: str) -> Path:
@@ -167,86 +118,17 @@ def _files(weights: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
         yield {name: str(path) for name, path in paths.items()}
 
 
-def open_account(messages: str, home: Path) -> BlobServiceClient:
-    """Returns the door to the account of the messages' container.
-
-    The file that the hospital keeps in its home says how, see `containers.place`; where there is
-    none, it is the identity that the job acts as.
-
-    Raises:
-        ContainerRefused: That file cannot be used, or is another container's.
-    """
-    from azure.storage.blob import BlobServiceClient
-
-    # Azure ML says so which of the machine's identities it is.
-    place = Place(messages, identity=os.environ.get("DEFAULT_IDENTITY_CLIENT_ID", ""))
-    if (home / MESSAGES_FILE).exists():
-        place = read_place(home / MESSAGES_FILE)
-    if place.url != messages:
-        raise ContainerRefused("The container is another than the hospital's", where=place.url)
-    return BlobServiceClient(
-        place.account_url, credential=place.credential(), **dict[str, Any](TIMES)
-    )
-
-
-def _downloaded(account: BlobServiceClient, container: str, told: Mapping[str, Any]) -> bytes:
-    """Returns a file of weights that the orchestrator put there.
-
-    Raises:
-        WorkerFailed: It is not the one that the orchestrator means.
-    """
-    with account.get_blob_client(container, told["blob"]) as blob:
-        content = blob.download_blob().readall()
-    if sha256(content).hexdigest() != told["sha256"]:
-        raise WorkerFailed(
-            "The weights that a job was sent are not those that it was told of",
-            where=f"container {container}",
-            cure="Find out who else can write there, and run again",
-        )
-    return content
-
-
-def run(machine: Machine, messages: str) -> None:
-    """Answers the one request that Pipes brought.
-
-    Raises:
-        ContainerRefused: It cannot be told how the container is opened.
-        azure.core.exceptions.AzureError: The container cannot be read or written.
-    """
-    from dagster_pipes import (
-        PipesAzureBlobStorageContextLoader,
-        PipesAzureBlobStorageMessageWriter,
-        open_dagster_pipes,
-    )
-
-    account, container = open_account(messages, machine.home), messages.rpartition("/")[2]
-    with open_dagster_pipes(
-        context_loader=PipesAzureBlobStorageContextLoader(account),
-        message_writer=PipesAzureBlobStorageMessageWriter(account, interval=_FLUSH_SECONDS),
-    ) as pipes:
-        request = pipes.extras
-        try:
-            weights = {
-                name: _downloaded(account, container, told)
-                for name, told in request.get("weights", {}).items()
-            }
-            reply = answer_request(request, machine, weights)
-        except Exception as error:
-            reply = _refusal(error)
-        pipes.report_custom_message({ANSWER: reply})
-
-
 def main() -> None:
     """Runs the job that the command line describes."""
-    if len(sys.argv) not in (4, 5):
-        raise SystemExit(
-            "Usage: python -m fed_assets.hospital.azure_job HOSPITAL MESSAGES HOME [IMAGES]"
-        )
+    machine, messages = read_command_line(sys.argv[1:], "fed_assets.hospital.azure_job")
     os.umask(0o077)
     # Without this a cancelled job would skip the removal of what is half-written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    hospital, messages, home, *images = sys.argv[1:]
-    run(Machine(hospital, Path(home), Path(images[0]) if images else None), messages)
+
+    def answer(brought: Brought) -> str:
+        return answer_request(brought.request, machine, brought.files)
+
+    answer_job(machine, messages, answer)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import HostAway
+from fed_assets.errors import FedAssetsError, HostAway
 from fed_assets.hosts.desk_socket import Caller, listen_at
 from fed_assets.hosts.frames import Gone, Stream
+from fed_assets.hosts.lending import Lending
 from fed_assets.hosts.post import Post
 
 # For so long a hospital that is asked may be away: a connection that was cut comes back by then.
@@ -57,6 +58,7 @@ class Desk:
     Args:
         folder: Where its socket lies.
         terms: What a hospital's machine is told of the data that are wanted of it.
+        kits: Makes the kit of a hospital whose machine a run starts, see `lending`.
         away_seconds: How long one that is asked may be away.
 
     Raises:
@@ -67,11 +69,13 @@ class Desk:
         self,
         folder: Path,
         terms: Callable[[str], Mapping[str, Any]],
+        kits: Callable[[str], str],
         *,
         away_seconds: float = AWAY_SECONDS,
     ) -> None:
         self._away_seconds = away_seconds
         self.terms = terms
+        self._lending = Lending(kits)
         self._lock = threading.RLock()
         self._hosts: dict[str, _Host] = {}
         self._requests: dict[str, _Request] = {}
@@ -236,19 +240,33 @@ class Desk:
         if header["do"] == "who":
             caller.tell({"id": number, "result": {"connected": self.connected()}})
             return
+        if header["do"] == "kit":
+            self._lend(caller, number, hospital)
+            return
         with self._lock:
             if header["do"] in ("open", "start"):
                 port = int(header.pop("port", 0))
                 self._sites[str(header["site"])] = _Site(caller, hospital, port)
             elif header["do"] == "close":
                 self._sites.pop(str(header["site"]), None)
+                self._lending.give_back(caller, hospital)
             name = uuid.uuid4().hex
             request = _Request(caller, number, hospital, header, attachments)
             self._requests[name] = request
             self._hand_on(name, request)
 
+    def _lend(self, caller: Caller, number: int, hospital: str) -> None:
+        with self._lock:
+            try:
+                serving = self._host(hospital).connections > 0
+                kit = self._lending.lend(hospital, caller, serving=serving)
+                caller.tell({"id": number, "result": {"kit": kit}})
+            except FedAssetsError as error:
+                caller.tell({"id": number, "error": error.as_record()})
+
     def _forget(self, caller: Caller) -> None:
         with self._lock:
+            self._lending.give_back(caller)
             for name, request in list(self._requests.items()):
                 if request.caller is caller:
                     self._drop(name)

@@ -21,7 +21,8 @@ from fed_assets.federation.azure_ml import AzureML
 logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
 # Told to log all, it logs whole addresses, and with them what opens a container.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
-JOB = "fed_assets.hospital.azure_job"
+TASKS = "fed_assets.hospital.azure_job"
+HOST = "fed_assets.resources.azure_host"
 EXPERIMENT = "fed_assets"
 # The service ends a job by itself, where nobody is left to do so; until then we do.
 GRACE_SECONDS = 300
@@ -51,7 +52,13 @@ def open_account(place: Place) -> BlobServiceClient:
 
 
 def describe_job(
-    machine: AzureML, hospital: str, name: str, *, task: str, timeout_seconds: float
+    machine: AzureML,
+    hospital: str,
+    name: str,
+    *,
+    program: str,
+    task: str,
+    timeout_seconds: float,
 ) -> Command:
     """Returns the job of one task; what the task is about, it finds in the container.
 
@@ -59,10 +66,11 @@ def describe_job(
         machine: The hospital's.
         hospital: Its id.
         name: The job's name in the workspace.
+        program: The module that it runs.
         task: What people see it called.
         timeout_seconds: How long it may run.
     """
-    words = ["python", "-m", JOB, hospital, machine.messages]
+    words = ["python", "-m", program, hospital, machine.messages]
     line = " ".join([*map(shlex.quote, words), '"${{outputs.home}}"'])
     inputs = {}
     if machine.images is not None:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.ai.ml.entities import Command, Job
 
-RAN = "ran"
+WAITED, RAN = "waited for its compute", "ran"
 # What a job does that is neither running nor over.
 PHASES = {
     **dict.fromkeys(
         ("NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Paused"),
-        "waited for its compute",
+        WAITED,
     ),
     "NotResponding": "was silent",
 }
@@ -44,6 +44,7 @@ class WatchedJob:
         client: The workspace's.
         machine: Its time limits.
         task_timeout_seconds: How long the job may run.
+        begins_anew: Whether it may, where its compute was taken away.
         require_wanted: Called at each look; raises where the run is to end.
         say: Told the job's name and address, once.
         over: Called when nothing more is to be expected of the job.
@@ -60,13 +61,15 @@ class WatchedJob:
         machine: AzureML,
         task_timeout_seconds: float,
         *,
+        begins_anew: bool,
         require_wanted: Callable[[], None],
         say: Callable[[str], None],
         over: Callable[[], None],
     ) -> None:
         self._client = client
+        self._begins_anew = begins_anew
         self._limits = {
-            "waited for its compute": machine.start_timeout_seconds,
+            WAITED: machine.start_timeout_seconds,
             "was silent": machine.silence_timeout_seconds,
             RAN: task_timeout_seconds,
         }
@@ -144,6 +147,8 @@ class WatchedJob:
 
     def _require_in_time(self) -> None:
         phase, now = PHASES.get(self.status, RAN), time.monotonic()
+        if phase == WAITED and self._began[RAN] and not self._begins_anew:
+            raise GivenUp("lost its compute, which was taken away from it")
         # A job that was silent, or had to wait once more, goes on with what it had of its time.
         if phase != self._phase and not (phase == RAN and self._began[RAN]):
             self._began[phase] = now

@@ -26,7 +26,7 @@ from dagster_azure.pipes import PipesAzureMLClient
 from fed_assets.containers.place import Place
 from fed_assets.errors import WorkerFailed
 from fed_assets.federation.azure_ml import AzureML
-from fed_assets.resources.azure_clients import describe_job, open_account, open_workspace
+from fed_assets.resources.azure_clients import TASKS, describe_job, open_account, open_workspace
 from fed_assets.resources.azure_jobs import BADLY_ENDED, GivenUp, WatchedJob
 from fed_assets.resources.azure_messages import ANSWER, Messages
 from fed_assets.resources.azure_refusals import refused
@@ -47,6 +47,8 @@ class AzureMachine:
         messages: How the orchestrator opens the container of its messages.
         task_timeout_seconds: How long a job may run.
         poll_seconds: How often Azure ML is asked how a job stands.
+        program: What a job runs.
+        begins_anew: Whether a job whose compute was taken away can begin anew on another.
     """
 
     def __init__(
@@ -57,18 +59,22 @@ class AzureMachine:
         *,
         task_timeout_seconds: float,
         poll_seconds: float,
+        program: str = TASKS,
+        begins_anew: bool = True,
     ) -> None:
         self._hospital = hospital
         self._place = place
         self._messages = messages
         self._task_timeout_seconds = task_timeout_seconds
         self._poll_seconds = poll_seconds
+        self._program = program
+        self._begins_anew = begins_anew
 
     def reply(
         self,
         task: str,
         asked: Mapping[str, Any],
-        weights: Mapping[str, str],
+        files: Mapping[str, bytes],
         *,
         require_wanted: Callable[[], None],
         say: Callable[[str], None],
@@ -77,14 +83,13 @@ class AzureMachine:
 
         Args:
             task: What the job is for.
-            asked: What `hospital.azure_job` takes.
-            weights: By the name of an argument, the file that it is about.
+            asked: What the job's program takes.
+            files: What goes with it, by its name there.
             require_wanted: Raises where the run is to end.
             say: Told where the job can be seen.
 
         Raises:
             CloudRefused: Azure did not do what it was asked.
-            StorageError: A file of weights cannot be read.
             WorkerFailed: There is no reply.
         """
         name = f"{self._hospital}-{secrets.token_hex(8)}"
@@ -93,6 +98,7 @@ class AzureMachine:
             self._workspace,
             self._place,
             self._task_timeout_seconds,
+            begins_anew=self._begins_anew,
             require_wanted=require_wanted,
             say=say,
             over=messages.reader.end,
@@ -101,12 +107,13 @@ class AzureMachine:
             self._place,
             self._hospital,
             name,
+            program=self._program,
             task=task,
             timeout_seconds=self._task_timeout_seconds,
         )
         try:
-            told = messages.put_weights(weights)
-            said = self._run(job, watched, messages, {**asked, "weights": told})
+            told = messages.put_files(files)
+            said = self._run(job, watched, messages, {**asked, "files": told})
             if watched.status != "Completed":  # Dagster's client drops the interruption
                 raise DagsterExecutionInterruptedError
         except GivenUp as reason:

@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -23,9 +22,6 @@ from dagster_azure.pipes import (
     PipesAzureBlobStorageMessageReader,
 )
 from dagster_pipes import PIPES_PROTOCOL_VERSION, PIPES_PROTOCOL_VERSION_FIELD
-
-from fed_assets.errors import StorageError
-from fed_assets.resources.shared_weights import ARGUMENTS
 
 ANSWER = "answer"
 # The largest answer is a contact sheet, of some 100 kB.
@@ -48,28 +44,17 @@ class Messages:
         self.injector = Injector(container, account, self._folders)
         self.reader = AnswerReader(container, account, self._folders)
 
-    def put_weights(self, arguments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-        """Puts a task's files of weights there; returns the blob and the digest of each argument.
+    def put_files(self, files: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+        """Puts files there that go with a task; returns the blob and the digest of each name.
 
         Raises:
-            StorageError: A file cannot be read.
-            azure.core.exceptions.AzureError: It cannot be put there.
+            azure.core.exceptions.AzureError: One cannot be put there.
         """
         told = {}
-        for name in ARGUMENTS:
-            if name not in arguments:
-                continue
-            try:
-                content = Path(arguments[name]).read_bytes()
-            except OSError as error:
-                raise StorageError(
-                    "The global weights cannot be read",
-                    where=str(arguments[name]),
-                    seen=error.strerror or "",
-                ) from None
+        for name, content in files.items():
             folder = secrets.token_hex(16)
             self._folders.append(folder)
-            blob = f"{folder}/{name}.safetensors"
+            blob = f"{folder}/{name}"
             with self._account.get_blob_client(self._container, blob) as client:
                 client.upload_blob(content)
             told[name] = {"blob": blob, "sha256": sha256(content).hexdigest()}

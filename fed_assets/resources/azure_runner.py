@@ -21,7 +21,7 @@ from fed_assets.federation.azure_ml import AzureML
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_port import result_of
 from fed_assets.resources.kept import kept
-from fed_assets.resources.shared_weights import ARGUMENTS
+from fed_assets.resources.shared_weights import read_weights
 from fed_assets.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class AzureMLHospitalRunner:
     ) -> None:
         self._places = dict(machines)
         self._keys = keys
-        self._limits = {
-            "task_timeout_seconds": task_timeout_seconds,
-            "poll_seconds": poll_seconds,
-        }
+        self._task_timeout_seconds = task_timeout_seconds
+        self._poll_seconds = poll_seconds
         self._turns = {hospital: threading.Lock() for hospital in machines}
         self._unclear: set[str] = set()
         self._machines: dict[str, AzureMachine] = {}
@@ -100,8 +98,8 @@ class AzureMLHospitalRunner:
             raise IdentityRefused(
                 f"{hospital} has no machine in Azure ML", cure="Correct the hospital's id"
             )
-        weights = {name: str(arguments[name]) for name in ARGUMENTS if name in arguments}
-        others = {name: value for name, value in arguments.items() if name not in ARGUMENTS}
+        weights = read_weights(arguments)
+        others = {name: value for name, value in arguments.items() if name not in weights}
         requests = [{"task": task, "hospital": hospital, "arguments": others}]
         with self._turns[hospital]:
             if hospital in self._unclear:
@@ -119,6 +117,46 @@ class AzureMLHospitalRunner:
                 raise
             self._unclear.discard(hospital)
         return result_of(reply)
+
+    def serve(
+        self, hospital: str, kit: bytes, seconds: float, require_wanted: Callable[[], None]
+    ) -> None:
+        """Has a hospital's machine join one federation; returns when it has served, and has ended.
+
+        Args:
+            hospital: Its id.
+            kit: The start-up kit that it joins by, which goes through its own container.
+            seconds: How long it may serve.
+            require_wanted: As the attribute; raises where the machine is to end.
+
+        Raises:
+            CloudRefused: As for `ask`.
+            FedAssetsError: Why it could not join, or does not serve any longer.
+        """
+        from fed_assets.resources.azure_clients import HOST
+        from fed_assets.resources.azure_machine import AzureMachine
+
+        with self._turns[hospital]:
+            # What a host leaves half-written where it is ended, the next task removes.
+            self._unclear.add(hospital)
+            machine = AzureMachine(
+                hospital,
+                self._places[hospital],
+                self._messages(hospital),
+                task_timeout_seconds=seconds,
+                poll_seconds=self._poll_seconds,
+                program=HOST,
+                begins_anew=False,
+            )
+            with contextlib.closing(machine):
+                reply = machine.reply(
+                    "serve", {}, {"kit": kit}, require_wanted=require_wanted, say=self.say
+                )
+        result_of(reply)
+
+    def start_seconds(self, hospital: str) -> float:
+        """Returns how long a job of a hospital's may wait for its compute."""
+        return self._places[hospital].start_timeout_seconds
 
     def close(self) -> None:
         """Closes what was opened; a job ends with the call that asked for it."""
@@ -138,7 +176,11 @@ class AzureMLHospitalRunner:
             from fed_assets.resources.azure_machine import AzureMachine
 
             self._machines[hospital] = AzureMachine(
-                hospital, self._places[hospital], self._messages(hospital), **self._limits
+                hospital,
+                self._places[hospital],
+                self._messages(hospital),
+                task_timeout_seconds=self._task_timeout_seconds,
+                poll_seconds=self._poll_seconds,
             )
         return self._machines[hospital]
 

@@ -35,6 +35,8 @@ from fed_assets.sandboxes.sandbox import Sandbox
 # A runner holds templates, of 0.5 GB together; it goes when nothing was asked of it for so long.
 IDLE_SECONDS = 120.0
 LOOK_SECONDS = 0.5
+# Who waits for one federation gives it up after so long: whoever started it is gone.
+OPEN_SECONDS = 600.0
 AT_ONCE = 8
 
 
@@ -46,6 +48,8 @@ class HospitalHost:
         identity: Who it is.
         settings: What the hospital lets it do.
         say: Called with a sentence for a person.
+        one_federation: Whether it is there for one federation alone, and stops when that is over,
+            or when none was opened in good time.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class HospitalHost:
         identity: Identity,
         settings: HostSettings,
         say: Callable[[str], None],
+        *,
+        one_federation: bool = False,
     ) -> None:
         self._chosen = chosen
         self._identity = identity
@@ -66,6 +72,9 @@ class HospitalHost:
         self._sites: dict[str, HospitalSite] = {}
         self._link = Outgoing(identity, self._hear, self._open_sites, say)
         self._over = threading.Event()
+        self._one_federation = one_federation
+        self._unopened_since: float | None = time.monotonic()
+        self._served = False
         # What is forked dies with the thread that asked for it first: these stay.
         self._answering = ThreadPoolExecutor(AT_ONCE)
 
@@ -194,6 +203,7 @@ class HospitalHost:
             raise
         with self._lock:
             self._sites[str(header["site"])] = site
+            self._unopened_since = None
         self._say(f"A federation of {sandbox.name} was opened, run {header['run']}.")
         return {"public_key": key}
 
@@ -217,6 +227,7 @@ class HospitalHost:
         if site is not None:
             site.close()
             self._say(f"The federation of run {site.run} is over.")
+            self._served = True
         return {}
 
     def _look_after(self) -> None:
@@ -230,6 +241,13 @@ class HospitalHost:
                     idle = not self._busy.get(name) and time.monotonic() - used > IDLE_SECONDS
                     if idle:
                         self._part_with(name)
+            if self._one_federation and self._is_over():
+                self._link.stop()
+
+    def _is_over(self) -> bool:
+        """Returns whether the one federation has ended, or has not begun for too long."""
+        since = self._unopened_since
+        return self._served or (since is not None and time.monotonic() - since > OPEN_SECONDS)
 
     def _part_with(self, sandbox: str) -> None:
         """Ends what works for a sandbox, and removes what it was given to read."""

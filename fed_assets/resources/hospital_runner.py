@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, WorkerFailed
 from fed_assets.federation.origin import Origin
+from fed_assets.federation.plan import FederationPlan
 from fed_assets.resources.confinement import Confinement
 from fed_assets.resources.home import COORDINATOR as COORDINATOR
 from fed_assets.resources.home import Home, StoredOn
@@ -72,7 +73,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             if is_over(context.instance, context.run.run_id):
                 return
             self._peer = f"run {context.run.run_id}"
-            if self.remote:  # behind walls, nobody could any more
+            if self.away:  # behind walls, nobody could any more
                 self._hosts.reach()
             turn = take_turn_of(context.run, context.instance, self._home, context.log)
             self._after_run.enter_context(turn)
@@ -99,14 +100,22 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         self._hosts.close()
 
     @property
-    def hosts(self) -> RemoteHospitals:
-        """The way to the hospitals on hosts of their own."""
-        return self._hosts
+    def away(self) -> list[str]:
+        """The hospitals whose processes are on machines of their own."""
+        return list(self.remote)
 
     @property
     def here(self) -> list[str]:
         """The hospitals whose processes are on this machine."""
-        return [name for name in self.hospitals if name not in self.remote]
+        return [name for name in self.hospitals if name not in self.away]
+
+    @contextlib.contextmanager
+    def sites(
+        self, sandbox: Sandbox, plan: FederationPlan, say: Callable[[str], None]
+    ) -> Iterator[FederationPlan]:
+        """Yields a plan that hospitals' own machines take part in, see `RemoteHospitals.sites`."""
+        with self._hosts.sites(sandbox, plan, self.away, say) as joined:
+            yield joined
 
     @property
     def _home(self) -> Home:
@@ -152,8 +161,8 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     def kept_by_all(self, sandbox: Sandbox, hospitals: Iterable[str]) -> dict[str, Any]:
         """Returns what a federation's plan says of how these hospitals keep their files."""
         names = list(hospitals)
-        here = [name for name in names if name not in self.remote]
-        away = {name: "" for name in names if name in self.remote}  # keys come later, if ever
+        here = [name for name in names if name not in self.away]
+        away = {name: "" for name in names if name in self.away}  # keys come later, if ever
         return {**kept_by_all(self._home, sandbox, here), "remote": away}
 
     def ask(

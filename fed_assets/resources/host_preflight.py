@@ -26,8 +26,7 @@ def preflight(chosen: Settings, identity: Identity, settings: HostSettings) -> l
     They are read into the hospital's store and validated there as in a run, on the terms that the
     door tells: what a run would find, the hospital knows before.
     """
-    found, said = try_steps(identity)
-    found.append(_disk(chosen))
+    found, said = preflight_way(chosen, identity)
     terms = dict(said.get("terms") or {})
     if not all(step.passed for step in found):
         return [*found, Step("images", "not tried")]
@@ -35,6 +34,12 @@ def preflight(chosen: Settings, identity: Identity, settings: HostSettings) -> l
         cure = "Ask who runs the federation to enter the hospital, with `remote`"
         return [*found, Step("images", "failed", "the roster there does not know it", cure)]
     return [*found, _images(chosen, identity, settings, terms)]
+
+
+def preflight_way(chosen: Settings, identity: Identity) -> tuple[list[Step], Mapping[str, Any]]:
+    """Tries the way to the door, and looks at the disk; returns that, and what the door said."""
+    found, said = try_steps(identity)
+    return [*found, _disk(chosen)], said
 
 
 def _disk(chosen: Settings) -> Step:

@@ -19,18 +19,18 @@ from fed_assets.resources.kept_process import GIVES_UP
 from fed_assets.resources.settings import Settings
 
 
-def place_of(chosen: Settings, settings: Path) -> str:
-    """Returns in one line where the process finds all that it needs."""
+def place_of(chosen: Settings, settings: Path, *, one_federation: bool = False) -> str:
+    """Returns in one line where the process finds all that it needs, and how long it stays."""
     data = str(chosen.data) if chosen.data else ""
     places = {"data": data, "configurable": str(chosen.configurable), "settings": str(settings)}
-    return json.dumps({"home": str(chosen.home.root), **places})
+    return json.dumps({"home": str(chosen.home.root), "one_federation": one_federation, **places})
 
 
-def _read(place: str) -> tuple[Settings, Path]:
+def _read(place: str) -> tuple[Settings, Path, bool]:
     said = json.loads(place)
     data = Path(said["data"]) if said["data"] else None
     chosen = Settings(Home(Path(said["home"])), data=data, configurable=Path(said["configurable"]))
-    return chosen, Path(said["settings"])
+    return chosen, Path(said["settings"]), bool(said["one_federation"])
 
 
 def main() -> int:
@@ -43,11 +43,12 @@ def main() -> int:
         print(line, flush=True)
 
     try:
-        chosen, settings = _read(sys.argv[1])
+        chosen, settings, once = _read(sys.argv[1])
         identity = read_identity(chosen.home.host)
         if identity is None:
             raise KitRefused("This machine has not joined yet", where=str(chosen.home.host))
-        host = HospitalHost(chosen, identity, read_host_settings(settings), say)
+        allowed = read_host_settings(settings)
+        host = HospitalHost(chosen, identity, allowed, say, one_federation=once)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: host.stop())
         host.run()

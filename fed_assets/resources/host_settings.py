@@ -3,6 +3,7 @@
 accepts: [eyes_off, confidential_vm]            # sandboxes; whatever else is asked for is refused
 source: {kind: dicom, path: /data/st_mary}      # as in a roster; left out where the hospital
 # takes its share of the public set
+fingerprint: 3f0c…      # of the authority whose kits it takes, as its keeper told it by another way
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class HostSettings(Entry):
 
     accepts: tuple[str, ...] = Field(min_length=1)
     source: Source | None = None
+    fingerprint: str = ""
 
     @field_validator("accepts")
     @classmethod

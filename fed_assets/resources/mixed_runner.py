@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import InitResourceContext
@@ -10,6 +11,8 @@ from pydantic import Field, PrivateAttr
 
 from fed_assets.errors import IdentityRefused
 from fed_assets.federation.azure_ml import AzureML
+from fed_assets.federation.plan import FederationPlan
+from fed_assets.resources.azure_hosts import AzureHosts
 from fed_assets.resources.azure_runner import AzureMLHospitalRunner
 from fed_assets.resources.hospital_port import HospitalRunner
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
@@ -17,6 +20,9 @@ from fed_assets.resources.wanted import is_over, require_wanted
 from fed_assets.resources.withdrawn_hospitals import require_stayed
 from fed_assets.resources.worker_process import WorkerProcess
 from fed_assets.sandboxes.sandbox import Sandbox
+
+# A machine outlives its federation's time limit by the other hospitals' start, and its own end.
+MARGIN_SECONDS = 600.0
 
 
 class MixedHospitalRunner(LocalHospitalRunner):
@@ -55,9 +61,24 @@ class MixedHospitalRunner(LocalHospitalRunner):
         super().close()
 
     @property
-    def here(self) -> list[str]:
-        """The hospitals whose processes are on this machine."""
-        return [name for name in super().here if name not in self.azure_ml]
+    def away(self) -> list[str]:
+        """The hospitals whose processes are on machines of their own."""
+        return [*super().away, *self.azure_ml]
+
+    @contextmanager
+    def sites(
+        self, sandbox: Sandbox, plan: FederationPlan, say: Callable[[str], None]
+    ) -> Iterator[FederationPlan]:
+        """Yields a plan that hospitals' own machines take part in; Azure ML starts some for that.
+
+        From then on these are reached as any other, see `RemoteHospitals.sites`.
+        """
+        seconds = plan.total_timeout_seconds + MARGIN_SECONDS
+        with (
+            AzureHosts(self._azure, list(self.azure_ml), self._hosts, seconds, say) as machines,
+            self._hosts.sites(sandbox, plan, self.away, say, machines) as joined,
+        ):
+            yield joined
 
     def ask_for(
         self,

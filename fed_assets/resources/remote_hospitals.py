@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from fed_assets.errors import FedAssetsError, StorageError, system_reason
+from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import require_key_apart
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site import SITES
@@ -19,8 +19,28 @@ from fed_assets.federation.site_key import throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.resources.remote_sites import OPEN_SECONDS, RemoteSite, share_key, watch
-from fed_assets.resources.shared_weights import ARGUMENTS
+from fed_assets.resources.shared_weights import read_weights
 from fed_assets.sandboxes.sandbox import Sandbox
+
+KIT_SECONDS = 30.0
+
+
+class Machines(Protocol):
+    """Brings up machines that are there for one federation alone."""
+
+    def bring_up(self, hospital: str, lost: Callable[[], None]) -> None:
+        """Returns when a hospital's machine is connected; at once for those that others bring up.
+
+        Args:
+            hospital: Its id.
+            lost: Called where the machine ends before it should.
+
+        Raises:
+            FedAssetsError: It does not come up.
+        """
+
+    def give_up(self) -> None:
+        """Ends all of them."""
 
 
 class RemoteHospitals:
@@ -65,7 +85,7 @@ class RemoteHospitals:
             FedAssetsError: What its process, or its machine, answered.
             StorageError: Weights cannot be read here.
         """
-        files = {name: str(arguments[name]) for name in ARGUMENTS if name in arguments}
+        files = read_weights(arguments)
         header = {
             "do": "ask",
             "hospital": hospital,
@@ -75,12 +95,36 @@ class RemoteHospitals:
             "files": list(files),
             "peer": peer,
         }
-        contents = [_content(Path(path)) for path in files.values()]
-        return self._connected().ask(header, contents, timeout_seconds)
+        return self._connected().ask(header, list(files.values()), timeout_seconds)
+
+    def kit(self, hospital: str) -> str:
+        """Returns a kit for the machine of a hospital that this run starts, as it is written.
+
+        Raises:
+            HostAway: No door is open, or a machine of the hospital's works for another run.
+            FedAssetsError: There is no kit for it.
+        """
+        return str(
+            self._connected().ask({"do": "kit", "hospital": hospital}, (), KIT_SECONDS)["kit"]
+        )
+
+    def is_connected(self, hospital: str) -> bool:
+        """Returns whether a machine of a hospital's is connected.
+
+        Raises:
+            HostAway: No door is open.
+        """
+        told = self._connected().ask({"do": "who", "hospital": hospital}, (), KIT_SECONDS)
+        return hospital in told["connected"]
 
     @contextmanager
     def sites(
-        self, sandbox: Sandbox, plan: FederationPlan, remote: list[str], say: Callable[[str], None]
+        self,
+        sandbox: Sandbox,
+        plan: FederationPlan,
+        remote: Sequence[str],
+        say: Callable[[str], None],
+        machines: Machines | None = None,
     ) -> Iterator[FederationPlan]:
         """Yields a plan with what the machines of its remote hospitals contribute to it.
 
@@ -93,6 +137,7 @@ class RemoteHospitals:
             plan: What is to be run.
             remote: The hospitals on hosts of their own; those of the plan count.
             say: Called with a sentence where one cannot take part; it is lost then.
+            machines: What brings up the machines of those that have none yet.
 
         Raises:
             RunConfigError: They would share a key with hospitals here.
@@ -104,8 +149,7 @@ class RemoteHospitals:
             return
         if plan.encrypts:
             require_key_apart(names, plan.hospitals)
-        calls, run = self._connected(), Path(plan.folder).name
-        folder = Path(plan.folder) / SITES
+        run, folder = Path(plan.folder).name, Path(plan.folder) / SITES
         sites = {name: RemoteSite(name, uuid.uuid4().hex, folder, say) for name in names}
         asked = {
             "sandbox": record_of(sandbox),
@@ -118,18 +162,26 @@ class RemoteHospitals:
         def open_site(name: str) -> str:
             header = {**asked, "do": "open", "hospital": name, "site": sites[name].site}
             try:
-                return str(calls.ask(header, (), OPEN_SECONDS)["public_key"])
+                if machines is not None:
+                    machines.bring_up(name, sites[name].lose)
+                return str(self._connected().ask(header, (), OPEN_SECONDS)["public_key"])
             except FedAssetsError as error:
                 sites[name].failed = True
                 say(f"{name} takes no part: {error}")
                 return throwaway_key()
 
-        with ThreadPoolExecutor(len(names)) as pool:
-            keys = dict(zip(names, pool.map(open_site, names), strict=True))
-        if plan.encrypts:
-            share_key(calls, list(sites.values()), keys)
+        opened = list(sites.values())
+        try:
+            with ThreadPoolExecutor(len(names)) as pool:
+                keys = dict(zip(names, pool.map(open_site, names), strict=True))
+            if plan.encrypts:
+                share_key(self._calls, opened, keys)
+        except BaseException:  # the run is to end, and not to wait for machines
+            if machines is not None:
+                machines.give_up()
+            raise
         over = threading.Event()
-        watching = threading.Thread(target=watch, args=(calls, list(sites.values()), over, say))
+        watching = threading.Thread(target=watch, args=(self._calls, opened, over, say))
         watching.start()
         try:
             yield replace(plan, remote=keys)
@@ -147,12 +199,3 @@ class RemoteHospitals:
 def record_of(sandbox: Sandbox) -> dict[str, Any]:
     """Returns a sandbox as both sides compare it: by all that it promises."""
     return sandbox.model_dump(mode="json")
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(
-            "Weights cannot be read", where=str(path), seen=system_reason(error)
-        ) from None

@@ -1,4 +1,7 @@
-"""The sites of one federation at hospitals on hosts of their own, as the run that opened them."""
+"""The sites of one federation at hospitals on hosts of their own, as the run that opened them.
+
+What becomes of them is noted where the session reads it, see `federation.elsewhere`.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,12 @@ class RemoteSite:
         """What lies here of it."""
         return self.folder / self.hospital
 
+    def lose(self) -> None:
+        """Notes that its machine has ended."""
+        self.failed = True
+        if self.started:
+            self.hear({"ended": 1})
+
     def hear(self, event: Mapping[str, Any]) -> None:
         """Notes what became of it, where the session reads it."""
         if "why" in event:
@@ -61,26 +70,34 @@ class RemoteSite:
 
 
 def watch(
-    calls: Calls, sites: Sequence[RemoteSite], over: threading.Event, say: Callable[[str], None]
+    calls: Calls | None,
+    sites: Sequence[RemoteSite],
+    over: threading.Event,
+    say: Callable[[str], None],
 ) -> None:
-    """Starts each site's client when the session wants it, and closes all in the end."""
-    for each in sites:
-        calls.listen(each.site, each.hear)
+    """Starts each site's client when the session wants it, and closes all in the end.
+
+    Without a connection all have failed, which the session is told.
+    """
+    if calls is not None:
+        for each in sites:
+            calls.listen(each.site, each.hear)
     while not over.wait(LOOK_SECONDS):
         for each in sites:
             if not each.started and (each.workspace / WANTED).exists():
                 each.started = True
-                if not each.failed:
+                if calls is not None and not each.failed:
                     threading.Thread(target=_start, args=(calls, each, say), daemon=True).start()
                 else:
                     each.hear({"ended": 1})
-    for each in sites:
-        with suppress(FedAssetsError):
-            header = {"do": "close", "hospital": each.hospital, "site": each.site}
-            calls.ask(header, (), 0.5)
+    if calls is not None:
+        for each in sites:
+            with suppress(FedAssetsError):
+                header = {"do": "close", "hospital": each.hospital, "site": each.site}
+                calls.ask(header, (), 0.5)
 
 
-def share_key(calls: Calls, sites: Sequence[RemoteSite], keys: Mapping[str, str]) -> None:
+def share_key(calls: Calls | None, sites: Sequence[RemoteSite], keys: Mapping[str, str]) -> None:
     """Has the first hospital that can draw the key which all share, sealed for each of them.
 
     Raises:
@@ -88,7 +105,7 @@ def share_key(calls: Calls, sites: Sequence[RemoteSite], keys: Mapping[str, str]
     """
     reasons = []
     for each in sites:
-        if each.failed:
+        if each.failed or calls is None:
             continue
         header = {"do": "draw", "hospital": each.hospital, "site": each.site, "public_keys": keys}
         try:

@@ -27,7 +27,8 @@ def find_logs(home: Home, run: str, site: str) -> list[Path]:
         site: A hospital's id, or `server`.
 
     Raises:
-        RunConfigError: No such run trained, or no such site took part in it.
+        RunConfigError: No such run trained, no such site took part in it, or it did so from a
+            machine of its own.
     """
     folder = _folder(home, run)
     plan = FederationPlan.read(folder / PLAN_FILE)
@@ -35,6 +36,13 @@ def find_logs(home: Home, run: str, site: str) -> list[Path]:
         raise RunConfigError(
             f"{site} took no part in the run {folder.name}",
             cure=f"Choose one of {', '.join([*plan.hospitals, SERVER])}",
+        )
+    if site != SERVER and site not in plan.stores:
+        raise RunConfigError(
+            f"{site} took part in the run {folder.name} from its own machine, and so its logs are "
+            "there",
+            cure="Have the hospital run the same command there, or read the log of its job if the "
+            "machine is in Azure ML",
         )
     workspace = Path(plan.folder) / SITES / (HOST if site == SERVER else site)
     of_jobs = sorted(workspace.glob(f"*/{NVFLARE_LOG}"), key=lambda log: log.stat().st_mtime)

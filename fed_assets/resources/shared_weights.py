@@ -9,9 +9,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import StorageError
+from fed_assets.errors import StorageError, system_reason
 
 ARGUMENTS = ("weights", "other_weights")  # of tasks; each is the path of a file
+
+
+def read_weights(arguments: Mapping[str, Any]) -> dict[str, bytes]:
+    """Returns what a task's files of weights hold, by the argument, for a machine elsewhere.
+
+    Raises:
+        StorageError: One cannot be read.
+    """
+    return {name: _content(Path(arguments[name])) for name in ARGUMENTS if name in arguments}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            "The global weights cannot be read", where=str(path), seen=system_reason(error)
+        ) from None
 
 
 def with_shared_copies(arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:

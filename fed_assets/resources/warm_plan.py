@@ -19,13 +19,14 @@ def warm_plan(roster: Roster, sandbox: Sandbox, home: Home) -> FederationPlan:
     Raises:
         IncompatibleControls: The roster asks for another rule than the sandbox promises.
         UnenforcedControl: The sandbox confines its processes, which takes a run's own walls.
-        RunConfigError: Hospitals are on hosts of their own, which join each run anew.
+        RunConfigError: Hospitals have machines of their own, which join each run anew.
     """
-    if roster.remote_ids:
+    away = [name for name in roster.hospital_ids if name not in roster.here()]
+    if away:
         raise RunConfigError(
             f"The federation of {sandbox.name} does not stay up between runs: hospitals on hosts "
-            "of their own join each run by certificates of its own",
-            seen=", ".join(roster.remote_ids),
+            "of their own, or in Azure ML, join each run by certificates of its own",
+            seen=", ".join(away),
             cure=f"Use `fed-assets run {sandbox.name}`; what stays up is `fed-assets federation "
             "door`",
         )

@@ -83,7 +83,7 @@ def test_a_roster_of_both_runs_each_where_its_machine_is(
     assert home.store("south", "minimal").exists()
     admitted = json.loads((home.artifacts / "federation_roster" / "minimal.json").read_text())
     assert admitted["participants"] == ["south"]
-    assert "in Azure ML" in admitted["excluded"]["north"]
+    assert "has no `door`" in admitted["excluded"]["north"]
 
 
 def test_no_job_is_handed_in_to_look_for_new_images(

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fed_assets.assets.roster import NOT_IN_ROUNDS, shortfall, without_rounds
+from fed_assets.assets.roster import shortfall, without_client
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.admission import Admission
 from fed_assets.federation.roster import Roster
-from fed_assets_tests.federation.test_azure_ml import FOLDER, PLACE
+from fed_assets_tests.federation.test_azure_ml import PLACE
 
 
 def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -> None:
@@ -35,13 +35,16 @@ def test_what_holds_for_many_hospitals_is_said_once_and_so_is_how_to_mend_it() -
     )
 
 
-def test_a_hospital_on_a_host_of_its_own_learns_and_one_in_azure_ml_does_not(
+def test_a_hospital_takes_part_wherever_its_machine_can_reach_the_door(
     entries: dict[str, Any],
 ) -> None:
-    entries["hospitals"][1] |= {"azure_ml": PLACE, "source": FOLDER}
-    entries["hospitals"][2] |= {"remote": "share"}
-    roster = Roster.model_validate(entries | {"federation": {"door": "hub.example:8443"}})
-    admitted = {name: {"admitted": True} for name in roster.hospital_ids}
-    assert without_rounds(roster, admitted) == {
-        "east": {"admitted": False, "reason": NOT_IN_ROUNDS}
-    }
+    north = {"id": "north", "name": "North", "azure_ml": PLACE, "source": {"kind": "phantom"}}
+    hospitals = [{"id": "south", "name": "South"}, north]
+    validated = {name: {"admitted": True} for name in ("north", "south", "east")}
+    roster = Roster.model_validate(entries | {"hospitals": hospitals})
+    (refused,) = without_client(roster, validated).values()
+    assert "`federation` has no `door`" in refused["reason"]
+    east = {"id": "east", "name": "East", "remote": "share"}
+    door = {"door": "federation.example.org:8443"}
+    roster = Roster.model_validate(entries | {"hospitals": [*hospitals, east], "federation": door})
+    assert without_client(roster, validated) == {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 _PLACEHOLDER = re.compile(r"\$\{\{(inputs|outputs)\.(\w+)\}\}")
+_TIMEOUT = re.compile(r"^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?$")
 _DATASTORE = re.compile(r"^azureml://datastores/(\w+)/paths/(.+)$")
 END_SECONDS = 20.0
 
@@ -56,6 +57,7 @@ class Job:
         self._workspace = workspace
         self._status = "NotStarted"
         self._cancelled = threading.Event()
+        self._preempted = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._live, name=name)
 
@@ -80,10 +82,28 @@ class Job:
         if self._status not in ("Completed", "Failed", "Canceled"):
             self._status = "CancelRequested"
         self._cancelled.set()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                # Not SIGTERM: Dagster has it do what SIGINT does, which may be ignored.
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
+
+    def preempt(self) -> None:
+        """Takes its compute away: its process ends, and it waits for another, to begin anew."""
+        self._workspace.compute_is_free.clear()
+        self._preempted.set()
+        self._kill()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Returns what its process finds in its environment."""
+        identity = self.described.get("identity", {})
+        own = {"DEFAULT_IDENTITY_CLIENT_ID": identity["clientId"]} if "clientId" in identity else {}
+        return {
+            "PATH": f"{self._workspace.image}:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "AZUREML_RUN_ID": self.name,
+            "OMP_NUM_THREADS": "1",
+            **self._workspace.job_environment(),
+            **self.described.get("environmentVariables", {}),
+            **own,
+        }
 
     def end(self) -> None:
         """Ends it, and waits for that."""
@@ -91,12 +111,23 @@ class Job:
         self._workspace.compute_is_free.set()
         self._thread.join(END_SECONDS)
 
+    def _kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                # Not SIGTERM: Dagster has it do what SIGINT does, which may be ignored.
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def _live(self) -> None:
-        self._status = "Queued"
-        while not self._workspace.compute_is_free.wait(0.05):
-            if self._cancelled.is_set():
+        ended_well = False
+        while True:
+            self._preempted.clear()
+            self._status = "Queued"
+            while not self._workspace.compute_is_free.wait(0.05):
+                if self._cancelled.is_set():
+                    break
+            ended_well = not self._cancelled.is_set() and self._run()
+            if self._cancelled.is_set() or not self._preempted.is_set():
                 break
-        ended_well = not self._cancelled.is_set() and self._run()
         if self._cancelled.is_set():
             self._status = "Canceled"
             return
@@ -105,22 +136,12 @@ class Job:
         self._status = "Completed" if ended_well else "Failed"
 
     def _run(self) -> bool:
-        self.folder.mkdir(parents=True)
-        environment = {
-            "PATH": f"{self._workspace.image}:/usr/bin:/bin",
-            "HOME": str(self.folder),
-            "AZUREML_RUN_ID": self.name,
-            "OMP_NUM_THREADS": "1",
-            **self._workspace.job_environment(),
-            **self.described.get("environmentVariables", {}),
-        }
-        if "clientId" in self.described.get("identity", {}):
-            environment["DEFAULT_IDENTITY_CLIENT_ID"] = self.described["identity"]["clientId"]
-        with (self.folder / "std_log.txt").open("wb") as log:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "std_log.txt").open("ab") as log:
             self._process = subprocess.Popen(
                 ["/bin/bash", "-c", _PLACEHOLDER.sub(self._mounted, self.described["command"])],
                 cwd=self.folder,
-                env=environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -131,11 +152,21 @@ class Job:
         if self._cancelled.is_set():
             self.cancel()
         try:
-            return self._process.wait(END_SECONDS * 6) == 0
+            return self._process.wait(self._timeout_seconds) == 0
+        except subprocess.TimeoutExpired:
+            self._cancelled.set()  # as the service ends what runs for longer than it may
+            return False
         finally:
             self.ran.append(time.monotonic())
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def _timeout_seconds(self) -> float:
+        found = _TIMEOUT.match(self.described["limits"]["timeout"])
+        assert found is not None
+        hours, minutes, seconds = (int(each or 0) for each in found.groups())
+        return 3600 * hours + 60 * minutes + seconds
 
     def _mounted(self, placeholder: re.Match[str]) -> str:
         binding = self.described[placeholder[1]][placeholder[2]]

@@ -12,7 +12,7 @@ from dagster_pipes import (
     open_dagster_pipes,
 )
 
-from fed_assets.hospital.azure_job import open_account
+from fed_assets.containers.job_messages import open_account
 
 SECRET = "patient_0042"
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from fed_assets.containers.job_messages import Machine, open_account
 from fed_assets.errors import ContainerRefused, FedAssetsError, error_from_record
-from fed_assets.hospital.azure_job import Machine, answer_request, main, open_account
+from fed_assets.hospital.azure_job import answer_request, main
 from fed_assets.resources.home import Home
 from fed_assets.resources.kept import kept
 from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON

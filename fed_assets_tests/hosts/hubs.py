@@ -118,11 +118,26 @@ class Consortium:
             told, _ = run.communicate(timeout=900)
         return run.returncode, " ".join(told.split())
 
-    def wait_for_round(self, run: subprocess.Popen[str], sandbox: str, number: int) -> Path:
-        """Waits for a round of a run, and returns the folder of its federation."""
+    def wait_for_round(
+        self, run: subprocess.Popen[str], sandbox: str, number: int, known: Sequence[Path] = ()
+    ) -> Path:
+        """Waits for a round of a run, and returns the folder of its federation.
+
+        Args:
+            run: It.
+            sandbox: Its own.
+            number: The round's.
+            known: The folders of earlier federations.
+        """
         end = time.monotonic() + 1200
-        place = f"federations/{sandbox}/*/outbox/rounds/{number:04d}/round.json"
-        while not (found := list(self.home.root.glob(place))):
+        place = f"outbox/rounds/{number:04d}/round.json"
+        while not (
+            found := [
+                folder / place
+                for folder in self.home.federations(sandbox)
+                if folder not in known and (folder / place).exists()
+            ]
+        ):
             assert run.poll() is None, run.communicate()[0]
             assert time.monotonic() < end
             time.sleep(0.05)

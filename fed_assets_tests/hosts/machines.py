@@ -53,7 +53,12 @@ def open_door(
     port: int = 0,
 ) -> Iterator[OpenDoor]:
     said: list[str] = []
-    desk = Desk(folder, lambda hospital: {"of": hospital}, away_seconds=away_seconds)
+    desk = Desk(
+        folder,
+        lambda hospital: {"of": hospital},
+        lambda hospital: f"a kit of {hospital}",
+        away_seconds=away_seconds,
+    )
     door = Door(
         folder,
         folder.parent / "revoked.json",
@@ -122,7 +127,9 @@ def machine(identity: Identity, *sites: str) -> Iterator[Machine]:
 
 
 @contextmanager
-def serving(door: OpenDoor, hospital: str, chosen: Settings, *accepts: str) -> Iterator[None]:
+def serving(
+    door: OpenDoor, hospital: str, chosen: Settings, *accepts: str, one_federation: bool = False
+) -> Iterator[threading.Thread]:
     """Has a hospital's own machine, whose home is `chosen`, join at a door and answer there."""
     content, made = make_kit(open_authority(door.folder), hospital, door.address, version="1")
     Issued(door.folder).give_kit(hospital, made.serial_number)
@@ -130,11 +137,12 @@ def serving(door: OpenDoor, hospital: str, chosen: Settings, *accepts: str) -> I
     kit.write_bytes(content)
     identity = take_up(read_kit(kit), chosen.home.host)
     said: list[str] = []
-    host = HospitalHost(chosen, identity, HostSettings(accepts=accepts), said.append)
+    allowed = HostSettings(accepts=accepts)
+    host = HospitalHost(chosen, identity, allowed, said.append, one_federation=one_federation)
     thread = threading.Thread(target=host.run)
     thread.start()
     try:
-        yield
+        yield thread
     finally:
         host.stop()
         thread.join(20)

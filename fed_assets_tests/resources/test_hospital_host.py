@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from fed_assets.federation.site_key import rsa_key, throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.hosts.drawn_key import SEALED_KEY, draw_key
+from fed_assets.resources import hospital_host
 from fed_assets.resources.home import Home
 from fed_assets.resources.remote_hospitals import RemoteHospitals, record_of
 from fed_assets.resources.settings import Settings
@@ -47,17 +50,28 @@ class Joined:
         return self.way.ask(sandbox, "st_mary", task, arguments, "run 1", 300)
 
 
-@pytest.fixture(scope="module")
-def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
-    folder = tmp_path_factory.mktemp("joined")
+@contextmanager
+def machine(
+    folder: Path, *, one_federation: bool = False
+) -> Iterator[tuple[Joined, threading.Thread]]:
+    """Yields a machine while it serves, and the thread in which it does."""
     hub, home = folder / "hosts", Home(folder / "home").prepare()
     sandbox = folder / "sandbox.yaml"
     sandbox.write_text(yaml.safe_dump(ENCRYPTED))
-    chosen = Settings(home, configurable=sandbox)
-    with open_door(hub) as door, serving(door, "st_mary", chosen, "eyes_on", "configurable"):
+    chosen, accepts = Settings(home, configurable=sandbox), ("eyes_on", "configurable")
+    with (
+        open_door(hub) as door,
+        serving(door, "st_mary", chosen, *accepts, one_federation=one_federation) as thread,
+    ):
         way = RemoteHospitals(hub)
-        yield Joined(way, hub, home, find_sandbox("configurable", configurable=sandbox))
+        yield Joined(way, hub, home, find_sandbox("configurable", configurable=sandbox)), thread
         way.close()
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    with machine(tmp_path_factory.mktemp("joined")) as (made, _):
+        yield made
 
 
 def test_images_stay_there_and_counts_come_back(joined: Joined) -> None:
@@ -164,3 +178,30 @@ def test_no_key_is_drawn_where_hospitals_share_none(joined: Joined) -> None:
     with pytest.raises(HostRefused, match="does not take"):
         calls.ask(asked, (), 60)
     calls.close()
+
+
+def test_a_machine_of_one_federation_ends_with_it(tmp_path: Path) -> None:
+    with machine(tmp_path, one_federation=True) as (made, thread):
+        calls = Calls(reach_desk(made.hub))
+        unknown = {"do": "close", "hospital": "st_mary", "site": "of the run before"}
+        assert calls.ask(unknown, (), 30) == {}
+        open_site(calls)
+        thread.join(1)
+        assert thread.is_alive()  # that another one is over is nothing to it
+        calls.close()  # the run is gone: so is its site
+        thread.join(30)
+        assert not thread.is_alive()
+    assert not list(made.home.root.rglob("client.key"))
+
+
+def test_a_machine_whose_federation_is_never_opened_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hospital_host, "OPEN_SECONDS", 1.0)
+    with machine(tmp_path, one_federation=True) as (_, thread):
+        thread.join(10)
+        assert not thread.is_alive()
+    (tmp_path / "other").mkdir()
+    with machine(tmp_path / "other") as (_, thread):
+        thread.join(3)
+        assert thread.is_alive()  # one that stays waits for ever

@@ -53,6 +53,7 @@ def test_a_hospital_says_what_it_accepts_and_where_its_images_are(tmp_path: Path
         ("accepts: [eyes_of]", "eyes_of is no sandbox"),
         ("source: {kind: phantom}", "Field required"),
         ("accepts: [minimal]\npath: /data", "Extra inputs"),
+        ("accepts: [minimal]\nfingerprint: [1]", "valid string"),
         ("accepts: [minimal]\nsource: {kind: tape}", "tape"),
     ],
 )

@@ -38,3 +38,14 @@ def test_a_hospital_in_azure_ml_has_no_process_here(tmp_path: Path) -> None:
         runner.worker(EYES_ON, "north", "plant_canary")
     assert list(tmp_path.iterdir()) == []
     runner.close()
+
+
+def test_a_hospital_in_azure_ml_is_a_member_elsewhere_of_a_federation(tmp_path: Path) -> None:
+    names = ["north", "east", "south"]
+    here: dict[str, Any] = {"home_folder": str(tmp_path), "hospitals": names, "network": ""}
+    runner = MixedHospitalRunner(**here, remote=["east"], azure_ml={"north": PLACE})
+    kept = runner.kept_by_all(EYES_ON, names)
+    assert kept["remote"].keys() == {"north", "east"}
+    assert kept["stores"].keys() == {"south"}
+    assert runner.here == ["south"]
+    runner.close()

@@ -111,6 +111,17 @@ def test_an_unknown_hospital_is_told_the_known_ones(
         find_logs(home, RUN, "nowhere")
 
 
+def test_a_hospital_that_took_part_from_its_own_machine_has_its_logs_there(
+    home: Home, trained: Callable[..., FederationPlan]
+) -> None:
+    plan = trained()
+    stores = {name: plan.stores[name] for name in ("north",)}
+    keep_plan(replace(plan, stores=stores, remote={"south": ""}))
+    assert find_logs(home, RUN, "north")
+    with pytest.raises(RunConfigError, match=r"from its own machine.*same command there"):
+        find_logs(home, RUN, "south")
+
+
 def test_the_last_lines_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     assert last_lines(log, 2) is None

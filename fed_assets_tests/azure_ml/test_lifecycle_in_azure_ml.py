@@ -1,0 +1,169 @@
+"""Whole lifecycles of two hospitals here and one whose machine is in Azure ML, at the double."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from subprocess import Popen
+
+import pytest
+
+from fed_assets.privacy.chain import entries_of, first_fault
+from fed_assets_tests.azure_ml.jobs import Job
+from fed_assets_tests.azure_ml.setting import HOSPITAL, Setting, azure_setting
+from fed_assets_tests.azure_storage import Azurite
+from fed_assets_tests.hosts.hubs import Consortium, consortium, free_address, start_here
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
+SANDBOX = "eyes_on"
+DEGRADED = 3
+
+
+@dataclass
+class Mixed:
+    """A consortium, and the workspace of its hospital in Azure ML."""
+
+    hub: Consortium
+    setting: Setting
+
+    def hosts(self) -> list[Job]:
+        """Returns the jobs that were machines of a federation, in their order."""
+        jobs = self.setting.double.jobs.values()
+        return [job for job in jobs if "azure_host" in job.described["command"]]
+
+    def let(self, *sandboxes: str) -> None:
+        """Has the hospital write which sandboxes its machine accepts."""
+        settings = self.setting.home / "hospital.yaml"
+        settings.write_text(f"accepts: {json.dumps(sandboxes)}\n")
+
+    def participants(self) -> list[list[str]]:
+        return [sorted(each["participants"]) for each in self.hub.rounds(SANDBOX)]
+
+    @contextmanager
+    def retraining(self, rounds: int) -> Iterator[Popen[str]]:
+        """Yields a run that trains anew, with what it tells as its output."""
+        more = ("--job", "retrain", "--rounds", str(rounds))
+        with self.hub.started_run(SANDBOX, *more) as run:
+            yield run
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, azurite: Azurite) -> Iterator[Mixed]:
+    address = free_address()
+    folder = tmp_path_factory.mktemp("mixed")
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        azure_setting(folder, azurite, monkeypatch) as setting,
+    ):
+        north = {
+            "id": HOSPITAL,
+            "name": "North",
+            "source": {"kind": "phantom", "images": 120, "test_images": 40, "size": 28},
+            "azure_ml": setting.place.model_dump(mode="json"),
+        }
+        here = [{"id": name, "name": name} for name in ("south", "west")]
+        (folder / "hub" / "keys" / "azure_ml").mkdir(parents=True)
+        (setting.keys / "north.json").rename(folder / "hub" / "keys" / "azure_ml" / "north.json")
+        with consortium(
+            folder,
+            start_here,
+            address=address,
+            here=[],
+            elsewhere=[],
+            accepts=[SANDBOX],
+            hospitals=[*here, north],
+            # A machine that has much else to do is slow to have all of them ready.
+            federation={"door": address, "start_timeout_seconds": 500},
+            quorum=2,
+            rounds=2,
+        ) as hub:
+            made = Mixed(hub, setting)
+            made.let(SANDBOX)
+            yield made
+
+
+def test_a_hospital_in_azure_ml_is_validated_learns_and_is_tested(mixed: Mixed) -> None:
+    code, told = mixed.hub.tell("hub", "run", SANDBOX, seconds=1500)
+    assert code == 0, told
+    assert mixed.participants() == [[HOSPITAL, "south", "west"]] * 2
+    assert mixed.setting.double.strange == []
+    (host,) = mixed.hosts()
+    assert host.status == "Completed"
+    began, ended = host.ran
+    tasks = [job for job in mixed.setting.double.jobs.values() if job is not host]
+    assert len(tasks) >= 4  # its images, a contact sheet, their validation; its test
+    assert all(job.status == "Completed" for job in tasks)
+    assert not [job for job in tasks if began < job.ran[0] < ended]  # one at a time
+    # Nothing of it is here, and the log of what left it is whole there.
+    assert not mixed.hub.home.hospital(HOSPITAL).exists()
+    log = mixed.setting.home / "hospitals" / HOSPITAL / SANDBOX / "outbox.jsonl"
+    assert first_fault(log.read_bytes(), hospital=HOSPITAL) is None
+    rounds = [entry.round_number for entry in entries_of(log.read_bytes()) if entry.round_number]
+    assert sorted(set(rounds)) == [1, 2]
+    report = json.loads(
+        (mixed.hub.home.report(SANDBOX) / "report.json").read_text(encoding="utf-8")
+    )
+    assert HOSPITAL in json.dumps(report)
+    # Its kit lay in its own container, and serves nobody any more.
+    assert mixed.setting.azurite.names(mixed.setting.party) == set()
+    issued = json.loads((mixed.hub.home.hosts / "issued.json").read_text())
+    assert issued.keys() == {HOSPITAL}
+    assert issued[HOSPITAL]["kit"] == ""
+    for place in (mixed.setting.home, mixed.hub.home.root / "federations", host.folder):
+        assert list(place.rglob("client.key")) == []
+
+
+def test_what_left_it_is_looked_at_in_its_own_home(mixed: Mixed) -> None:
+    code, told = mixed.hub.tell("hub", "outbox", HOSPITAL, "--sandbox", SANDBOX)
+    assert code == 1
+    assert f"The machine of {HOSPITAL} is in Azure ML" in " ".join(told.split())
+    (mixed.hub.folder / "mounted").symlink_to(mixed.setting.home)
+    asked = ("outbox", HOSPITAL, "--sandbox", SANDBOX, "--verify")
+    code, told = mixed.hub.tell("mounted", *asked)
+    assert code == 0, told
+    assert "entries are whole" in told
+
+
+def test_a_machine_that_does_not_start_is_missed(mixed: Mixed) -> None:
+    (mixed.setting.home / "hospital.yaml").unlink()
+    before = len(mixed.hosts())
+    with mixed.retraining(2) as run:
+        told, _ = run.communicate(timeout=900)
+    assert run.returncode == DEGRADED, told
+    words = " ".join(told.split())
+    assert f"{HOSPITAL} takes no part: The hospital's settings" in words
+    assert mixed.participants() == [["south", "west"]] * 2
+    assert len(mixed.hosts()) == before + 1
+    mixed.let(SANDBOX)
+
+
+def test_a_machine_whose_job_is_cancelled_is_lost_to_the_run(mixed: Mixed) -> None:
+    known = mixed.hub.home.federations(SANDBOX)
+    with mixed.retraining(12) as run:
+        mixed.hub.wait_for_round(run, SANDBOX, 1, known)
+        mixed.hosts()[-1].cancel()
+        told, _ = run.communicate(timeout=900)
+    assert run.returncode == DEGRADED, told
+    words = " ".join(told.split())
+    assert f"The machine of {HOSPITAL} in Azure ML has ended" in words
+    assert "ended as Canceled" in words
+    rounds = mixed.participants()
+    assert HOSPITAL in rounds[0]
+    assert rounds[-1] == ["south", "west"]
+
+
+def test_a_machines_job_is_cancelled_with_its_run(mixed: Mixed) -> None:
+    known = mixed.hub.home.federations(SANDBOX)
+    with mixed.retraining(40) as run:
+        mixed.hub.wait_for_round(run, SANDBOX, 1, known)
+        run.send_signal(signal.SIGINT)
+        told, _ = run.communicate(timeout=300)
+    assert run.returncode not in (0, DEGRADED), told
+    end = time.monotonic() + 60
+    while mixed.hosts()[-1].status not in ("Canceled", "Completed") and time.monotonic() < end:
+        time.sleep(0.1)
+    assert mixed.hosts()[-1].status in ("Canceled", "Completed")
