@@ -45,7 +45,7 @@ def approve_code(
 
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
-    names = hospitals or list(own_hospitals(chosen))
+    names, away = hospitals or list(own_hospitals(chosen)), set[str]()
     if not names:
         away = elsewhere(chosen)
         ids = read_roster(chosen.roster).hospital_ids
@@ -67,7 +67,7 @@ def approve_code(
         for name in names:
             done = runner.ask(found, name, "approve_code", {})
             say(f"{name}: {told(done['measurement'], done['before'])}")
-    for name in () if hospitals else sorted(away):
+    for name in sorted(away):
         say(f"{name}: nothing was approved, for its machine is another; run the same command there")
 
 
