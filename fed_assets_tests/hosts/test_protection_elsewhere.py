@@ -121,8 +121,9 @@ def test_a_masked_round_goes_on_without_a_hospital_whose_host_goes_away(
 ) -> None:
     code, told = masked.tell("south", "approve-code", "confidential_vm")
     assert code == 0, told
+    known = masked.home.federations("confidential_vm")
     with masked.started_run("confidential_vm", "--rounds", "4") as run:
-        masked.wait_for_round(run, "confidential_vm", 1)
+        masked.wait_for_round(run, "confidential_vm", 1, known)
         masked.serving("east").kill()
         told, _ = run.communicate(timeout=900)
     assert run.returncode == 3, told
