@@ -134,7 +134,7 @@ def test_a_machine_says_what_it_lacks_to_join(hub: Place, machine: Place, port: 
     assert code == 1
     assert "hospital.yaml" in told
     settings = Path(machine.home.root, "hospital.yaml")
-    settings.write_text(f"accepts: [minimal]\nfingerprint: \"{'00' * 32}\"\n")
+    settings.write_text(f'accepts: [minimal]\nfingerprint: "{"00" * 32}"\n')
     code, told = tell(machine, "hospital", "join", kit)
     assert code == 1
     assert "not of yours" in words(told)

@@ -2,7 +2,7 @@
 
     <workspace>/wanted       its client is to run
     <workspace>/unwanted     it is to end
-    <workspace>/ended.json   it has ended: its exit `code`
+    <workspace>/ended.json   it has ended: its exit `code`, and `why` where that is known
 
 The session cannot reach another machine; the run that started it does, see `resources`. How the
 site's jobs ended is written there as the site itself would, see `ended`.
@@ -61,8 +61,15 @@ class Elsewhere:
         self.end()
 
 
-def write_site_ended(workspace: Path, code: int) -> None:
-    """Notes that a site's client has ended on its machine."""
+def why_ended(workspace: Path) -> str:
+    """Returns why a site's client ended, as far as more is known than its code; else nothing."""
+    with suppress(FileNotFoundError):
+        return str(json.loads((workspace / ENDED).read_text())["why"])
+    return ""
+
+
+def write_site_ended(workspace: Path, code: int, why: str = "") -> None:
+    """Notes that a site's client has ended on its machine, or cannot start there."""
     partial = workspace / f".{ENDED}"
-    partial.write_text(json.dumps({"code": code}))
+    partial.write_text(json.dumps({"code": code, "why": why}))
     partial.rename(workspace / ENDED)

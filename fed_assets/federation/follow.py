@@ -10,6 +10,7 @@ from typing import Any
 from fed_assets.errors import FederationDidNotStart, JobFailed, QuorumNotMet, TimeLimitPassed
 from fed_assets.federation.admin import Admin
 from fed_assets.federation.alarms import fail_on_alarm
+from fed_assets.federation.elsewhere import why_ended
 from fed_assets.federation.ended import read_ended, told
 from fed_assets.federation.lost import Loss, note_lost
 from fed_assets.federation.outbox import read_failure, read_round
@@ -143,7 +144,8 @@ def _losses(federation: Federation, ended: Mapping[str, int], job_id: str) -> di
     for name, workspace in federation.kits.hospitals.items():
         console = str(federation.console(name))
         if name in ended:
-            losses[name] = Loss(f"its client ended ({told(ended[name])})", console)
+            why = why_ended(workspace) or f"its client ended ({told(ended[name])})"
+            losses[name] = Loss(why, console)
         elif (job := read_ended(workspace, job_id)) is not None:
             losses[name] = Loss(f"its job process ended ({told(job['code'])})", console)
     return losses

@@ -90,12 +90,12 @@ class AzureHosts:
         for up in list(self._up.values()):
             up.unwanted.set()
 
-    def bring_up(self, hospital: str, lost: Callable[[], None]) -> None:
+    def bring_up(self, hospital: str, lost: Callable[[str], None]) -> None:
         """Hands in the job of a hospital's machine, and returns when that is connected.
 
         Args:
             hospital: Its id; nothing is done for one that is not in Azure ML.
-            lost: Called where the machine ends before the federation does.
+            lost: Called with why, where the machine ends before the federation does.
 
         Raises:
             CloudRefused: Azure does not do what it is asked.
@@ -136,7 +136,7 @@ class AzureHosts:
                 if self._over.wait(LOOK_SECONDS) or time.monotonic() > until:
                     raise
 
-    def _serve(self, hospital: str, kit: bytes, up: _Up, lost: Callable[[], None]) -> None:
+    def _serve(self, hospital: str, kit: bytes, up: _Up, lost: Callable[[str], None]) -> None:
         def require_wanted() -> None:
             if up.unwanted.is_set():
                 raise Unwanted
@@ -157,7 +157,7 @@ class AzureHosts:
             up.unwanted.set()
         finally:
             if not self._over.is_set():
-                lost()
+                lost(up.error.what if up.error else "its machine in Azure ML has ended")
             if up.joined and up.error is not None and not up.unwanted.is_set():
                 self._say(f"The machine of {hospital} in Azure ML has ended: {up.error}")
             up.ended.set()

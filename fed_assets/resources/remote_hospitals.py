@@ -28,12 +28,12 @@ KIT_SECONDS = 30.0
 class Machines(Protocol):
     """Brings up machines that are there for one federation alone."""
 
-    def bring_up(self, hospital: str, lost: Callable[[], None]) -> None:
+    def bring_up(self, hospital: str, lost: Callable[[str], None]) -> None:
         """Returns when a hospital's machine is connected; at once for those that others bring up.
 
         Args:
             hospital: Its id.
-            lost: Called where the machine ends before it should.
+            lost: Called with why, where the machine ends before it should.
 
         Raises:
             FedAssetsError: It does not come up.
@@ -166,7 +166,7 @@ class RemoteHospitals:
                     machines.bring_up(name, sites[name].lose)
                 return str(self._connected().ask(header, (), OPEN_SECONDS)["public_key"])
             except FedAssetsError as error:
-                sites[name].failed = True
+                sites[name].lose(error.what)
                 say(f"{name} takes no part: {error}")
                 return throwaway_key()
 

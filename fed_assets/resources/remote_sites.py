@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fed_assets.errors import FedAssetsError, HostAway
+from fed_assets.errors import FedAssetsError, HostAway, system_reason
 from fed_assets.federation.elsewhere import UNWANTED, WANTED, write_site_ended
 from fed_assets.federation.ended import write_ended
 from fed_assets.hosts.calls import Calls
@@ -34,7 +34,7 @@ class RemoteSite:
         site: The site's.
         folder: Where the sites of the federation lie here.
         say: Called with a sentence for a person.
-        failed: Whether it cannot take part.
+        trouble: Why it cannot take part; empty while it can.
         sealed_key: What it shares with the others, sealed for it; empty where they share nothing.
         started: Whether its client was asked for.
     """
@@ -43,7 +43,7 @@ class RemoteSite:
     site: str
     folder: Path
     say: Callable[[str], None]
-    failed: bool = False
+    trouble: str = ""
     sealed_key: bytes = b""
     started: bool = False
 
@@ -52,21 +52,22 @@ class RemoteSite:
         """What lies here of it."""
         return self.folder / self.hospital
 
-    def lose(self) -> None:
-        """Notes that its machine has ended."""
-        self.failed = True
+    def lose(self, why: str) -> None:
+        """Notes why it cannot take part, or not any longer."""
+        self.trouble = why
         if self.started:
             self.hear({"ended": 1})
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Notes what became of it, where the session reads it."""
         if "why" in event:
-            self.say(f"{self.hospital} is given up: {event['why']}.")
+            self.trouble = str(event["why"])
+            self.say(f"{self.hospital} is given up: {self.trouble}.")
         with suppress(OSError):  # the run is over, and its folder gone
             if "job" in event:
                 write_ended(self.workspace, _plain(str(event["job"])), event.get("code"))
             elif "ended" in event:
-                write_site_ended(self.workspace, int(event["ended"]))
+                write_site_ended(self.workspace, int(event["ended"]), self.trouble)
 
 
 def watch(
@@ -86,7 +87,7 @@ def watch(
         for each in sites:
             if not each.started and (each.workspace / WANTED).exists():
                 each.started = True
-                if calls is not None and not each.failed:
+                if calls is not None and not each.trouble:
                     threading.Thread(target=_start, args=(calls, each, say), daemon=True).start()
                 else:
                     each.hear({"ended": 1})
@@ -105,7 +106,7 @@ def share_key(calls: Calls | None, sites: Sequence[RemoteSite], keys: Mapping[st
     """
     reasons = []
     for each in sites:
-        if each.failed or calls is None:
+        if each.trouble or calls is None:
             continue
         header = {"do": "draw", "hospital": each.hospital, "site": each.site, "public_keys": keys}
         try:
@@ -139,7 +140,7 @@ def _start(calls: Calls, site: RemoteSite, say: Callable[[str], None]) -> None:
     except (OSError, FedAssetsError) as error:
         if not (site.workspace / UNWANTED).exists():
             say(f"{site.hospital} takes no part: {error}")
-        site.hear({"ended": 1})
+        site.lose(error.what if isinstance(error, FedAssetsError) else system_reason(error))
 
 
 def _port(startup: Path) -> int:

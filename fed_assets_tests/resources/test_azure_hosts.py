@@ -57,6 +57,11 @@ class Hub:
     said: list[str]
     way: RemoteHospitals
     lost: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+
+    def lose(self, why: str) -> None:
+        self.why = why
+        self.lost.set()
 
     def machines(self, runner: AzureMLHospitalRunner | None = None) -> AzureHosts:
         runner = runner or self.setting.runner()
@@ -64,7 +69,7 @@ class Hub:
 
     def bring_up(self, **changes: Any) -> None:
         with self.machines(self.setting.runner(**changes)) as machines:
-            machines.bring_up(HOSPITAL, self.lost.set)
+            machines.bring_up(HOSPITAL, self.lose)
 
     def statuses(self) -> list[str]:
         return [job.status for job in self.setting.double.jobs.values()]
@@ -142,9 +147,9 @@ def close_site(hub: Hub, site: str = "s1") -> None:
 def test_a_job_joins_by_its_kit_serves_one_federation_and_ends(hub: Hub) -> None:
     assert hub.way.is_connected(HOSPITAL) is False
     with hub.machines() as machines:
-        machines.bring_up("south", hub.lost.set)  # whose machine is its own affair
+        machines.bring_up("south", hub.lose)  # whose machine is its own affair
         assert hub.setting.double.jobs == {}
-        machines.bring_up(HOSPITAL, hub.lost.set)
+        machines.bring_up(HOSPITAL, hub.lose)
         assert hub.way.is_connected(HOSPITAL) is True
         asked = hub.way.ask(EYES_ON, HOSPITAL, "prepare_images", PHANTOMS, "run 1", 120)
         assert asked["images"] == 48
@@ -223,17 +228,18 @@ def test_a_pool_without_nodes_is_given_up(hub: Hub) -> None:
 
 def test_a_machine_whose_compute_is_taken_away_is_lost(hub: Hub) -> None:
     with hub.machines() as machines:
-        machines.bring_up(HOSPITAL, hub.lost.set)
+        machines.bring_up(HOSPITAL, hub.lose)
         (job,) = hub.setting.double.jobs.values()
         job.preempt()
         assert hub.lost.wait(60)
+    assert "in Azure ML" in hub.why
     assert within(10, lambda: any("lost its compute" in line for line in hub.said))
     assert hub.statuses() == ["Canceled"]
 
 
 def test_a_machine_whose_job_somebody_cancels_is_lost(hub: Hub) -> None:
     with hub.machines() as machines:
-        machines.bring_up(HOSPITAL, hub.lost.set)
+        machines.bring_up(HOSPITAL, hub.lose)
         (job,) = hub.setting.double.jobs.values()
         job.cancel()
         assert hub.lost.wait(60)
@@ -242,7 +248,7 @@ def test_a_machine_whose_job_somebody_cancels_is_lost(hub: Hub) -> None:
 
 def test_machines_are_cancelled_where_their_run_fails(hub: Hub) -> None:
     with pytest.raises(ZeroDivisionError), hub.machines() as machines:
-        machines.bring_up(HOSPITAL, hub.lost.set)
+        machines.bring_up(HOSPITAL, hub.lose)
         raise ZeroDivisionError
     assert hub.statuses() == ["Canceled"]
     assert not hub.lost.is_set()
@@ -254,5 +260,5 @@ def test_who_gives_up_does_not_wait_for_a_machine(hub: Hub) -> None:
     with hub.machines() as machines:
         threading.Timer(1, machines.give_up).start()
         with pytest.raises(WorkerFailed, match="ended before it joined"):
-            machines.bring_up(HOSPITAL, hub.lost.set)
+            machines.bring_up(HOSPITAL, hub.lose)
     assert hub.statuses() == ["Canceled"]
