@@ -18,10 +18,11 @@ from fed_assets.assets.registry import build_registry_asset
 from fed_assets.assets.roster import build_roster_asset
 from fed_assets.assets.sandbox import build_sandbox_asset
 from fed_assets.assets.training import build_training_assets
-from fed_assets.automation.conditions import automated, build_condition_sensor
+from fed_assets.automation.conditions import automated
 from fed_assets.automation.jobs import JOBS
 from fed_assets.automation.schedules import build_schedules
 from fed_assets.automation.sensors import build_sensors
+from fed_assets.automation.switch import build_switch
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import artifacts_of
 from fed_assets.resources.federation import LocalFederation
@@ -52,8 +53,8 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
         ],
         jobs=list(JOBS),
         sensors=[
+            build_switch(),
             *build_sensors(roster, settings, lambda: _runner(roster, settings)),
-            build_condition_sensor(),
         ],
         schedules=build_schedules(roster, settings),
         resources={

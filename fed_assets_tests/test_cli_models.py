@@ -50,7 +50,7 @@ def refused(home: Home, *command: str) -> FedAssetsError:
 def test_before_anything_is_registered_it_says_so_and_makes_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     assert "No model of minimal is registered yet." in ask(home, "list", "minimal").output
-    assert "No model of any sandbox is registered yet." in ask(home, "list", "--all").output
+    assert "No model of any sandbox is registered yet." in ask(home, "list").output
     assert ask(home, "list", "minimal", "--json").output == "[]\n"
     assert "There is no version 1 of minimal" in str(refused(home, "show", "minimal", "1"))
     decided = ("--by", "ann", "--because", "x")
@@ -62,8 +62,6 @@ def test_before_anything_is_registered_it_says_so_and_makes_nothing(tmp_path: Pa
 @pytest.mark.parametrize(
     ("command", "error", "said"),
     [
-        (("list",), RunConfigError, "Name one sandbox, or say `--all`"),
-        (("list", "minimal", "--all"), RunConfigError, "Name one sandbox, or say `--all`"),
         (("list", "maximal"), FedAssetsError, "maximal"),
         (("promote", "minimal", "1", "--waive", "quorum"), RunConfigError, "Add `--by NAME"),
         (
@@ -104,17 +102,43 @@ def test_versions_are_listed_with_what_they_are_and_what_bars_them(bench: Bench)
     assert [row["closed"] for row in rows] == [None, ["quorum"], []]
     assert [row["packaged"] for row in rows] == [False, True, True]
     assert rows[1]["retired"] == "north withdrew"
-    assert rows == json.loads(told(bench, "list", "--all", "--json"))
+    assert rows == json.loads(told(bench, "list", "--json"))
     shown = re.sub(r"[│\s]+", " ", told(bench, "list", "minimal"))  # cells may be folded
     for said in ("champion", "not judged", "no package", "north withdrew", "SYNTHETIC DATA"):
         assert said in shown
+
+
+def registered_in(bench: Bench, sandbox: str, seed: int) -> int:
+    run = f"{seed:08d}-2222-3333-4444-555555555555"
+    tracked, weights = bench.logged(run, seed)
+    record = bench.record(run, tracked, weights, sandbox=sandbox)
+    return bench.registry.register(record, tracked, weights=weights)
+
+
+@pytest.mark.slow
+def test_without_a_sandbox_the_versions_of_all_are_listed_with_their_sandbox(bench: Bench) -> None:
+    bench.promoted(1)
+    registered_in(bench, "confidential_vm", 2)
+    rows = json.loads(told(bench, "list", "--json"))
+    assert [(row["sandbox"], row["version"]) for row in rows] == [
+        ("minimal", 1),
+        ("confidential_vm", 1),
+    ]
+    every, one = told(bench, "list"), told(bench, "list", "confidential_vm")
+    assert "sandbox" in every
+    lines = [re.sub(r"[│\s]+", " ", line).strip() for line in every.splitlines()]
+    assert any(line.startswith("minimal 1 champion") for line in lines)
+    assert any(line.startswith("confidential_vm 1 challenger") for line in lines)
+    assert "sandbox" not in one
+    assert "champion" not in one
 
 
 @pytest.mark.slow
 def test_in_eighty_columns_no_name_of_a_gate_is_broken(bench: Bench) -> None:
     closed = [Gate(name, False, None, None, "no") for name in GATES]
     bench.ready(1, *closed)
-    for command in (("list", "minimal"), ("list", "--all")):
+    registered_in(bench, "confidential_vm", 2)
+    for command in (("list", "minimal"), ("list",)):
         environment = {"FED_ASSETS_HOME": str(bench.home.root), "COLUMNS": "80"}
         shown = CliRunner().invoke(app, ["models", *command], env=environment).output
         for name in GATES:

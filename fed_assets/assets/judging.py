@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fed_assets.assets.everywhere import ask_everywhere
@@ -48,26 +47,33 @@ def judge_version(
     """
     number = registry.champion(sandbox.name)
     champion = None if number is None else registry.version(sandbox.name, number)
+    served = serving_versions(registry.history(sandbox.name).events)
+    retired = registry.retired(sandbox.name)
+    no_bar = {each: why for each, why in retired.items() if each in {*served, number}}
+    # What may not serve contains data of who withdrew: nobody runs it, and it is no measure.
+    measure = None if number in no_bar else champion
     differences = None
     if (
-        champion is not None
-        and champion.version != version.version
-        and same_data(version, champion).passed
+        measure is not None
+        and measure.version != version.version
+        and same_data(version, measure).passed
     ):
         places = ([COORDINATOR] if has_common else []) + list(tested)
-        asked = _comparison(version, champion, registry, terms)
+        asked = _comparison(version, measure, registry, terms)
         answers, failed = ask_everywhere(hospitals, sandbox, places, "compare_models", asked)
         differences = differences_of(answers, failed, tested, terms.metric, has_common=has_common)
     held: dict[str, Held] = {}
-    if champion is None or champion.version != version.version:
-        held = beside_the_best(version, champion, sandbox, hospitals, registry, terms)
+    if number != version.version:
+        counts = [each for each in dict.fromkeys(served) if each not in no_bar]
+        held = beside_the_best(version, measure, counts, sandbox, hospitals, registry, terms)
     posture = audit_of(registry.home, sandbox.name)
-    return judge(version, champion, differences, posture, terms, held), number
+    return judge(version, champion, differences, posture, terms, held, no_bar), number
 
 
 def beside_the_best(
     version: ModelVersion,
     champion: ModelVersion | None,
+    counts: Iterable[int],
     sandbox: Sandbox,
     hospitals: LocalHospitalRunner,
     registry: ModelRegistry,
@@ -75,31 +81,31 @@ def beside_the_best(
 ) -> dict[str, Held]:
     """Returns what a version is worth beside the best that served, where that is not the champion.
 
-    Both are tested on the images as they are now. A retired version is not run any more, for it may
-    contain data of who withdrew: of it, the figure on the same common test set counts.
+    Both are tested on the images as they are now.
+
+    Args:
+        version: Which is judged.
+        champion: The version that serves; None where none does, or it is no measure.
+        counts: The versions that served and are a measure still.
+        sandbox: Their sandbox.
+        hospitals: Asks them.
+        registry: Where the versions are found.
+        terms: How much worse it may be.
 
     Raises:
         StorageError: The registry cannot be reached, or something in it is damaged.
     """
-    name = version.sandbox
-    numbers = dict.fromkeys(serving_versions(registry.history(name).events))
-    records = [registry.record(name, each) for each in numbers]
-    retired = registry.retired(name)
+    records = [registry.record(version.sandbox, each) for each in counts]
     # With the champion among them: where it is the best, the gates before this one judge.
     served = [each for each in [*records, champion] if each is not None]
-    running = [each for each in served if each.version not in retired]
-    best = best_at(version, running, terms.metric)
-    if (common := best_at(version, served, terms.metric).get(TEST)) is not None:
-        best[TEST] = common
+    best = best_at(version, served, terms.metric)
     serving = None if champion is None else champion.version
     best = {place: each for place, each in best.items() if each.version != serving}
     held: dict[str, Held] = {}
     for other in {each.version: each for each in best.values()}.values():
         places = [place for place in best if best[place].version == other.version]
-        tell = partial(_tested, version, other, sandbox, hospitals, registry, terms)
-        if other.version in retired:
-            tell = partial(_registered, version, other, terms)
-        held |= {place: Held(other.version, found) for place, found in tell(places).items()}
+        told = _tested(version, other, sandbox, hospitals, registry, terms, places)
+        held |= {place: Held(other.version, found) for place, found in told.items()}
     return held
 
 
@@ -114,21 +120,19 @@ def _tested(
 ) -> dict[str, Difference | str]:
     try:
         asked = _comparison(version, other, registry, terms)
-    except StorageError as error:
-        told = _registered(version, other, terms, places)
-        return {place: told[place] if place == TEST else error.what for place in places}
+    except StorageError as error:  # on the common test set, what both were registered with counts
+        return {
+            place: by_their_figures(version, other, place, terms.metric)
+            if place == TEST
+            else error.what
+            for place in places
+        }
     has_common, tested = TEST in places, [place for place in places if place != TEST]
     whom = ([COORDINATOR] if has_common else []) + tested
     answers, failed = ask_everywhere(hospitals, sandbox, whom, "compare_models", asked)
     found = differences_of(answers, failed, tested, terms.metric, has_common=has_common)
     common = {} if found.common is None else {TEST: found.common}
     return {**common, **found.hospitals}
-
-
-def _registered(
-    version: ModelVersion, other: ModelVersion, terms: Terms, places: Sequence[str]
-) -> dict[str, Difference | str]:
-    return {each: by_their_figures(version, other, each, terms.metric) for each in places}
 
 
 def _comparison(

@@ -25,8 +25,6 @@ from dagster import (
     AssetSelection,
     AssetSpec,
     AutomationCondition,
-    AutomationConditionSensorDefinition,
-    DefaultSensorStatus,
     Definitions,
     FreshnessPolicy,
 )
@@ -72,15 +70,4 @@ def automated(platform: Definitions, roster: Roster) -> Definitions:
         schedules=platform.schedules,
         resources=platform.resources,
         executor=platform.executor,
-    )
-
-
-def build_condition_sensor() -> AutomationConditionSensorDefinition:
-    """Returns the one switch of all conditions, which is off."""
-    return AutomationConditionSensorDefinition(
-        "what_follows_a_model",
-        target=AssetSelection.assets("global_model").downstream(),
-        default_status=DefaultSensorStatus.STOPPED,
-        description="Asks for the report, and what follows it, where a model has none yet and the "
-        "checks before it have passed.",
     )

@@ -1,4 +1,4 @@
-"""One schedule per sandbox that the roster names a time for: it trains anew, switched off.
+"""One schedule per sandbox that the roster names a time for: it trains anew, if the switch is on.
 
 Where nothing changed since the last training it does not: the same images, seed and code give the
 same weights, and where privacy is differential each training spends of the hospitals' budgets.
@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from fed_assets.automation.runs import under_way
+from fed_assets.automation.switch import OFF, SWITCH, is_on
 from fed_assets.automation.unchanged import nothing_changed_since
 from fed_assets.errors import RosterError
 from fed_assets.federation.roster import Roster
@@ -36,6 +37,8 @@ def build_schedules(roster: Roster, settings: Settings) -> list[ScheduleDefiniti
 
 def _build(sandbox: str, cron: str, roster: Roster, settings: Settings) -> ScheduleDefinition:
     def retrain(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        if not is_on(context.instance):
+            return SkipReason(OFF)
         if run := under_way(context.instance, sandbox):
             return SkipReason(f"Run {run.run_id[:8]} of {sandbox} is under way, and trains.")
         if last := nothing_changed_since(roster, settings, context.instance, sandbox):
@@ -53,9 +56,9 @@ def _build(sandbox: str, cron: str, roster: Roster, settings: Settings) -> Sched
             job_name=RETRAIN,
             cron_schedule=cron,
             execution_timezone=roster.automation.timezone,
-            default_status=DefaultScheduleStatus.STOPPED,
+            default_status=DefaultScheduleStatus.RUNNING,
             description=f"Trains {sandbox} anew on the images that were validated last, if "
-            "anything changed.",
+            f"anything changed, and only while {SWITCH} is on.",
         )(retrain)
     except DagsterInvalidDefinitionError:
         raise RosterError(

@@ -1,9 +1,10 @@
 """One sensor per hospital, which asks for a run when the hospital's images differ.
 
-Whether images of a hospital are taken up by themselves is that hospital's to decide, so each has a
-sensor, and with it a switch in Dagster's pages, of its own. Where several hospitals change at once
-they still train once: the sensor that comes first looks at the others whose sensors are switched on
-too, and asks for one run with all the lanes that differ; the others then find nothing new.
+While the one switch of all is off they look at nothing (see `switch`). Whether images of a hospital
+are taken up by themselves is besides that hospital's to decide, so each has a sensor, and with it a
+switch in Dagster's pages, of its own. Where several hospitals change at once they still train once:
+the sensor that comes first looks at the others that nobody switched off, and asks for one run with
+all the lanes that differ; the others then find nothing new.
 
 A request bears what it takes up: of each hospital, the last time that its images were taken up, and
 the digest of its source. The same change of the same images is never asked for twice, however its
@@ -29,12 +30,14 @@ from dagster import (
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
+    SkipReason,
     sensor,
 )
 
 from fed_assets.assets.reused_lanes import LANE
 from fed_assets.automation.changes import Looking
 from fed_assets.automation.runs import lane_tag, lanes_without_images, under_way
+from fed_assets.automation.switch import OFF, SWITCH, is_on, switched_off
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.dead_runs import bury_dead_runs
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
@@ -44,7 +47,6 @@ from fed_assets.resources.settings import Settings
 # Where files come in without a pause, they are taken up all the same after as many looks; what is
 # half-written then is left out of that run.
 MOST_WAITS = 10
-ON = "RUNNING"
 # Dagster ends a tick after a minute.
 OTHERS_TOGETHER_SECONDS = 15.0
 
@@ -57,17 +59,15 @@ def sensor_name(hospital: str) -> str:
 def build_sensors(
     roster: Roster, settings: Settings, open_runner: Callable[[], LocalHospitalRunner]
 ) -> list[SensorDefinition]:
-    """Returns a sensor per hospital, switched off; none if the roster automates no sandbox.
-
-    There is none of a hospital in Azure ML: each look would be a job there.
-    """
+    """Returns a sensor per hospital that is looked at; none if the roster automates no sandbox."""
     if not roster.automation.sandboxes:
         return []
-    return [
-        _build(hospital, roster, settings, open_runner)
-        for hospital in roster.hospitals
-        if hospital.azure_ml is None
-    ]
+    return [_build(hospital, roster, settings, open_runner) for hospital in _looked_at(roster)]
+
+
+def _looked_at(roster: Roster) -> list[Hospital]:
+    """Returns all hospitals but those in Azure ML, where each look would be a job."""
+    return [hospital for hospital in roster.hospitals if hospital.azure_ml is None]
 
 
 def _build(
@@ -79,13 +79,16 @@ def _build(
     @sensor(
         name=sensor_name(hospital.id),
         job_name=NEW_IMAGES,
-        default_status=DefaultSensorStatus.STOPPED,
+        default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=roster.automation.look_every_seconds,
         tags={"hospital": hospital.id},
         description=f"Asks for a run when images of {hospital.name} are new, changed or removed: "
-        "of its own lane, and the training. The hospital looks, and tells counts alone.",
+        "of its own lane, and the training. The hospital looks, and tells counts alone. Only while "
+        f"{SWITCH} is on.",
     )
-    def new_images(context: SensorEvaluationContext) -> SensorResult:
+    def new_images(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        if not is_on(context.instance):
+            return SkipReason(OFF)
         bury_dead_runs(context.instance, settings.home)
         waits = _waits(context.cursor)
         requests, said, left = [], [], {}
@@ -121,19 +124,15 @@ def _later(run: str, sandbox: str) -> str:
 
 
 def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
-    """Returns the changes of the other hospitals whose sensors are switched on.
+    """Returns the changes of the other hospitals that nobody switched off.
 
     Those that there is no time to look at change the model in a run of their own.
     """
     until = time.monotonic() + OTHERS_TOGETHER_SECONDS
-    on = {
-        state.instigator_name
-        for state in looking.instance.all_instigator_state()
-        if state.status.name == ON  # a state may also say: as in code, which is off
-    }
+    off = switched_off(looking.instance)
     found = {}
-    for other in looking.roster.hospitals:
-        wanted = other.id != hospital.id and sensor_name(other.id) in on
+    for other in _looked_at(looking.roster):
+        wanted = other.id != hospital.id and sensor_name(other.id) not in off
         if wanted and time.monotonic() < until:
             change = looking.look(other, own=False).change
             if change is not None:

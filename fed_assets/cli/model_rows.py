@@ -7,6 +7,7 @@ from typing import Any
 from fed_assets.registry.promotions import Event, History
 from fed_assets.registry.version import ModelVersion
 from fed_assets.reporting.formats import METRIC_NAMES, interval
+from fed_assets.reporting.recipe_words import setting_name, setting_value
 from fed_assets.resources.model_registry import ModelRegistry
 
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity")
@@ -90,7 +91,9 @@ def made_of(record: ModelVersion) -> dict[str, Any]:
     return {
         "run": record.run_id,
         **_facts(record),
-        "recipe": ", ".join(f"{name} {value}" for name, value in record.recipe.items()),
+        "recipe": ", ".join(
+            f"{setting_name(name)} {setting_value(value)}" for name, value in record.recipe.items()
+        ),
         "took part": ", ".join(record.participants),
         **({"not all the time": "; ".join(record.absent.values())} if record.absent else {}),
         **private,

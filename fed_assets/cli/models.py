@@ -55,16 +55,14 @@ def registry_of(context: typer.Context, sandbox: str) -> ModelRegistry:
 def list_versions(
     context: typer.Context,
     sandbox: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(SANDBOX_NAMES)}.")
+        str | None, typer.Argument(help=f"One of {', '.join(SANDBOX_NAMES)}; all, if none.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Those of all sandboxes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List a sandbox's versions, the newest first, with what they are worth and what bars them."""
-    if every == (sandbox is not None):
-        raise RunConfigError(
-            "It is not clear whose models are asked for", cure="Name one sandbox, or say `--all`"
-        )
+    """List a sandbox's versions, the newest first, with what they are worth and what bars them.
+
+    Without a sandbox, those of all.
+    """
     rows = []
     for name in SANDBOX_NAMES if sandbox is None else [sandbox]:
         registry = registry_of(context, name)
@@ -78,14 +76,16 @@ def list_versions(
         out.print(f"No model of {sandbox or 'any sandbox'} is registered yet.")
         return
     table = Table(title="Registered models", title_justify="left")
-    for heading in ("model" if every else "version", "is", "reported"):
+    # Beside the sandbox's name there is no room in eighty columns for when it was reported.
+    for heading in ("version", "is", "reported") if sandbox else ("sandbox", "no.", "is"):
         table.add_column(heading, overflow="fold")
     for heading in ("AUROC", "hospitals"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("what bars it", overflow="fold", min_width=WIDEST)
     for row in rows:
-        name, *others = _cells(row)
-        table.add_row(f"{row['sandbox']}@{name}" if every else name, *map(escape, others))
+        version, standing, reported, *others = _cells(row)
+        first = (version, standing, reported) if sandbox else (row["sandbox"], version, standing)
+        table.add_row(*map(escape, (*first, *others)))
     out.print(table)
     if any(row.get("synthetic") for row in rows):
         out.print("SYNTHETIC DATA: at least one of them learned from made-up images.")

@@ -4,8 +4,9 @@ A version that may lose a margin to the one before it may, by the next one and t
 again and again. So it is held also against the best version that served so far: at each place the
 one with the highest figure there. That counts until a person lowers the bar on purpose, by opening
 this gate for a version, which then is the first that counts; or until the common test set is
-another. A version that was rolled back counts no more. One that was retired, as a hospital
-withdrew, does: that says nothing against what it was worth.
+another. A version that was rolled back counts no more. Nor does one that was retired: it contains
+data of a hospital that withdrew, which what comes after it has to do without, so it is no measure
+for that, and each judgement says which versions are none, and why.
 """
 
 from __future__ import annotations
@@ -84,16 +85,19 @@ def by_their_figures(
     return Difference(figure - other, None, None, None)
 
 
-def best_so_far(held: Mapping[str, Held], terms: Terms) -> Gate:
+def best_so_far(held: Mapping[str, Held], terms: Terms, no_bar: Mapping[int, str]) -> Gate:
     """Judges every place, and names the one that loses most of what it may.
 
     Args:
         held: The places where another than the champion was best.
         terms: The margins.
+        no_bar: Why versions that served are no measure any more.
     """
+    gone = _no_bar(no_bar)
     if not held:
-        said = "nothing that served was better anywhere than what serves now"
-        return Gate(BEST_SO_FAR, True, None, None, said)
+        still = " and still may" if no_bar else ""
+        said = f"nothing that served{still} was better anywhere than what serves now"
+        return Gate(BEST_SO_FAR, True, None, None, "; ".join([said, *gone]))
 
     def margin(place: str) -> float:
         return terms.margin if place == TEST else terms.hospital_margin
@@ -120,9 +124,22 @@ def best_so_far(held: Mapping[str, Held], terms: Terms) -> Gate:
         passed,
         None if least is None else told[least].value,
         None if least is None else -margin(least),
-        "; ".join([*lines, *silent]),
+        "; ".join([*lines, *silent, *gone]),
         waivable=not passed,
     )
+
+
+def _no_bar(why: Mapping[int, str]) -> list[str]:
+    """Returns which versions are no measure any more, those of the same reason together."""
+    alike: dict[str, list[str]] = {}
+    for version in sorted(why):
+        alike.setdefault(why[version], []).append(str(version))
+    return [
+        f"version {each[0]} sets no bar any more: {reason}"
+        if len(each) == 1
+        else f"versions {', '.join(each[:-1])} and {each[-1]} set no bar any more: {reason}"
+        for reason, each in alike.items()
+    ]
 
 
 def _named(place: str) -> str:

@@ -43,6 +43,7 @@ def judge(
     posture: Mapping[str, Any] | None,
     terms: Terms,
     held: Mapping[str, Held] | None = None,
+    no_bar: Mapping[int, str] | None = None,
 ) -> list[Gate]:
     """Returns every gate, in the order of `GATES`.
 
@@ -55,13 +56,14 @@ def judge(
         terms: The margins.
         held: What it is worth beside the best that served, at each place where that was another
             than the champion.
+        no_bar: Why versions that served, or do, are no measure for it any more.
     """
     alike = same_data(version, champion)
     return [
         alike,
         better_than_chance(version),
-        *_compared(version, champion, differences if alike.passed else None, terms),
-        best_so_far(held or {}, terms),
+        *_compared(version, champion, differences if alike.passed else None, terms, no_bar or {}),
+        best_so_far(held or {}, terms, no_bar or {}),
         posture_kept(version, posture, terms),
         epsilon(version),
         quorum(version),
@@ -73,14 +75,11 @@ def _compared(
     champion: ModelVersion | None,
     differences: Differences | None,
     terms: Terms,
+    no_bar: Mapping[int, str],
 ) -> tuple[Gate, Gate]:
     limits = {OVERALL: -terms.margin, EVERY_HOSPITAL: -terms.hospital_margin}
-    if champion is None or champion.version == version.version:
-        said = (
-            "there is no champion to compare with"
-            if champion is None
-            else "this version is the champion itself"
-        )
+    said = _alone(version, champion, no_bar)
+    if champion is None or said:
         first, second = (Gate(name, True, None, limit, said) for name, limit in limits.items())
         second = with_untested(second, version)
     elif differences is None:
@@ -90,6 +89,17 @@ def _compared(
         first = overall(differences, champion.version, terms)
         second = with_untested(every_hospital(differences, champion.version, terms), version)
     return first, second
+
+
+def _alone(version: ModelVersion, champion: ModelVersion | None, no_bar: Mapping[int, str]) -> str:
+    """Returns why there is nothing to compare a version with; an empty text where there is."""
+    if champion is None:
+        return "there is no champion to compare with"
+    if champion.version == version.version:
+        return "this version is the champion itself"
+    if why := no_bar.get(champion.version):
+        return f"the champion, version {champion.version}, is no measure any more: {why}"
+    return ""
 
 
 def overall(differences: Differences, champion: int, terms: Terms) -> Gate:

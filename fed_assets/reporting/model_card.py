@@ -13,6 +13,7 @@ from typing import Any
 from fed_assets.reporting import formats
 from fed_assets.reporting.card_words import caveats_of, ethics_of, factors_of, uses_of
 from fed_assets.reporting.page import templates
+from fed_assets.reporting.recipe_words import recipe_in_words
 from fed_assets.reporting.report import METRICS
 
 SYNTHETIC = (
@@ -87,6 +88,7 @@ def _details(model: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[str, 
         "network": lineage["network"],
         "parameters": lineage["parameters"],
         "recipe": lineage["recipe"],
+        "training_settings": recipe_in_words(lineage["recipe"]),
         "aggregation": lineage["controls"]["aggregation"],
         "weights_digest": lineage["weights_digest"],
         "weights_file_digest": lineage["weights_file_digest"],

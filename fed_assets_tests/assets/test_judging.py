@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.assets.judging import judge_version
+from fed_assets.federation.withdrawals import withdraw
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.hospital.network import build_network
@@ -83,27 +84,68 @@ def test_the_best_that_served_is_run_beside_it_wherever_it_was_best(bench: Bench
     assert "version 3" not in gate.said
 
 
-def test_of_a_retired_version_the_registered_figure_on_the_common_test_set_counts(
+def test_a_version_with_data_of_who_withdrew_is_no_measure_for_what_comes_after(
     bench: Bench,
 ) -> None:
     first = served(bench, 1, test=0.97, north=0.99)
+    second = registered(bench, 2, test=0.90, north=0.5)
+    assert not gates_of(bench, second)["overall"].said.startswith("there is no champion")
     bench.registry.retire("minimal", first.version, "south withdrew")
-    second = registered(bench, 2, test=0.95, north=0.5)
+    # From here on nobody may run it, at no place.
+    (bench.registry.folder("minimal", first.version) / "weights.safetensors").unlink()
     gates = gates_of(bench, second)
     assert gates["overall"].said == "there is no champion to compare with"
     gate = gates["best_so_far"]
-    assert not gate.passed
-    assert gate.said.startswith("at the common test set AUROC is 0.0200 lower than that of version")
-    assert "north" not in gate.said
-    assert gates_of(bench, registered(bench, 3, test=0.965, north=0.5))["best_so_far"].passed
+    assert gate.passed
+    assert gate.said.endswith("version 1 sets no bar any more: south withdrew")
 
-    keep = [*gates.values()]
-    bench.registry.keep_judgement("minimal", second.version, keep, against=None, by="run 2")
+    judged = [gates["overall"], gate]
+    bench.registry.keep_judgement("minimal", second.version, judged, against=None, by="run 2")
+    bench.registry.promote("minimal", second.version, "run 2", "every gate was passed")
+    log = bench.home.models("minimal") / "promotions.jsonl"
+    assert "version 1 sets no bar any more: south withdrew" in log.read_text()
+
+
+def test_the_best_without_that_data_still_sets_the_bar(bench: Bench) -> None:
+    served(bench, 1, test=0.97, north=0.99)
+    best = served(bench, 2, test=0.99, north=0.99)
+    bench.registry.retire("minimal", best.version, "south withdrew")
+    # What served before it serves again, and is what the new one is held against.
+    gates = gates_of(bench, registered(bench, 3, test=0.5, north=0.5))
+    assert "version 1 " in gates["overall"].said
+    assert gates["best_so_far"].said.endswith("version 2 sets no bar any more: south withdrew")
+
+    served(bench, 4, test=0.96, north=0.90)
+    gate = gates_of(bench, registered(bench, 5, test=0.5, north=0.5))["best_so_far"]
+    assert "than that of version 1 (interval" in gate.said
+    assert "version 2 sets no bar any more" in gate.said
+
+
+def test_a_champion_that_could_not_be_retired_is_neither_run_nor_a_measure(bench: Bench) -> None:
+    champion = served(bench, 1, test=0.97, north=0.99)
+    withdraw(bench.home.withdrawals, "north", by="Ada", because="so")
+    assert bench.registry.champion("minimal") == champion.version
+    (bench.registry.folder("minimal", champion.version) / "weights.safetensors").unlink()
+    gates = gates_of(bench, registered(bench, 2, test=0.5, north=0.5))
+    assert gates["overall"].passed
+    said = "the champion, version 1, is no measure any more: north is in it: it withdrew on "
+    assert gates["overall"].said.startswith(said)
+    assert gates["every_hospital"].said.startswith(said)
+    assert gates["best_so_far"].passed
+
+
+def test_a_person_lowers_the_bar_on_purpose(bench: Bench) -> None:
+    served(bench, 1, test=0.99, north=0.99)
+    served(bench, 2, test=0.98, north=0.98)
+    third = registered(bench, 3, test=0.97, north=0.97)
+    closed = Gate("best_so_far", False, -0.02, -0.01, "AUROC is lower", waivable=True)
+    bench.judge(third.version, closed)
     bench.registry.promote(
-        "minimal", second.version, "ann", "south had the easy ones", waived=["best_so_far"]
+        "minimal", third.version, "ann", "south had the easy ones", waived=["best_so_far"]
     )
     after = gates_of(bench, registered(bench, 4, test=0.94, north=0.5))["best_so_far"]
-    assert after.passed, "the person lowered the bar, and what serves is held to the other gates"
+    assert after.passed, "what serves is held to the other gates"
+    assert after.said == "nothing that served was better anywhere than what serves now"
 
 
 def test_a_champion_that_is_the_best_is_asked_for_once(bench: Bench) -> None:

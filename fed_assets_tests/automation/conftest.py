@@ -29,6 +29,8 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 
 from fed_assets.assets.reused_lanes import LANE
+from fed_assets.automation.sensors import sensor_name
+from fed_assets.automation.switch import SWITCH
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.hospital.files import Store
@@ -68,7 +70,7 @@ class Federation:
     def tick(self, name: str, cursor: str | None = None) -> SensorExecutionData:
         """Returns what a tick of a hospital's sensor comes to."""
         repository = self.definitions.get_repository_def()
-        sensor = repository.get_sensor_def(f"{name}_new_images")
+        sensor = repository.get_sensor_def(sensor_name(name))
         with build_sensor_context(
             instance=self.instance, repository_def=repository, cursor=cursor
         ) as context:
@@ -102,10 +104,14 @@ class Federation:
         self.instance.add_run(run)
         return run
 
-    def switch_on(self, name: str, status: InstigatorStatus = InstigatorStatus.RUNNING) -> None:
-        """Switches a hospital's sensor on, as the pages do."""
-        origin = RemoteInstigatorOrigin(ORIGIN, f"{name}_new_images")
-        self.instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, status))
+    def switch(self, name: str, status: InstigatorStatus) -> None:
+        """Switches a sensor on or off, as the pages do, or leaves that to the code."""
+        state = InstigatorState(RemoteInstigatorOrigin(ORIGIN, name), InstigatorType.SENSOR, status)
+        known = {each.instigator_name for each in self.instance.all_instigator_state()}
+        if name in known:
+            self.instance.update_instigator_state(state)
+        else:
+            self.instance.add_instigator_state(state)
 
 
 def entries(folder: Path, **automation: Any) -> dict[str, Any]:
@@ -123,11 +129,13 @@ def entries(folder: Path, **automation: Any) -> dict[str, Any]:
 
 
 def federation(folder: Path, instance: DagsterInstance, **automation: Any) -> Federation:
-    """Returns a home whose hospitals' pictures are drawn."""
+    """Returns a home whose hospitals' pictures are drawn, with unattended retraining on."""
     roster = folder / "roster.yaml"
     roster.write_text(yaml.safe_dump(entries(folder, **automation)))
     settings = Settings(home=Home(folder / "home").prepare(), roster=roster)
-    return Federation(folder, build_definitions(settings, read_roster(roster)), instance, settings)
+    place = Federation(folder, build_definitions(settings, read_roster(roster)), instance, settings)
+    place.switch(SWITCH, InstigatorStatus.RUNNING)
+    return place
 
 
 @pytest.fixture

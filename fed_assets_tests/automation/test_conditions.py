@@ -16,6 +16,7 @@ from dagster import (
     evaluate_automation_conditions,
 )
 
+from fed_assets.automation.switch import SWITCH
 from fed_assets_tests.automation.conftest import HOSPITALS, Federation, federation
 
 REPORT = AssetKey("evaluation_report")
@@ -100,9 +101,9 @@ def test_a_lane_or_a_roster_alone_asks_for_nothing(fresh: Federation) -> None:
     assert conditions.requested() == {}
 
 
-def test_one_switch_which_is_off_turns_all_conditions_on(fresh: Federation) -> None:
+def test_the_one_switch_which_is_off_turns_all_conditions_on(fresh: Federation) -> None:
     repository = fresh.definitions.get_repository_def()
-    sensor = repository.get_sensor_def("what_follows_a_model")
+    sensor = repository.get_sensor_def(SWITCH)
     assert isinstance(sensor, AutomationConditionSensorDefinition)
     assert sensor.default_status is DefaultSensorStatus.STOPPED
     graph = fresh.definitions.resolve_asset_graph()

@@ -14,7 +14,9 @@ from dagster import (
     build_schedule_context,
 )
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.scheduler.instigation import InstigatorStatus
 
+from fed_assets.automation.switch import OFF, SWITCH
 from fed_assets.errors import RosterError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.code_version import package_digest
@@ -51,10 +53,23 @@ def test_a_tick_asks_for_one_training_of_its_sandbox(
     schedule = schedule_of(place)
     assert (schedule.job_name, schedule.default_status, schedule.execution_timezone) == (
         "retrain",
-        DefaultScheduleStatus.STOPPED,
+        DefaultScheduleStatus.RUNNING,
         "Europe/Berlin",
     )
     assert schedule.description
+
+
+def test_while_the_one_switch_is_off_a_schedule_asks_for_nothing_and_says_why(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    at = datetime(2026, 1, 4, 3, 0, tzinfo=UTC)
+    place.switch(SWITCH, InstigatorStatus.STOPPED)
+    off = tick(place, at)
+    assert not off.run_requests
+    assert off.skip_message == OFF
+    place.switch(SWITCH, InstigatorStatus.RUNNING)
+    assert len(tick(place, at).run_requests or []) == 1
 
 
 def test_while_a_run_of_the_sandbox_is_going_none_is_asked_for(

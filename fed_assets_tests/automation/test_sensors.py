@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, RunR
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from fed_assets.automation.sensors import MOST_WAITS
+from fed_assets.automation.sensors import MOST_WAITS, sensor_name
+from fed_assets.automation.switch import OFF, SWITCH
 from fed_assets.federation.withdrawals import withdraw
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.hospital.store import SEEN
@@ -143,7 +145,6 @@ def test_of_a_hospital_that_withdrew_nobody_looks_and_nothing_is_asked_for(
     withdraw(home.withdrawals, "north", by="Ada", because="its board said so")
     for name in ("north", "east"):
         drop(taken_up, name)
-        taken_up.switch_on(name)
     seen = home.store("north", "minimal") / SEEN
     seen.unlink(missing_ok=True)
     reason = nothing(taken_up.tick("north"))
@@ -156,13 +157,13 @@ def test_of_a_hospital_that_withdrew_nobody_looks_and_nothing_is_asked_for(
     assert "so that nobody may take part" in nothing(taken_up.tick("east"))
 
 
-def test_hospitals_that_are_switched_on_and_change_at_once_are_one_run(
+def test_hospitals_that_change_at_once_are_one_run_without_who_is_switched_off(
     taken_up: Federation,
 ) -> None:
     for name in HOSPITALS:
         drop(taken_up, name)
-    taken_up.switch_on("east")
-    taken_up.switch_on("south", InstigatorStatus.DECLARED_IN_CODE)  # which is off
+    taken_up.switch(sensor_name("east"), InstigatorStatus.DECLARED_IN_CODE)  # which is on
+    taken_up.switch(sensor_name("south"), InstigatorStatus.STOPPED)
     request = asked(taken_up.tick("north"))
     assert assets(request) == lane("north", "east") | TRAINING
     assert {"fed_assets/new.north", "fed_assets/new.east"} <= request.tags.keys()
@@ -204,17 +205,54 @@ def test_images_that_are_gone_are_said_and_ask_for_nothing(taken_up: Federation)
     assert "The folder of images is not there" in reason
 
 
-def test_sensors_are_off_and_look_as_often_as_the_roster_says(
+@pytest.mark.parametrize("status", [InstigatorStatus.STOPPED, InstigatorStatus.DECLARED_IN_CODE])
+def test_while_the_one_switch_is_off_nobody_looks_and_nothing_is_asked_for(
+    taken_up: Federation, status: InstigatorStatus
+) -> None:
+    drop(taken_up, "north")
+    home = taken_up.settings.home
+    seen = {name: home.store(name, "minimal") / SEEN for name in HOSPITALS}
+    for file in seen.values():
+        file.unlink(missing_ok=True)
+    taken_up.switch(SWITCH, status)
+    # That a hospital's own sensor was switched on by hand does not count either.
+    taken_up.switch(sensor_name("north"), InstigatorStatus.RUNNING)
+    tick = taken_up.tick("north", cursor='{"minimal": 3}')
+    assert nothing(tick) == OFF
+    assert SWITCH in OFF
+    assert json.loads(tick.cursor or "") == {"minimal": 3}
+    assert not any(file.exists() for file in seen.values())
+
+    taken_up.switch(SWITCH, InstigatorStatus.RUNNING)
+    assert assets(asked(taken_up.tick("north"))) == lane("north") | TRAINING
+    assert seen["north"].exists()
+
+    taken_up.switch(SWITCH, InstigatorStatus.STOPPED)
+    assert nothing(taken_up.tick("north")) == OFF
+
+
+def test_in_a_new_home_the_one_switch_is_off(taken_up: Federation, tmp_path: Path) -> None:
+    drop(taken_up, "north")
+    folder = tmp_path / "new"
+    folder.mkdir()
+    with DagsterInstance.local_temp(str(folder)) as instance:
+        untouched = replace(taken_up, instance=instance)
+        assert instance.all_instigator_state() == []
+        assert nothing(untouched.tick("north")) == OFF
+
+
+def test_hospitals_sensors_are_on_and_look_as_often_as_the_roster_says(
     tmp_path: Path, scratch: DagsterInstance
 ) -> None:
     place = federation(tmp_path, scratch, look_every_seconds=90)
     sensors = place.definitions.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {
         *(f"{name}_new_images" for name in HOSPITALS),
-        "what_follows_a_model",
+        SWITCH,
     }
-    assert {sensor.default_status for sensor in sensors} == {DefaultSensorStatus.STOPPED}
-    mine = [each for each in sensors if each.name.endswith("_new_images")]
+    on = {each.name: each.default_status is DefaultSensorStatus.RUNNING for each in sensors}
+    assert [name for name in on if not on[name]] == [SWITCH]
+    mine = [each for each in sensors if each.name != SWITCH]
     assert {sensor.minimum_interval_seconds for sensor in mine} == {90}
     assert all(sensor.description for sensor in sensors)
 
@@ -223,7 +261,7 @@ def test_a_roster_that_automates_no_sandbox_has_no_such_sensor(
     tmp_path: Path, scratch: DagsterInstance
 ) -> None:
     sensors = federation(tmp_path, scratch, sandboxes=[]).definitions.get_repository_def()
-    assert {sensor.name for sensor in sensors.sensor_defs} == {"what_follows_a_model"}
+    assert {sensor.name for sensor in sensors.sensor_defs} == {SWITCH}
 
 
 @pytest.mark.slow

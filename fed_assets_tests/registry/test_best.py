@@ -92,7 +92,7 @@ def test_where_no_figure_was_told_nothing_is_best() -> None:
 
 def test_small_losses_that_add_up_close_the_gate_and_a_person_may_open_it() -> None:
     # Each lost no more than 0.01 to the one before it, and the last 0.03 to the first.
-    gate = best_so_far({TEST: Held(1, a_difference(-0.03, images=624))}, TERMS)
+    gate = best_so_far({TEST: Held(1, a_difference(-0.03, images=624))}, TERMS, {})
     assert not gate.passed
     assert gate.waivable
     assert (gate.seen, gate.limit) == (-0.03, -0.01)
@@ -103,7 +103,7 @@ def test_small_losses_that_add_up_close_the_gate_and_a_person_may_open_it() -> N
 @pytest.mark.parametrize(("value", "passed"), [(-0.05, True), (-0.0501, False)])
 def test_a_hospital_is_held_to_its_own_margin(value: float, passed: bool) -> None:
     held = {TEST: Held(1, a_difference(-0.01)), "east": Held(2, a_difference(value))}
-    gate = best_so_far(held, TERMS)
+    gate = best_so_far(held, TERMS, {})
     assert gate.passed is passed
     assert gate.waivable is not passed
     if not passed:
@@ -113,15 +113,36 @@ def test_a_hospital_is_held_to_its_own_margin(value: float, passed: bool) -> Non
 
 def test_a_place_that_tells_nothing_beside_the_best_closes_the_gate() -> None:
     held = {"north": Held(1, a_difference(0.0)), "south": Held(1, "its process ended")}
-    gate = best_so_far(held, TERMS)
+    gate = best_so_far(held, TERMS, {})
     assert not gate.passed
     assert "south tells nothing beside version 1: its process ended" in gate.said
 
 
 def test_where_what_serves_is_the_best_the_other_gates_judge() -> None:
-    gate = best_so_far({}, TERMS)
+    gate = best_so_far({}, TERMS, {})
     assert gate.passed
     assert "nothing that served was better" in gate.said
+
+
+def test_a_version_with_data_of_who_withdrew_sets_no_bar_and_the_judgement_says_which_and_why() -> (
+    None
+):
+    south, east = "south withdrew on 2026-01-02 (moved)", "east withdrew on 2026-03-04 (closed)"
+    gate = best_so_far({}, TERMS, {4: east, 3: south, 2: south, 1: south})
+    assert gate.passed
+    assert gate.said == (
+        "nothing that served and still may was better anywhere than what serves now; "
+        f"versions 1, 2 and 3 set no bar any more: {south}; "
+        f"version 4 sets no bar any more: {east}"
+    )
+
+
+def test_who_is_without_that_data_still_sets_the_bar() -> None:
+    held = {TEST: Held(2, a_difference(-0.03))}
+    gate = best_so_far(held, TERMS, {1: "south withdrew"})
+    assert not gate.passed
+    assert "lower than that of version 2" in gate.said
+    assert gate.said.endswith("version 1 sets no bar any more: south withdrew")
 
 
 def test_of_what_is_not_tested_again_the_registered_figures_count() -> None:

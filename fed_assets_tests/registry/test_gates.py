@@ -122,6 +122,20 @@ def test_the_champion_itself_is_not_held_against_itself() -> None:
     assert gates["overall"].said == "this version is the champion itself"
 
 
+def test_a_champion_with_data_of_who_withdrew_is_no_measure() -> None:
+    held = {1: "south withdrew on 2026-01-02 (moved)"}
+    gates = judge(a_version(2), a_version(1), None, POSTURE, TERMS, no_bar=held)
+    said = f"the champion, version 1, is no measure any more: {held[1]}"
+    found = {gate.name: gate for gate in gates}
+    for name in ("overall", "every_hospital"):
+        assert found[name].passed
+        assert found[name].said == said
+    untested = a_version(2, absent={"west": "left out"})
+    gates = judge(untested, a_version(1), None, POSTURE, TERMS, no_bar=held)
+    (every,) = [gate for gate in gates if gate.name == "every_hospital"]
+    assert not every.passed, "who did not test it keeps the gate closed all the same"
+
+
 def test_a_version_that_was_not_compared_with_the_champion_is_kept_out() -> None:
     gates = judged(champion=a_version(1))
     assert not gates["overall"].passed

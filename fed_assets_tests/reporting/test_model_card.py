@@ -57,6 +57,27 @@ def test_every_figure_is_the_records() -> None:
         assert shown in page
 
 
+def test_training_settings_are_told_in_words_and_kept_as_values() -> None:
+    known = model()
+    recipe = {"learning_rate": 0.002, "augment": True, "prior_correction": False, "new": "thing"}
+    known["lineage"]["recipe"] = recipe
+    card = card_of(known)
+    assert card["model_details"]["recipe"] == recipe
+    said = card["model_details"]["training_settings"]
+    assert said == {
+        "learning rate": "0.002 at the start",
+        "augmentation": "yes (an image is turned, shifted, scaled and brightened a little each "
+        "time it is seen)",
+        "prior correction": "no",
+        "new": "thing",  # a later version's
+    }
+    page = render_card(card)
+    assert f"augmentation: {said['augmentation']}<br>" in page
+    assert "prior correction: no<br>" in page
+    assert "True" not in page
+    assert "augment " not in page
+
+
 def test_training_and_test_data_are_named_apart() -> None:
     known = model()
     known["lineage"]["data"] |= {
