@@ -113,7 +113,7 @@ def test_an_edited_record_is_said_and_hides_nothing(trace: Trace, home: Home) ->
     write_whole(home.lineage / f"{RUN}.json", edited.encode())
     ran = trace("south")
     assert ran.returncode == 1
-    assert "minimal@1: south took part, which its lineage" in ran.stderr
+    assert f"minimal@1: south took part, which the hospitals in lineage/{RUN}.json" in ran.stderr
     assert "minimal@1" in ran.stdout
 
 
