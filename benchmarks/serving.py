@@ -40,8 +40,9 @@ from PIL import Image
 from benchmarks.record import write_record
 from fed_assets.resources.settings import SHIPPED_ROSTER
 from fed_assets.serving.keys import public_key, signing_key
+from fed_assets.serving.manifest import ModelFacts
 from fed_assets.serving.model import Model, load_model
-from fed_assets.serving.package import ModelFacts, sign_package
+from fed_assets.serving.package import sign_package
 from fed_assets.serving.server import ModelServer
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -73,6 +74,9 @@ def make_model(folder: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, An
         sandbox=SANDBOX,
         version=1,
         run_id="benchmark",
+        participants={},
+        record_digest="",
+        lineage_digest="",
         classes=CLASSES,
         channels=1,
         image_size=28,

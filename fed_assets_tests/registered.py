@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from fed_assets.assets.packaging import facts_of, origin_of
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.home import Home
-from fed_assets.resources.model_folders import PACKAGE
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.quiet_mlflow import DATABASE
 from fed_assets.resources.tracking import TrackedFederation, Tracking
+from fed_assets.serving.keys import signing_key
+from fed_assets.serving.package import ONNX, PACKAGE, WEIGHTS, sign_package
+from fed_assets_tests.lineages import lineage, put_lineage, round_of
 from fed_assets_tests.registry.versions import a_version, figures
 
 OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
@@ -62,7 +65,12 @@ class Bench:
     def record(self, run: str, tracked: str, weights: Path, **changes: Any) -> ModelVersion:
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         known = {"run_id": run, "mlflow_run": tracked, "weights_digest": digest}
-        return a_version(0, **known | changes)
+        version = a_version(0, **known | changes)
+        took_part = version.participants
+        rounds = [round_of(number, took_part) for number in (1, 2)]
+        left = lineage(run, version.sandbox, hospitals=took_part, rounds=rounds)
+        put_lineage(self.home, left)
+        return version
 
     def ready(self, seed: int, *gates: Gate) -> int:
         """Registers a version that is packaged, and judged beside the present champion."""
@@ -72,9 +80,17 @@ class Bench:
         return version
 
     def package(self, version: int) -> None:
-        manifest = self.registry.folder("minimal", version) / PACKAGE
-        manifest.parent.mkdir()
-        manifest.write_text("{}")
+        """Signs a package of its weights, and of what is no ONNX file: nothing is served here."""
+        record, folder = self.registry.version("minimal", version), self.packaged(version)
+        facts = facts_of(record, origin_of(self.registry, record))
+        folder.mkdir()
+        shutil.copy(self.registry.weights("minimal", version), folder / WEIGHTS)
+        (folder / ONNX).write_bytes(b"no onnx is loaded here")
+        key = signing_key(self.home.models_key, models=self.home.all_models)
+        sign_package(folder, facts, key)
+
+    def packaged(self, version: int) -> Path:
+        return self.registry.folder("minimal", version) / PACKAGE
 
     def judge(self, version: int, *gates: Gate) -> None:
         against = self.registry.champion("minimal")

@@ -34,7 +34,8 @@ ALLOWED = {
     "posture": {"containers", "federation", "privacy", "sandboxes", "errors"},
     "hosts": {"federation", "privacy", "errors"},
     "resources": {
-        *("containers", "registry", "posture", "hosts", "federation", "sandboxes", "errors"),
+        *("containers", "registry", "posture", "hosts", "federation", "sandboxes", "serving"),
+        "errors",
     },
     "assets": {
         "comparison",

@@ -19,7 +19,7 @@ from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.home import Home
 from fed_assets.resources.ledger import read_ledger
 from fed_assets.resources.model_registry import ModelRegistry
-from fed_assets_tests.lineages import THREE, lineage, put_lineage, round_of
+from fed_assets_tests.lineages import THREE, lineage, put_lineage
 from fed_assets_tests.networks import SMALL_RESNET
 from fed_assets_tests.registered import Bench, a_bench
 
@@ -158,7 +158,7 @@ def test_a_damaged_record_does_not_keep_a_hospital_in_and_is_said(
 ) -> None:
     write_whole(home.lineage / "damaged.json", b"{")
     ran = forget("south", "--yes", "--no-retrain")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 1, ran.stderr
     assert "run damaged was never registered, and will not be." in ran.stdout
     assert "run damaged: The lineage of a run is damaged" in ran.stderr
     assert withdrawn(home.withdrawals).keys() == {"south"}
@@ -204,18 +204,56 @@ def test_damaged_and_edited_records_keep_no_champion(
     """One lineage is torn, another one was edited, and of a third the version's own record."""
     clean = promoted_without_south(bench)
     torn, edited, unsaid = (bench.promoted(seed) for seed in (2, 3, 4))
-    put_lineage(home, lineage(run_id(1), hospitals=THREE[:2], rounds=[round_of(1, THREE[:2])]))
     write_whole(home.lineage / f"{run_id(2)}.json", b'{"run_id"')
     other = json.dumps(lineage(run_id(3))).replace("south", "delta")
     write_whole(home.lineage / f"{run_id(3)}.json", other.encode())
     write_whole(home.models("minimal") / f"v{unsaid}" / "version.json", b"{")
     ran = forget("south", "--yes", "--no-retrain")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 1, ran.stderr
     registry = ModelRegistry(home)
     assert registry.champion("minimal") == clean
     assert {torn, edited, unsaid} == registry.history("minimal").retired.keys()
-    assert f"minimal@{edited}: south took part, which its lineage" in ran.stderr
+    assert f"minimal@{edited}: The lineage of a run is not the one that the version" in ran.stderr
+    assert f"south took part, which the hospitals in lineage/{run_id(3)}.json" in ran.stderr
     assert f"minimal@{unsaid} is retired; in minimal minimal@{clean} serves now." in ran.stdout
+
+
+@pytest.mark.slow
+def test_who_is_put_in_anothers_place_in_every_record_is_told_by_what_was_signed(
+    forget: Forget, home: Home, bench: Bench
+) -> None:
+    """Nothing that is written down in the clear names south any more, and all of it agrees."""
+    version = bench.promoted(1)
+    record = home.models("minimal") / f"v{version}" / "version.json"
+    for path in (record, home.lineage / f"{run_id(1)}.json"):
+        write_whole(path, path.read_bytes().replace(b"south", b"delta"))
+    ran = forget("south", "--yes", "--no-retrain")
+    assert ran.returncode == 1
+    assert f"minimal@{version} is retired; in minimal none serves now." in ran.stdout
+    for path in (record, home.lineage / f"{run_id(1)}.json"):
+        assert f"Where: {path}." in ran.stderr
+    assert "Put the file that was changed back from a backup" in ran.stderr
+    assert bench.registry.champion("minimal") is None
+    assert "south is in it: " in bench.registry.never_to_serve("minimal")[version]
+
+
+@pytest.mark.slow
+def test_what_serves_now_is_not_said_of_a_version_whose_records_were_changed(
+    forget: Forget, home: Home, bench: Bench
+) -> None:
+    """The one that serves has nothing to do with south, and may not serve for another reason."""
+    former, champion = bench.promoted(2), promoted_without_south(bench)
+    (home.lineage / f"{run_id(1)}.json").unlink()
+    ran = forget("south", "--yes", "--no-retrain")
+    assert ran.returncode == 1
+    assert f"minimal@{former} is retired; in minimal none serves now: minimal@{champion} may" in (
+        ran.stdout
+    )
+
+
+def test_the_way_back_is_told_whole(forget: Forget) -> None:
+    told = forget("south", "--yes", "--no-retrain").stdout
+    assert "`fed-assets forget south --undo --by NAME --because TEXT` lets it join again" in told
 
 
 def test_a_run_that_was_not_registered_is_named(forget: Forget, home: Home) -> None:
@@ -232,9 +270,6 @@ def test_every_model_with_its_data_is_retired_and_none_serves_again(
     without = promoted_without_south(bench)
     champion = bench.promoted(2)
     candidate = bench.ready(3)
-    put_lineage(home, lineage(run_id(1), hospitals=THREE[:2], rounds=[round_of(1, THREE[:2])]))
-    for seed in (2, 3):
-        put_lineage(home, lineage(run_id(seed)))
     ran = forget("south", "--yes", "--no-retrain", "--by", "Ada", "--because", "so")
     assert ran.returncode == 0, ran.stderr
     assert f"minimal@{champion} is retired; in minimal minimal@{without} serves now." in ran.stdout

@@ -263,4 +263,4 @@ def test_a_damaged_registry_is_one_clear_error(bench: Bench) -> None:
     refusal = refused(bench.home, "list", "minimal")
     assert isinstance(refusal, StorageError)
     assert "MLflow's registry of models cannot be used" in str(refusal)
-    assert "put mlflow.db back from a backup" in str(refusal)
+    assert "To mend it: Put mlflow.db back from a backup" in str(refusal)

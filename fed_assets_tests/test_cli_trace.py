@@ -113,7 +113,7 @@ def test_an_edited_record_is_said_and_hides_nothing(trace: Trace, home: Home) ->
     write_whole(home.lineage / f"{RUN}.json", edited.encode())
     ran = trace("south")
     assert ran.returncode == 1
-    assert "minimal@1: south took part, which its lineage" in ran.stderr
+    assert f"minimal@1: south took part, which the hospitals in lineage/{RUN}.json" in ran.stderr
     assert "minimal@1" in ran.stdout
 
 
@@ -140,6 +140,7 @@ def test_what_is_registered_and_nothing_else_is_no_unregistered_model(
     [
         ("minimal@9", "There is no model minimal@9. Seen: 2 models. To mend it: Choose one of"),
         ("beef0000", "There is no model beef0000"),
+        ("minimal", "minimal is a sandbox, and a trace is of one model or one hospital"),
         ("nord", "No model contains data of a hospital nord. To mend it: Choose one of east, "),
         ("north@ffff", f"Choose one of north@{NORTH[:12]}."),
     ],

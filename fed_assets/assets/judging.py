@@ -48,7 +48,7 @@ def judge_version(
     number = registry.champion(sandbox.name)
     champion = None if number is None else registry.version(sandbox.name, number)
     served = serving_versions(registry.history(sandbox.name).events)
-    retired = registry.retired(sandbox.name)
+    retired = registry.kept_out(sandbox.name)
     no_bar = {each: why for each, why in retired.items() if each in {*served, number}}
     # What may not serve contains data of who withdrew: nobody runs it, and it is no measure.
     measure = None if number in no_bar else champion

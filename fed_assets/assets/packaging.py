@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import PackageRefused, StorageError, system_reason
+from fed_assets.registry.lineage import Model, data_of
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
+from fed_assets.resources.model_folders import RECORD, file_digest
+from fed_assets.resources.model_records import lineage_file, version_model
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets.serving.keys import signing_key
+from fed_assets.serving.manifest import ModelFacts
 from fed_assets.serving.package import (
     PACKAGE,
-    ModelFacts,
     Package,
     half_packaged,
     open_package,
@@ -40,7 +43,8 @@ def package_version(
     Raises:
         PackageRefused: there is one, and it is not genuine.
         ExportDiffers: an export says something else than torch; nothing is left.
-        StorageError: it cannot be written; nothing is left.
+        StorageError: it cannot be written, or the version's records are damaged or differ from each
+            other or from what was signed; nothing is left.
     """
     folder = registry.folder(sandbox.name, version.version) / PACKAGE
     key = signing_key(registry.home.models_key, models=registry.home.all_models)
@@ -49,6 +53,7 @@ def package_version(
             folder, key.public_key(), sandbox=sandbox.name, version=version.version
         )
         _require_weights(there, version)
+        _require_records(registry, version)
         return there, None
     remove_half_packaged(folder)
     partial = half_packaged(folder)
@@ -56,7 +61,7 @@ def package_version(
         made = hospitals.ask(
             sandbox, COORDINATOR, "package_model", _asked(version, registry, partial)
         )
-        signed = sign_package(partial, facts_of(version), key)
+        signed = sign_package(partial, facts_of(version, origin_of(registry, version)), key)
         partial.rename(folder)
     except OSError as error:
         raise StorageError(
@@ -69,7 +74,16 @@ def package_version(
     return Package(folder, signed.facts, signed.digest, signed.files), made
 
 
-def facts_of(version: ModelVersion) -> ModelFacts:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What is signed of where a version comes from, see `ModelFacts`."""
+
+    participants: Mapping[str, tuple[str, ...]]
+    record_digest: str
+    lineage_digest: str
+
+
+def facts_of(version: ModelVersion, origin: Origin) -> ModelFacts:
     """Returns what a version's package says of it."""
     calibration: Mapping[str, Any] = version.evaluation["test"].get(
         "expected_calibration_error", {}
@@ -78,6 +92,7 @@ def facts_of(version: ModelVersion) -> ModelFacts:
         sandbox=version.sandbox,
         version=version.version,
         run_id=version.run_id,
+        **vars(origin),
         classes=version.classes,
         channels=version.channels,
         image_size=version.image_size,
@@ -108,6 +123,41 @@ def _asked(version: ModelVersion, registry: ModelRegistry, folder: Path) -> dict
         f"{len(version.participants)} hospitals trained together.{made_up}",
         "folder": str(folder),
     }
+
+
+def origin_of(registry: ModelRegistry, version: ModelVersion) -> Origin:
+    """Returns what is to be signed of a version's records.
+
+    Raises:
+        StorageError: They are damaged or differ from each other, or its run left no lineage.
+    """
+    home = registry.home
+    record = registry.folder(version.sandbox, version.version) / RECORD
+    lineage = lineage_file(home, version.run_id)
+    model = _require_records(registry, version)
+    if model.lineage is None:
+        raise StorageError(
+            "A version is not packaged whose run left no lineage: it tells whose data is in it",
+            where=str(lineage),
+            cure="Put the file back from a backup, or run the sandbox again",
+        )
+    return Origin(
+        participants={part.hospital: part.data_digests for part in data_of(model)},
+        record_digest=file_digest(record),
+        lineage_digest=file_digest(lineage),
+    )
+
+
+def _require_records(registry: ModelRegistry, version: ModelVersion) -> Model:
+    model = version_model(registry.home, version.sandbox, version.version)
+    if model.doubts:
+        raise StorageError(
+            f"Version {version.version} of {version.sandbox} is not packaged: its records are not "
+            "what they were",
+            seen="; ".join(model.doubts),
+            cure="Mend what is named, and materialize deployed_model again",
+        )
+    return model
 
 
 def _require_weights(package: Package, version: ModelVersion) -> None:

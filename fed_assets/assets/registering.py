@@ -44,6 +44,9 @@ def register(home: Home, registry: ModelRegistry, record: ModelVersion, weights:
 def keep_card(home: Home, version: ModelVersion) -> dict[str, MetadataValue]:
     """Writes a version's card beside its record, and returns what Dagster shows of it.
 
+    What the version is, champion or retired, is not on it, for that changes: `fed-assets trace`
+    tells it, and writes a card with it.
+
     Nothing is written for a version whose run left no lineage.
 
     Raises:
@@ -51,7 +54,7 @@ def keep_card(home: Home, version: ModelVersion) -> dict[str, MetadataValue]:
     """
     from fed_assets.reporting.model_card import HTML, card_files, card_markdown, card_of
 
-    model = _model(home, version).as_record()
+    model = _model(home, version).as_record() | {"states": None}
     if model["lineage"] is None:
         return {}
     folder = folder_of(home.models(version.sandbox), version.version)

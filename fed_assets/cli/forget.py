@@ -49,7 +49,8 @@ def forget(
     """Retire every model that contains a hospital's data, and leave it out from now on.
 
     A run that is under way with it comes to no model. Models of other hospitals stay as they are.
-    Who decided so, when and why is kept, of an `--undo` too.
+    Who decided so, when and why is kept, of an `--undo` too. Ends with 1 where something of that
+    could not be done, or where a model's records are damaged or differ from what was signed.
     """
     chosen: Settings = context.obj
     require_hospital(chosen, hospital)
@@ -71,7 +72,7 @@ def forget(
         _show(hospital, models_with(before, hospital))
     for line in (*done, *also, *LIMITS):
         say(line, to=out)
-    tell_doubts(before, errors)  # of whichever model: they may concern the hospital
+    doubtful = tell_doubts(before, errors)  # of whichever model: they may concern the hospital
     for line in (*failed, *unretired):
         say(line, "red", to=errors)
     sandboxes = list(dict.fromkeys(part.model.sandbox for part in affected if part.model.sandbox))
@@ -81,7 +82,7 @@ def forget(
     elif sandboxes:
         runs = "; ".join(f"fed-assets run {sandbox}" for sandbox in sandboxes)
         say(f"To train without it: {runs}", to=out)
-    if failed or unretired or untrained:
+    if failed or unretired or untrained or doubtful:
         raise typer.Exit(FAILED)
 
 
@@ -154,11 +155,14 @@ def _retire(
             except FedAssetsError as error:
                 failed.append(f"{named(model)} could not be retired. {error}")
     for model in retired:
-        serves = "what serves now cannot be told"
+        serves = "it cannot be told what serves now"
         with suppress(FedAssetsError):
             champion = registry.champion(model.sandbox)
-            serves = f"{model.sandbox}@{champion} serves" if champion else "none serves"
-        done.append(f"{named(model)} is retired; in {model.sandbox} {serves} now.")
+            serves = f"{model.sandbox}@{champion} serves now" if champion else "none serves now"
+            if champion in registry.never_to_serve(model.sandbox):
+                serves = f"none serves now: {model.sandbox}@{champion} may not; "
+                serves += f"`fed-assets models show {model.sandbox} {champion}` says why"
+        done.append(f"{named(model)} is retired; in {model.sandbox} {serves}.")
     return done, failed
 
 

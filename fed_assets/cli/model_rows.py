@@ -25,7 +25,8 @@ def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str
     """Returns a version as a row of the list.
 
     `standing` names what it is: champion, challenger, retired; `closed` its closed gates, None
-    where it was not judged. Where it is not `whole` it has no record, and nothing else is told.
+    where it was not judged; `untrue` what is wrong with its records, None where nothing is.
+    Where it is not `whole` it has no record, and nothing else is told.
     """
     record, history = registry.record(sandbox, version), registry.history(sandbox)
     retired = registry.retired(sandbox)
@@ -43,6 +44,7 @@ def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str
         "closed": None if judged is None else closed,
         "packaged": registry.is_packaged(sandbox, version),
         "retired": retired.get(version),
+        "untrue": registry.untrue(sandbox).get(version),
         "whole": record is not None,
         **({} if record is None else _told(record)),
     }

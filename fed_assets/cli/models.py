@@ -96,6 +96,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         return [str(row["version"]), ", ".join(row["standing"]), "", "", "", "no record"]
     bars = ["not judged"] if row["closed"] is None else list(row["closed"])
     bars += [] if row["packaged"] else ["no package"]
+    bars += ["its records"] if row["untrue"] else []
     return [
         str(row["version"]),
         ", ".join(row["standing"]),
@@ -118,13 +119,17 @@ def show(
         told = {
             **record.as_record(),
             "standing": version_row(registry, sandbox, version)["standing"],
+            "untrue": registry.untrue(sandbox).get(version),
             "gates": gates,
             "history": events,
         }
         print(json.dumps(told, indent=1))
         return
-    standing = ", ".join(version_row(registry, sandbox, version)["standing"])
+    row = version_row(registry, sandbox, version)
+    standing = ", ".join(row["standing"])
     say(f"Version {version} of {sandbox}{f': {standing}' if standing else ''}")
+    if row["untrue"]:
+        say(f"It may not serve: {row['untrue']}", "red", to=errors)
     for name, value in made_of(record).items():
         say(f"  {name}: {value}")
     table = Table("gate", "passed", title="Gates", title_justify="left")
@@ -185,7 +190,11 @@ def rollback(
     because: Annotated[str, typer.Option(help="What for.")],
 ) -> None:
     """Have the former champion serve again."""
-    left, serves = registry_of(context, sandbox).rollback(sandbox, by, because)
+    registry = registry_of(context, sandbox)
+    _, passed = registry.former(sandbox)
+    left, serves = registry.rollback(sandbox, by, because)
+    for version, why in passed.items():
+        say(f"Version {version} is passed over: {why}")
     say(f"Version {serves} of {sandbox} serves again, and version {left} no longer.")
 
 

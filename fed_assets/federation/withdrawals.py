@@ -3,17 +3,22 @@
 A hospital that withdrew is let in in no sandbox. One that is revoked is missed, and models that
 contain its data may go on; one that withdrew is not missed, and no model that contains its data is
 registered, promoted or served any more.
+
+A copy of the record lies beside the models that it bars. Where the record is gone, or tells less
+than its copy, nothing may run: whoever withdrew would be in again, and nobody would know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fed_assets.errors import HospitalWithdrawn, RunConfigError, StorageError
 from fed_assets.federation.kept_list import alone, read_entries, write_entries
+from fed_assets.federation.outbox import written
 
 LIST = "The list of hospitals that withdrew"
 WITHDREW, JOINED = "withdrew", "joined again"
@@ -45,7 +50,8 @@ class Entry:
     @property
     def said(self) -> str:
         """Returns that reason, and the way back."""
-        return f"{self.reason}; `fed-assets forget {self.hospital} --undo` lets it join again"
+        back = f"fed-assets forget {self.hospital} --undo --by NAME --because TEXT"
+        return f"{self.reason}; `{back}` lets it join again"
 
     @property
     def told(self) -> str:
@@ -53,16 +59,35 @@ class Entry:
         return f"{self.at}  {self.hospital} {self.event}, by {self.by}: {self.because}"
 
 
+def copy_of(file: Path) -> Path:
+    """Returns where the copy of the record lies: in the folder of all models of the home."""
+    return file.parent.parent / "models" / file.name
+
+
 def read_record(file: Path) -> tuple[Entry, ...]:
-    """Returns all that was ever entered, the oldest first; nothing where there is no file.
+    """Returns all that was ever entered, the oldest first; nothing where nothing ever was.
 
     Raises:
-        StorageError: It cannot be read, is none, or others may have changed it. Nothing runs then.
+        StorageError: It cannot be read, is none, others may have changed it, or it lacks what its
+            copy tells. Nothing runs then.
     """
+    entries, kept = _entries(file), _entries(copy_of(file), of=file)
+    if entries[: len(kept)] != kept:  # a copy may lack what was entered last
+        seen = (
+            "it tells other than its copy" if file.exists() else "it is gone, and its copy is not"
+        )
+        raise _unusable(file, seen)
+    return entries
+
+
+def _entries(path: Path, *, of: Path | None = None) -> tuple[Entry, ...]:
+    def unusable(_: Path, seen: str) -> StorageError:
+        return _unusable(path, seen) if of is None else _copy_unusable(of, seen)
+
     names = {each.name for each in fields(Entry)}
-    entries = tuple(Entry(**each) for each in read_entries(file, names, _unusable))
+    entries = tuple(Entry(**each) for each in read_entries(path, names, unusable))
     if any(each.event not in (WITHDREW, JOINED) for each in entries):
-        raise _unusable(file, "no such list")
+        raise unusable(path, "no such list")
     return entries
 
 
@@ -151,7 +176,9 @@ def _enter(file: Path, hospital: str, event: str, *, by: str, because: str) -> t
         standing = own[-1].event if own else JOINED
         if standing == event:
             return (own or [new])[-1], False
-        write_entries(file, [asdict(each) for each in (*entries, new)], LIST)
+        told = [asdict(each) for each in (*entries, new)]
+        write_entries(file, told, LIST)
+        _keep_copy(file, told)
     return new, True
 
 
@@ -160,6 +187,28 @@ def _unusable(file: Path, seen: str) -> StorageError:
         f"{LIST} cannot be used, so that nobody may take part",
         where=str(file),
         seen=seen,
-        cure="Put it back from a backup with mode 0600; or remove it, and run `fed-assets forget` "
-        "for each hospital that withdrew",
+        cure=f"If its copy is whole, put that in its place: `{_restored(copy_of(file), file)}`. "
+        "Else put it back from a backup with mode 0600: it alone tells who withdrew, when, by whom "
+        "and why. Without either, keep what is left under another name, and enter each hospital "
+        "anew by `fed-assets forget`, with --by and --because as they were",
     )
+
+
+def _copy_unusable(file: Path, seen: str) -> StorageError:
+    return StorageError(
+        f"The copy of {LIST[0].lower()}{LIST[1:]} cannot be used, so that nobody may take part",
+        where=str(copy_of(file)),
+        seen=seen,
+        cure=f"If the list itself is whole, copy it anew: `{_restored(file, copy_of(file))}`",
+    )
+
+
+def _restored(source: Path, target: Path) -> str:
+    return f"install -D -m 600 {shlex.quote(str(source))} {shlex.quote(str(target))}"
+
+
+def _keep_copy(file: Path, told: Iterable[Mapping[str, str]]) -> None:
+    copy = copy_of(file)
+    with written(LIST, copy):
+        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_entries(copy, told, LIST)

@@ -85,18 +85,23 @@ def by_their_figures(
     return Difference(figure - other, None, None, None)
 
 
-def best_so_far(held: Mapping[str, Held], terms: Terms, no_bar: Mapping[int, str]) -> Gate:
+def best_so_far(
+    held: Mapping[str, Held], terms: Terms, no_bar: Mapping[int, str], *, serves: bool = True
+) -> Gate:
     """Judges every place, and names the one that loses most of what it may.
 
     Args:
         held: The places where another than the champion was best.
         terms: The margins.
         no_bar: Why versions that served are no measure any more.
+        serves: Whether any version serves.
     """
     gone = _no_bar(no_bar)
     if not held:
         still = " and still may" if no_bar else ""
         said = f"nothing that served{still} was better anywhere than what serves now"
+        if not serves:
+            said = "nothing serves, and no version that served before sets a bar"
         return Gate(BEST_SO_FAR, True, None, None, "; ".join([said, *gone]))
 
     def margin(place: str) -> float:

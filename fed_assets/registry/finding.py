@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from fed_assets.errors import RunConfigError
 from fed_assets.registry.lineage import DIGEST_DIGITS, Model, hospital_versions
@@ -36,7 +36,7 @@ def find_model(models: Sequence[Model], name: str) -> Model:
     )
 
 
-def find_hospital(models: Iterable[Model], name: str) -> tuple[str, str | None]:
+def find_hospital(models: Sequence[Model], name: str) -> tuple[str, str | None]:
     """Returns the hospital, and the whole digest of a version of its data, that a name means.
 
     Args:
@@ -44,10 +44,19 @@ def find_hospital(models: Iterable[Model], name: str) -> tuple[str, str | None]:
         name: `HOSPITAL`, or `HOSPITAL@DIGEST` with the first characters of the digest.
 
     Raises:
-        RunConfigError: No model contains data of such a hospital, or of such a version.
+        RunConfigError: No model contains data of such a hospital, or of such a version; or it is a
+            sandbox's name.
     """
     hospital, at, digest = name.partition("@")
     known = hospital_versions(models)
+    if hospital in SANDBOX_NAMES and not at:
+        own = [each.name for each in models if each.sandbox == hospital and each.version]
+        raise RunConfigError(
+            f"{hospital} is a sandbox, and a trace is of one model or one hospital",
+            cure=f"Name a model as {hospital}@VERSION: {', '.join(own)}"
+            if own
+            else f"Run `fed-assets run {hospital}` first: no version of it is registered yet",
+        )
     if hospital not in known:
         raise RunConfigError(
             f"No model contains data of a hospital {hospital}",

@@ -63,7 +63,7 @@ def judge(
         alike,
         better_than_chance(version),
         *_compared(version, champion, differences if alike.passed else None, terms, no_bar or {}),
-        best_so_far(held or {}, terms, no_bar or {}),
+        best_so_far(held or {}, terms, no_bar or {}, serves=champion is not None),
         posture_kept(version, posture, terms),
         epsilon(version),
         quorum(version),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 RUN_DIGITS = 8  # as runs are named elsewhere
 DIGEST_DIGITS = 12
 GAVE_NOTHING: Mapping[str, Any] = {"data_digests": [], "rounds": [], "chose_threshold": False}
+MEND = (
+    "Put the file that was changed back from a backup; until then the version serves nowhere. "
+    "Without a backup, train anew: nothing else tells whose data a model contains"
+)
 UNKNOWN = {**GAVE_NOTHING, "rounds": None}
 
 
@@ -22,6 +26,8 @@ class Model:
         version: Its number in the registry; None where it was not registered.
         lineage: See `lineage_record`; None where the run left none.
         participants: Who took part by the version's own record.
+        tested: Who tested it by that record.
+        signed: Who is in it, with the digests of that data, by its signed package.
         states: What it is: `champion`, `challenger`, `retired`, `deployed`, `refused`.
         damage: What is wrong with its records, a sentence each; what they told is wanting above.
     """
@@ -31,6 +37,8 @@ class Model:
     version: int | None = None
     lineage: Mapping[str, Any] | None = None
     participants: tuple[str, ...] = ()
+    tested: tuple[str, ...] = ()
+    signed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
 
@@ -45,15 +53,17 @@ class Model:
     def hospitals(self) -> Mapping[str, Mapping[str, Any]]:
         """Returns what each hospital gave to it: see `lineage_record`.
 
-        Whoever any of its records names counts: the lineage's hospitals and rounds, and the
-        version's own record. Whoever takes a name out of one of them hides nothing by it.
+        Whoever any of its records names counts: the signed package, the lineage's hospitals and
+        rounds, and the version's own record. Whoever takes a name out of one of them hides nothing
+        by it.
         """
-        found: dict[str, Mapping[str, Any]] = (
-            dict(self.lineage["hospitals"]) if self.lineage else {}
-        )
-        for name in (*self._in_rounds, *self.participants):
+        found: dict[str, Mapping[str, Any]] = dict(self._let_in)
+        for name in (*self.signed, *self._in_rounds, *self.participants, *self._only_tested):
             if not _how(found.get(name, GAVE_NOTHING)):
                 found[name] = UNKNOWN
+        for name, digests in self.signed.items():
+            known = dict.fromkeys([*found[name]["data_digests"], *digests])
+            found[name] = {**found[name], "data_digests": [*known]}
         return found
 
     @property
@@ -71,19 +81,37 @@ class Model:
         """Returns where its records differ on who took part, which none of them ever should."""
         if self.lineage is None:
             return ()
+        which = f"lineage/{self.run_id}.json"
         trained = {name for name, gave in self.lineage["hospitals"].items() if gave["rounds"]}
         records = {
-            "its lineage": trained,
-            "the rounds of its lineage": {*self._in_rounds},
-            **({} if self.version is None else {"its version's record": {*self.participants}}),
+            f"the hospitals in {which}": trained,
+            f"the rounds in {which}": {*self._in_rounds},
         }
+        if self.version is not None:
+            told = f"models/{self.sandbox}/v{self.version}/version.json"
+            records[told] = {*self.participants}
         everybody = dict.fromkeys(name for names in records.values() for name in sorted(names))
-        return tuple(
+        unsaid = [
             f"{name} took part, which {' and '.join(silent)} "
             f"{'do' if silent[1:] else 'does'} not tell"
             for name in everybody
             if (silent := [what for what, names in records.items() if name not in names])
-        )
+        ]
+        unsaid += [f"{name} tested it, which {which} does not tell" for name in self._only_tested]
+        return tuple(f"{each}. {MEND}" for each in unsaid)
+
+    @property
+    def _let_in(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.lineage["hospitals"] if self.lineage else {}
+
+    @property
+    def _only_tested(self) -> tuple[str, ...]:
+        """Returns who tested it though nothing else tells that it was let in, unless it is signed.
+
+        Who is let in and takes part in no round tests it too, and is not in it.
+        """
+        known = {*self._let_in, *self.participants}
+        return () if self.signed else tuple(name for name in self.tested if name not in known)
 
     @property
     def _in_rounds(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ class Standing:
         version: Its number.
         champion: The version that serves; None where none does.
         retired: Why it was retired; None where it was not.
+        fault: What is wrong with its package or its records; empty where nothing is.
         packaged: Whether it has what serves it.
         judgement: Its last judgement; None where it has none.
         change: What last changed which version serves; None where nothing did.
@@ -26,6 +27,7 @@ class Standing:
     version: int
     champion: int | None
     retired: str | None
+    fault: str = ""
     packaged: bool
     judgement: Event | None
     change: Event | None = None
@@ -44,7 +46,7 @@ class Standing:
 def refusal_of(
     sandbox: str, standing: Standing, waived: Collection[str] = ()
 ) -> PromotionRefused | None:
-    """Returns the error that says why a version may not serve; None where it may.
+    """Returns the error that says why a version may not serve; None where it may, or does.
 
     Args:
         sandbox: The sandbox.
@@ -59,6 +61,20 @@ def refusal_of(
             seen=standing.retired,
             cure="Promote another version; a retired one serves never again",
         )
+    if standing.fault:
+        serves = standing.champion == standing.version
+        return PromotionRefused(
+            f"Version {standing.version} of {sandbox} is champion already, and may not serve"
+            if serves
+            else f"{what}: it is not what was registered and signed",
+            seen=standing.fault,
+            cure=f"Mend what is named, or run `fed-assets models rollback {sandbox} --by NAME "
+            "--because TEXT`"
+            if serves
+            else "Mend what is named, or promote another version",
+        )
+    if standing.champion == standing.version:
+        return None
     if not standing.packaged:
         return PromotionRefused(
             f"{what}: it has no package to be served from", cure="Materialize deployed_model"
@@ -89,23 +105,18 @@ def refusal_of(
     )
 
 
-def require_gates(names: Collection[str]) -> None:
-    """Refuses a waiver of what is no gate, or of one that no person can open.
-
-    Raises:
-        RunConfigError: One of them is not.
-    """
+def gates_refusal(names: Collection[str]) -> RunConfigError | None:
+    """Returns the error that a waiver is of what is no gate, or of one that no person can open."""
     unknown = [name for name in names if name not in WAIVABLE]
-    if unknown:
-        known = unknown[0] in GATES
-        raise RunConfigError(
-            f"No person can open the gate {unknown[0]}"
-            if known
-            else f"There is no gate {unknown[0]}",
-            seen=f"--waive {unknown[0]}",
-            cure=f"A person may open {', '.join(WAIVABLE)}; the last two only where somebody tells "
-            "nothing or did not test",
-        )
+    if not unknown:
+        return None
+    known = unknown[0] in GATES
+    return RunConfigError(
+        f"No person can open the gate {unknown[0]}" if known else f"There is no gate {unknown[0]}",
+        seen=f"--waive {unknown[0]}",
+        cure=f"A person may open {', '.join(WAIVABLE)}; the last two only where somebody tells "
+        "nothing or did not test",
+    )
 
 
 def require_reasons(by: str, why: str) -> None:

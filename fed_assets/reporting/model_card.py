@@ -28,13 +28,15 @@ def card_of(model: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         model: What `fed-assets trace --json` prints of it: `model`, `sandbox`, `version`, `states`
-            and `lineage`, which has to be there.
+            and `lineage`, which has to be there. Of a card that is kept, `states` is None: what a
+            version is changes, and the card does not.
     """
     lineage = model["lineage"]
     data, evaluation = lineage["data"], lineage["evaluation"]
     return {
         "title": f"Model card of {model['model']}",
-        "synthetic": SYNTHETIC if data["synthetic"] else None,
+        "synthetic": data["synthetic"],
+        "notice": SYNTHETIC if data["synthetic"] else "",
         "model_details": _details(model, lineage),
         "intended_use": uses_of(lineage),
         "factors": factors_of(lineage),

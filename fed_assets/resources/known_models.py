@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fed_assets.errors import PromotionRefused, StorageError
+from fed_assets.errors import PackageRefused, PromotionRefused, StorageError
 from fed_assets.federation.withdrawals import withdrawn
-from fed_assets.registry.lineage import models_with
+from fed_assets.registry.lineage import Model, models_with
 from fed_assets.registry.promotions import History, read_history
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.home import Home
@@ -28,6 +28,7 @@ from fed_assets.resources.registered_models import (
     tags_of,
     unreachable,
 )
+from fed_assets.resources.signed_records import open_signed
 
 RETIRED = "retired"  # the tag of a version that may serve no more, with the reason
 
@@ -136,16 +137,16 @@ class KnownModels:
         return read_history(self.home.models(sandbox))
 
     def retired(self, sandbox: str) -> dict[int, str]:
-        """Returns why versions may not serve any more: by log, by tag, or by who withdrew.
+        """Returns why versions may never serve again: by log, by tag, or by who withdrew.
 
         Raises:
             StorageError: The registry cannot be reached, or the log not be read.
         """
         tags = tags_of(self.home.tracking, sandbox)
         tagged = {version: each[RETIRED] for version, each in tags.items() if RETIRED in each}
-        return self.barred(sandbox) | tagged | self.history(sandbox).retired
+        return self.withdrawn(sandbox) | tagged | self.history(sandbox).retired
 
-    def barred(self, sandbox: str) -> dict[int, str]:
+    def withdrawn(self, sandbox: str) -> dict[int, str]:
         """Returns which versions contain data of a hospital that withdrew, and of which.
 
         Where none of a version's records tells whose data is in it, it is barred as long as
@@ -155,13 +156,31 @@ class KnownModels:
             StorageError: The list of who withdrew cannot be used.
         """
         gone = withdrawn(self.home.withdrawals)
-        versions = kept_versions(self.home.models(sandbox)) if gone else ()
-        models = [version_model(self.home, sandbox, number) for number in versions]
+        models = self._models(sandbox) if gone else ()
         return {
             part.model.version or 0: f"{name} {'is' if part.model.told else 'may be'} in it: {why}"
             for name, why in gone.items()
             for part in models_with(models, name)
         }
+
+    def untrue(self, sandbox: str) -> dict[int, str]:
+        """Returns which versions' records are damaged, or not what was signed, and how.
+
+        Whose data is in them cannot be told for sure, whether or not anybody withdrew.
+        """
+        return {
+            model.version or 0: f"its records are not what they were: {model.doubts[0]}"
+            for model in self._models(sandbox)
+            if model.doubts
+        }
+
+    def kept_out(self, sandbox: str) -> dict[int, str]:
+        """Returns why versions may not serve: they are retired, or their records are untrue.
+
+        Raises:
+            StorageError: As `retired` does.
+        """
+        return self.untrue(sandbox) | self.retired(sandbox)
 
     def never_to_serve(self, sandbox: str) -> dict[int, str]:
         """Returns why versions may not serve, whatever the alias says; told without the registry.
@@ -169,10 +188,55 @@ class KnownModels:
         Raises:
             StorageError: The list of who withdrew cannot be used: then none may.
         """
-        barred = self.barred(sandbox)
+        barred = self.untrue(sandbox) | self.withdrawn(sandbox)
         with suppress(StorageError):
-            return self.retired(sandbox)
+            return barred | self.retired(sandbox)
         return barred
+
+    def fault(self, sandbox: str, version: int) -> str:
+        """Returns what is wrong with a version's records, weights or package; empty if nothing is.
+
+        Every file of the package is read; of a version that has none, the others are.
+
+        Raises:
+            PromotionRefused: There is no such version.
+            StorageError: The registry cannot be reached.
+        """
+        self.require_known(sandbox, version)
+        if untrue := self.untrue(sandbox).get(version):
+            return untrue
+        try:
+            self.weights(sandbox, version)
+            if self.is_packaged(sandbox, version):
+                open_signed(self.home, sandbox, version)
+        except (StorageError, PackageRefused) as error:
+            return str(error)
+        return ""
+
+    def former(self, sandbox: str) -> tuple[int | None, dict[int, str]]:
+        """Returns the last champion before this one that may serve again; None where none may.
+
+        And why those that served after it may not.
+
+        Raises:
+            StorageError: The registry cannot be reached, or the log not be read.
+        """
+        champion, retired = self.champion(sandbox), self.retired(sandbox)
+        row = self.history(sandbox).champions()
+        passed: dict[int, str] = {}
+        for each in reversed(row[:-1] if row and row[-1] == champion else row):
+            if each == champion or each in passed:
+                continue
+            lacks = "" if self.is_packaged(sandbox, each) else "it has no package"
+            why = retired.get(each) or self.fault(sandbox, each) or lacks
+            if not why:
+                return each, passed
+            passed[each] = why
+        return None, passed
+
+    def _models(self, sandbox: str) -> list[Model]:
+        versions = kept_versions(self.home.models(sandbox))
+        return [version_model(self.home, sandbox, number) for number in versions]
 
     def is_packaged(self, sandbox: str, version: int) -> bool:
         """Returns whether a version has what serves it."""

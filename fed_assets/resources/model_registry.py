@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fed_assets.errors import PromotionRefused, StorageError
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import Event, append, hold, make_folder
-from fed_assets.registry.refusals import Standing, refusal_of, require_gates, require_reasons
+from fed_assets.registry.refusals import Standing, gates_refusal, refusal_of, require_reasons
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.known_models import RETIRED, KnownModels
 from fed_assets.resources.model_folders import folder_of, remove_folder, write_folder
@@ -78,7 +78,7 @@ class ModelRegistry(KnownModels):
             if not folder_of(models, version).exists():
                 undo.callback(remove_folder, models, version)
             write_folder(models, record.numbered(version), weights)
-            if version != self.champion(sandbox) and version not in self.retired(sandbox):
+            if version != self.champion(sandbox) and version not in self.kept_out(sandbox):
                 self._point(undo, sandbox, CHALLENGER, version)
             if not any(each.event == "registered" for each in self.history(sandbox).of(version)):
                 champion = self.champion(sandbox)
@@ -115,28 +115,31 @@ class ModelRegistry(KnownModels):
             waived: Gates that this person opens, of those that may be.
 
         Raises:
-            PromotionRefused: The version is not there, was retired, is not packaged, was not judged
-                beside the present champion, or did not pass a gate; or somebody else is at it.
+            PromotionRefused: The version is not there, was retired, is not packaged, is not what
+                was signed, was not judged beside the present champion, or did not pass a gate; or
+                somebody else is at it. Of the version that serves, that it is not what was signed.
             RunConfigError: Nobody is named, no reason given, or `waived` names what is no gate, or
                 one that no person can open.
             StorageError: The registry cannot be reached or written; what served serves on.
         """
         require_reasons(by, why)
-        require_gates(waived)
+        wrong = gates_refusal(waived)
+        if wrong and version not in self.versions(sandbox):
+            raise wrong  # there is nothing that it could be logged of
         with self._held(sandbox, by, f"promotes version {version}"):
-            self.weights(sandbox, version)
-            champion = self.champion(sandbox)
-            if champion == version:
-                return
-            if refusal := self._refusal(sandbox, version, waived):
+            standing = self._standing(sandbox, version)
+            champion = standing.champion
+            if refusal := wrong or refusal_of(sandbox, standing, waived):
                 wish = f" and {', '.join(waived)} opened" if waived else ""
                 said = f"{refusal.what}. {refusal.seen}. It was wanted{wish}: {why}"
                 event = Event("refused", version, by, said, champion, champion)
                 append(self.home.models(sandbox), [event])
                 raise refusal
+            if champion == version:
+                return
             opened = [
                 Event("waived", version, by, why, champion, champion, (gate.as_record(),))
-                for gate in self._standing(sandbox, version).failed
+                for gate in standing.failed
             ]
             self._switch(sandbox, [*opened, Event("promoted", version, by, why, champion, version)])
 
@@ -145,7 +148,8 @@ class ModelRegistry(KnownModels):
     ) -> tuple[int, int | None]:
         """Has the former champion serve again; returns which served, and which serves now.
 
-        A former champion that was retired, or has no package, is passed over.
+        A former champion that was retired, or has no package, or whose package or records are not
+        what was signed, is passed over; see `former`.
 
         Args:
             sandbox: The sandbox.
@@ -163,11 +167,12 @@ class ModelRegistry(KnownModels):
         """
         require_reasons(by, why)
         with self._held(sandbox, by, "rolls back", 0 if of is None else WAIT_SECONDS):
-            champion, former = self.champion(sandbox), self._former(sandbox)
+            champion, (former, passed) = self.champion(sandbox), self.former(sandbox)
             if champion is None or of not in (None, champion) or not (of or former):
                 serves = "no version" if champion is None else f"version {champion}"
                 wanted = "" if of in (None, champion) else f", and not version {of}"
                 before = "" if wanted else ", and none did before that still may"
+                before += "".join(f"; version {each}: {said}" for each, said in passed.items())
                 raise PromotionRefused(
                     f"There is nothing to roll back in {sandbox}",
                     seen=f"{serves} serves{wanted}{before}",
@@ -197,7 +202,7 @@ class ModelRegistry(KnownModels):
             if champion == version:
                 after = None
                 with suppress(StorageError):  # where it cannot be told which other one may, none
-                    after = self._former(sandbox)
+                    after, _ = self.former(sandbox)
             self._switch(sandbox, [Event("retired", version, by, why, champion, after)])
 
     def _standing(self, sandbox: str, version: int) -> Standing:
@@ -206,15 +211,11 @@ class ModelRegistry(KnownModels):
             version=version,
             champion=self.champion(sandbox),
             retired=self.retired(sandbox).get(version),
+            fault=self.fault(sandbox, version),
             packaged=self.is_packaged(sandbox, version),
             judgement=history.judgement(version),
             change=history.change(),
         )
-
-    def _refusal(
-        self, sandbox: str, version: int, waived: Collection[str]
-    ) -> PromotionRefused | None:
-        return refusal_of(sandbox, self._standing(sandbox, version), waived)
 
     def _switch(self, sandbox: str, events: Sequence[Event]) -> None:
         """Has the version serve that the last event names, and logs them all; or does nothing."""
@@ -231,15 +232,6 @@ class ModelRegistry(KnownModels):
                 self._point(undo, sandbox, CHALLENGER, None)
             append(folder, [*missed, *events])
             undo.pop_all()
-
-    def _former(self, sandbox: str) -> int | None:
-        """Returns the last champion before this one that may serve again."""
-        champion, retired = self.champion(sandbox), self.retired(sandbox)
-        row = self.history(sandbox).champions()
-        if row and row[-1] == champion:
-            row.pop()
-        may = [each for each in row if each not in retired and each != champion]
-        return next((each for each in reversed(may) if self.is_packaged(sandbox, each)), None)
 
     def _point(self, undo: ExitStack, sandbox: str, alias: str, version: int | None) -> None:
         before = self._aliases(sandbox).get(alias)

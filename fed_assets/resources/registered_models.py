@@ -26,10 +26,7 @@ RUN, DIGEST = "dagster_run_id", "weights_digest"  # tags of a version
 BUSY_SECONDS = 5.0
 # What MLflow calls the stage of a version that it deleted.
 NOT_DELETED = "current_stage IS NOT 'Deleted_Internal'"
-UNREACHABLE = (
-    "Wait until no other process writes to it, or put mlflow.db back from a backup; which version "
-    "serves is told there alone"
-)
+RESTORE = "put mlflow.db back from a backup; which version serves is told there alone"
 
 
 def model_name(sandbox: str) -> str:
@@ -127,11 +124,14 @@ def writing(folder: Path) -> Iterator[MlflowClient]:
 
 def unreachable(folder: Path, seen: str) -> StorageError:
     """Returns the error that MLflow's registry cannot be used."""
+    path = folder / DATABASE
     return StorageError(
         "MLflow's registry of models cannot be used",
-        where=str(folder / DATABASE),
+        where=str(path),
         seen=seen,
-        cure=UNREACHABLE,
+        cure=f"Wait until no other process writes to it, or {RESTORE}"
+        if path.exists()
+        else RESTORE[0].upper() + RESTORE[1:],
     )
 
 

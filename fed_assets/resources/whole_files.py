@@ -32,16 +32,43 @@ def read_whole(
         StorageError: it cannot be read, or holds no JSON, no object, or one without a name that it
             needs.
     """
+    content = read_bytes(path, what=what, cure=cure)
+    return None if content is None else parsed(content, path, what=what, cure=cure, needs=needs)
+
+
+def read_bytes(path: Path | UPath, *, what: str, cure: str) -> bytes | None:
+    """Returns a file's bytes; None where there is no such file.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        seen = system_reason(error) if isinstance(error, OSError) else "no JSON"
+    except OSError as error:
+        raise StorageError(
+            f"{what} is damaged", where=str(path), seen=system_reason(error), cure=cure
+        ) from None
+
+
+def parsed(
+    content: bytes, path: Path | UPath, *, what: str, cure: str, needs: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Returns the JSON object that a file's bytes are, see `read_whole`.
+
+    Raises:
+        StorageError: they are no JSON, no object, or one without a name that it needs.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except ValueError:
+        record = None
+        seen = "no JSON"
     else:
-        if isinstance(content, dict) and content.keys() >= set(needs):
-            return content
         seen = "not its form"
+    if isinstance(record, dict) and record.keys() >= set(needs):
+        return record
     raise StorageError(f"{what} is damaged", where=str(path), seen=seen, cure=cure)
 
 

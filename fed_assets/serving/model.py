@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from fed_assets.errors import PackageRefused
-from fed_assets.serving.package import ONNX, PACKAGE, ModelFacts, open_package
+from fed_assets.serving.manifest import ModelFacts
+from fed_assets.serving.package import ONNX, PACKAGE, open_package
 from fed_assets.serving.reading import Refusal, as_tensor
 
 

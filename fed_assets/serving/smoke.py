@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fed_assets.errors import DeploymentFailed
 from fed_assets.serving.limits import MOST_FILES
-from fed_assets.serving.package import ModelFacts
+from fed_assets.serving.manifest import ModelFacts
 
 if TYPE_CHECKING:
     import httpx

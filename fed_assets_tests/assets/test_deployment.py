@@ -47,6 +47,7 @@ from fed_assets.serving.keys import public_key, signing_key
 from fed_assets.serving.package import open_package, sign_package
 from fed_assets.serving.server import ModelServer
 from fed_assets_tests.here_alone import HereAlone
+from fed_assets_tests.lineages import lineage, put_lineage
 from fed_assets_tests.registry.versions import a_version, figures
 
 pytestmark = pytest.mark.slow  # each logs a model with MLflow, and starts a service
@@ -81,6 +82,7 @@ class Bench:
             weights_digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
             evaluation={"test": test, "hospitals": {}},
         )
+        put_lineage(self.home, lineage(run, synthetic=False))
         tracked = Tracking(folder=str(self.home.tracking)).log_federation(
             TrackedFederation(
                 run_id=run,
@@ -312,15 +314,16 @@ def test_a_package_of_other_weights_fails_the_check_and_the_former_serves_again(
 
 
 def _sign_with_the_onnx_file_of(bench: Bench, other: int, version: ModelVersion) -> None:
-    from fed_assets.assets.packaging import facts_of
+    from fed_assets.assets.packaging import facts_of, origin_of
 
     folder = bench.registry.folder(SANDBOX, version.version) / "package"
+    facts = facts_of(version, origin_of(bench.registry, version))
     folder.mkdir()
     theirs = bench.registry.folder(SANDBOX, other) / "package" / "model.onnx"
     shutil.copy(theirs, folder / "model.onnx")
     weights = bench.registry.weights(SANDBOX, version.version)
     shutil.copy(weights, folder / "weights.safetensors")
-    sign_package(folder, facts_of(version), signing_key(bench.home.models_key))
+    sign_package(folder, facts, signing_key(bench.home.models_key))
 
 
 def test_a_service_that_does_not_start_takes_the_version_back(

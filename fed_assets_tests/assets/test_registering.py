@@ -83,6 +83,10 @@ def test_the_card_lies_beside_the_record_and_is_told_of(home: Home) -> None:
     assert "Model card of minimal@3" in str(told["card_summary"].value)
     card = json.loads((folder / "card.json").read_text())
     assert card["model_details"]["version"] == 3
+    # What it is now is not on a card that is kept, for that changes.
+    assert card["model_details"]["states"] is None
+    assert card["synthetic"] is True
+    assert "what it is now: <code>fed-assets trace minimal@3" in (folder / "card.html").read_text()
     assert "Model card of minimal@3" in (folder / "card.html").read_text()
 
 

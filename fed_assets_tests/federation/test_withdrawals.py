@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fed_assets.errors import HospitalWithdrawn, RunConfigError, StorageError
 from fed_assets.federation.withdrawals import (
+    copy_of,
     read_record,
     read_withdrawals,
     rejoin,
@@ -30,7 +33,9 @@ def test_who_withdrew_is_listed_with_the_reason_and_the_way_back(listed: Path) -
     withdraw(listed, "north", by="Ada", because="The board decided so.")
     said = withdrawn(listed)["north"]
     assert "(The board decided so)" in said
-    assert said.endswith("`fed-assets forget north --undo` lets it join again")
+    assert said.endswith(
+        "`fed-assets forget north --undo --by NAME --because TEXT` lets it join again"
+    )
     assert read_withdrawals(listed)["north"].by == "Ada"
     assert listed.stat().st_mode & 0o777 == 0o600
 
@@ -97,6 +102,43 @@ def test_a_list_that_is_none_lets_nobody_in(listed: Path, content: str) -> None:
     with pytest.raises(StorageError):
         withdraw(listed, "east", by="Ada", because="its board said so")
     assert listed.read_text() == content
+
+
+def test_a_list_that_is_gone_or_lacks_what_its_copy_tells_lets_nobody_in(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="its board said so")
+    withdraw(listed, "east", by="Ada", because="its board said so")
+    whole = listed.read_text()
+    for content, seen in ((None, "it is gone, and its copy is not"), ("[]", "other than its copy")):
+        shutil.rmtree(listed.parent)
+        if content is not None:
+            listed.parent.mkdir()
+            listed.write_text(content)
+            listed.chmod(0o600)
+        with pytest.raises(StorageError, match=seen) as refusal:
+            require_none_withdrawn(listed, ["south"], what="Nothing is trained")
+        with pytest.raises(StorageError, match=seen):
+            withdraw(listed, "south", by="Ada", because="its board said so")
+        mend = str(refusal.value).split("`")[1]
+        subprocess.run(mend, shell=True, check=True)
+        assert listed.read_text() == whole
+        assert withdrawn(listed).keys() == {"north", "east"}
+
+
+def test_a_copy_that_is_damaged_is_made_anew_of_the_list(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="its board said so")
+    copy_of(listed).write_text("{")
+    with pytest.raises(StorageError, match="The copy of the list of hospitals that") as refusal:
+        withdrawn(listed)
+    subprocess.run(str(refusal.value).split("`")[1], shell=True, check=True)
+    assert withdrawn(listed).keys() == {"north"}
+
+
+def test_a_copy_that_lacks_what_was_entered_last_does_no_harm(listed: Path) -> None:
+    withdraw(listed, "north", by="Ada", because="its board said so")
+    before = copy_of(listed).read_bytes()
+    rejoin(listed, "north", by="Eve", because="a new contract")
+    copy_of(listed).write_bytes(before)  # as where the machine went down in between
+    assert withdrawn(listed) == {}
 
 
 def test_a_list_that_others_may_change_lets_nobody_in(listed: Path) -> None:

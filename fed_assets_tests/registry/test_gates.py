@@ -42,6 +42,8 @@ def test_a_first_version_has_nothing_to_be_compared_with_and_passes() -> None:
     assert all(gate.passed for gate in gates.values())
     for name in ("overall", "every_hospital", "same_data"):
         assert gates[name].said == "there is no champion to compare with"
+    none = "nothing serves, and no version that served before sets a bar"
+    assert gates["best_so_far"].said == none
 
 
 @pytest.mark.parametrize("champion", [None, a_version(1)])

@@ -96,9 +96,10 @@ def test_training_and_test_data_are_named_apart() -> None:
 def test_synthetic_data_is_said_first_and_real_data_is_not() -> None:
     page = render_card(card_of(model()))
     assert page.index("SYNTHETIC DATA") < page.index("fed_assets model card")
-    assert card_of(model())["synthetic"].startswith("SYNTHETIC DATA")
+    assert card_of(model())["synthetic"] is True
+    assert card_of(model())["notice"].startswith("SYNTHETIC DATA")
     real = model(synthetic=False)
-    assert card_of(real)["synthetic"] is None
+    assert (card_of(real)["synthetic"], card_of(real)["notice"]) == (False, "")
     assert "SYNTHETIC" not in render_card(card_of(real))
     assert "SYNTHETIC" not in card_markdown(card_of(real))
 

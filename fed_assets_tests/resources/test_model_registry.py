@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +234,119 @@ def test_a_version_that_was_judged_beside_a_former_champion_is_judged_again(benc
 def test_weights_that_were_changed_do_not_serve(bench: Bench) -> None:
     version = bench.ready(1)
     (bench.registry.folder("minimal", version) / WEIGHTS).write_bytes(b"other")
-    with pytest.raises(StorageError, match="not the ones that were registered"):
+    with pytest.raises(PromotionRefused, match="not the ones that were registered"):
         bench.registry.promote("minimal", version, "ann", "because")
+    assert bench.told()[-1] == ("refused", version, None, None)
+
+
+Spoil = Callable[[Bench, int], object]
+SPOILED: dict[str, tuple[Spoil, str]] = {
+    "one byte of the package": (
+        lambda bench, version: flip(bench.packaged(version) / WEIGHTS),
+        "A file of the package was changed",
+    ),
+    "who took part": (
+        lambda bench, version: edit(record_of(bench, version), "south", "delta"),
+        "record of a registered version is not the one that the version was signed with",
+    ),
+    "a torn lineage": (
+        lambda bench, version: lineage_of(bench, version).write_bytes(b"{"),
+        "The lineage of a run is damaged",
+    ),
+    "no lineage": (
+        lambda bench, version: lineage_of(bench, version).unlink(),
+        "The lineage of a run is damaged",
+    ),
+    "all records alike": (
+        lambda bench, version: [
+            edit(each, "south", "delta")
+            for each in (record_of(bench, version), lineage_of(bench, version))
+        ],
+        "is not the one that the version was signed with",
+    ),
+    "the manifest": (
+        lambda bench, version: edit(bench.packaged(version) / "manifest.json", "south", "delta"),
+        "The package's manifest is not what was signed",
+    ),
+}
+
+
+def record_of(bench: Bench, version: int) -> Path:
+    return bench.registry.folder("minimal", version) / "version.json"
+
+
+def lineage_of(bench: Bench, version: int) -> Path:
+    return bench.home.lineage / f"{bench.registry.version('minimal', version).run_id}.json"
+
+
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def edit(path: Path, name: str, other: str) -> None:
+    """Puts another name in the place of one, and the file's time back."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(name.encode(), other.encode()))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_what_is_not_what_was_signed_is_neither_promoted_nor_rolled_back_to(
+    bench: Bench, how: str
+) -> None:
+    spoil, said = SPOILED[how]
+    bench.promoted(1)
+    second, third = bench.promoted(2), bench.promoted(3)
+    spoil(bench, second)
+    bench.judge(second)
+    with pytest.raises(PromotionRefused, match=said):
+        bench.registry.promote("minimal", second, "ann", "because")
+    assert bench.told()[-1] == ("refused", second, third, third)
+    former, passed = bench.registry.former("minimal")
+    assert (former, [*passed]) == (1, [second])
+    assert said in passed[second]
+    assert bench.registry.rollback("minimal", "ann", "because") == (third, 1)
+    with pytest.raises(PromotionRefused, match="none did before that still may"):
+        bench.registry.rollback("minimal", "ann", "because")
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_nor_is_it_said_to_serve_already_though_the_registry_names_it(
+    bench: Bench, how: str
+) -> None:
+    spoil, said = SPOILED[how]
+    first, second = bench.promoted(1), bench.promoted(2)
+    bench.registry.promote("minimal", second, "ann", "because")  # whole, it serves already
+    spoil(bench, first)
+    spoil(bench, second)
+    with pytest.raises(PromotionRefused, match="is champion already, and may not serve") as refusal:
+        bench.registry.promote("minimal", second, "ann", "because")
+    assert said in str(refusal.value)
+    with pytest.raises(PromotionRefused, match=f"; version {first}: .*{said}"):
+        bench.registry.rollback("minimal", "ann", "because")
+
+
+def test_a_version_whose_records_were_changed_before_it_is_packaged_is_not(bench: Bench) -> None:
+    version = bench.register(1)
+    edit(record_of(bench, version), "south", "delta")
+    with pytest.raises(StorageError, match="delta took part, which the hospitals in lineage/"):
+        bench.package(version)
+    edit(record_of(bench, version), "delta", "south")
+    lineage_of(bench, version).unlink()
+    with pytest.raises(StorageError, match="whose run left no lineage"):
+        bench.package(version)
+
+
+def test_a_gate_that_nobody_can_open_is_a_refusal_that_is_logged(bench: Bench) -> None:
+    version = bench.ready(1)
+    with pytest.raises(RunConfigError, match="No person can open the gate posture"):
+        bench.registry.promote("minimal", version, "eve", "because", waived=["posture"])
+    (event,) = [
+        each for each in bench.registry.history("minimal").events if each.event == "refused"
+    ]
+    assert (event.by, event.version) == ("eve", version)
+    assert "It was wanted and posture opened: because" in event.why
 
 
 def test_a_rollback_has_the_former_champion_serve_and_another_the_one_before(bench: Bench) -> None:

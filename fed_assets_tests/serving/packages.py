@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fed_assets.serving.keys import signing_key
-from fed_assets.serving.package import ModelFacts, Package, sign_package
+from fed_assets.serving.manifest import ModelFacts
+from fed_assets.serving.package import Package, sign_package
 
 SANDBOX = "minimal"
 CLASSES = ("normal", "pneumonia")
@@ -100,6 +101,9 @@ def facts_of(weights: bytes, **changes: Any) -> ModelFacts:
         "sandbox": SANDBOX,
         "version": 1,
         "run_id": "0a1b",
+        "participants": {"north": ("a" * 64,), "east": ()},
+        "record_digest": "b" * 64,
+        "lineage_digest": "c" * 64,
         "classes": CLASSES,
         "channels": 1,
         "image_size": 28,

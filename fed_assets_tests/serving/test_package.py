@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fed_assets.errors import PackageRefused, StorageError
 from fed_assets.serving.keys import public_key, signing_key
+from fed_assets.serving.manifest import MANIFEST, SIGNATURE
 from fed_assets.serving.package import (
-    MANIFEST,
-    SIGNATURE,
     Package,
     open_package,
     remove_half_packaged,
@@ -120,7 +119,7 @@ def test_a_genuine_package_of_another_version_is_refused(
 def test_a_manifest_of_an_unknown_format_is_refused(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fed_assets.serving.package.FORMAT", 2)
+    monkeypatch.setattr("fed_assets.serving.manifest.FORMAT", 1)
     models.package(1, NOTHING)
     monkeypatch.undo()
     with pytest.raises(PackageRefused, match="format that this version does not know"):
