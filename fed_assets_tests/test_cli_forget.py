@@ -234,7 +234,7 @@ def test_who_is_put_in_anothers_place_in_every_record_is_told_by_what_was_signed
         assert f"Where: {path}." in ran.stderr
     assert "Put the file that was changed back from a backup" in ran.stderr
     assert bench.registry.champion("minimal") is None
-    assert "south is in it: " in bench.registry.never_to_serve("minimal")[version]
+    assert "south withdrew on" in bench.registry.never_to_serve("minimal")[version]
 
 
 @pytest.mark.slow

@@ -14,42 +14,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fed_assets.errors import FedAssetsError, HostAway
 from fed_assets.hosts.desk_socket import Caller, listen_at
+from fed_assets.hosts.desk_state import Host, Request, Site
 from fed_assets.hosts.frames import Gone, Stream
 from fed_assets.hosts.lending import Lending
 from fed_assets.hosts.post import Post
 
 # For so long a hospital that is asked may be away: a connection that was cut comes back by then.
 AWAY_SECONDS = 75.0
-
-
-@dataclass
-class _Host:
-    post: Post
-    connections: int = 0
-    away_since: float = field(default_factory=time.monotonic)
-
-
-@dataclass
-class _Request:
-    caller: Caller
-    number: int
-    hospital: str
-    header: Mapping[str, Any]
-    attachments: list[bytes]
-    letter: int = 0
-
-
-@dataclass(frozen=True)
-class _Site:
-    caller: Caller
-    hospital: str
-    port: int
 
 
 class Desk:
@@ -77,9 +53,9 @@ class Desk:
         self.terms = terms
         self._lending = Lending(kits)
         self._lock = threading.RLock()
-        self._hosts: dict[str, _Host] = {}
-        self._requests: dict[str, _Request] = {}
-        self._sites: dict[str, _Site] = {}
+        self._hosts: dict[str, Host] = {}
+        self._requests: dict[str, Request] = {}
+        self._sites: dict[str, Site] = {}
         self._began = time.monotonic()
         self._listener = listen_at(folder)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -175,12 +151,12 @@ class Desk:
         }
         return {name: seconds for name, seconds in away.items() if seconds > self._away_seconds}
 
-    def _host(self, hospital: str) -> _Host:
+    def _host(self, hospital: str) -> Host:
         if hospital not in self._hosts:
             post = Post(
                 lambda header, _: self._heard(hospital, header), lambda: self._ask_again(hospital)
             )
-            self._hosts[hospital] = _Host(post, away_since=self._began)
+            self._hosts[hospital] = Host(post, away_since=self._began)
         return self._hosts[hospital]
 
     def _ask_again(self, hospital: str) -> None:
@@ -191,11 +167,11 @@ class Desk:
                     self._host(hospital).post.take_back(request.letter)
                     self._hand_on(name, request)
 
-    def _hand_on(self, name: str, request: _Request) -> None:
+    def _hand_on(self, name: str, request: Request) -> None:
         post = self._host(request.hospital).post
         request.letter = post.put({**request.header, "request": name}, request.attachments)
 
-    def _drop(self, name: str) -> _Request:
+    def _drop(self, name: str) -> Request:
         """Forgets a request; where it was not sent yet, it is not any more."""
         request = self._requests.pop(name)
         self._host(request.hospital).post.take_back(request.letter)
@@ -246,12 +222,12 @@ class Desk:
         with self._lock:
             if header["do"] in ("open", "start"):
                 port = int(header.pop("port", 0))
-                self._sites[str(header["site"])] = _Site(caller, hospital, port)
+                self._sites[str(header["site"])] = Site(caller, hospital, port)
             elif header["do"] == "close":
                 self._sites.pop(str(header["site"]), None)
                 self._lending.give_back(caller, hospital)
             name = uuid.uuid4().hex
-            request = _Request(caller, number, hospital, header, attachments)
+            request = Request(caller, number, hospital, header, attachments)
             self._requests[name] = request
             self._hand_on(name, request)
 
