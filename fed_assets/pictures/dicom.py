@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import io
 import warnings
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from fed_assets.pictures.picture import DAMAGED, EMPTY, MAX_FILE_BYTES, Picture, too_large
+from fed_assets.pictures.dicom_file import TooManyBytes, parse_dicom
+from fed_assets.pictures.picture import DAMAGED, EMPTY, Picture, too_large, too_many_scans
 
-PREAMBLE_BYTES = 128
-MAGIC = b"DICM"
 _CONTAINER_BYTES = 2**16  # what an encoding may need around a tiny image
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_META_GROUP = 2
 _EIGHT_BITS = 8
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
+_SIZE = ("Columns", "Rows", "BitsAllocated")
+_FLOATING = ("FloatPixelData", "DoubleFloatPixelData")
+_SHAPING = (
+    *(*_SIZE, "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
+    *("PlanarConfiguration", "PhotometricInterpretation", "NumberOfFrames", "PixelData"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_FLOATING),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+)
 PIXELLESS = "It is a DICOM file without pixels, or ends before them."
+FLOATING = "It is a DICOM file of floating-point pixels, and only whole numbers are read."
 SEVERAL = "It is a DICOM file of several frames, and one picture is taken."
 COLOURED = "It is a DICOM file of colours; MONOCHROME1 and MONOCHROME2 are taken."
 ENCODED = "The pixels of the DICOM file are encoded in a way that is not read here."
+ENCLOSED = "The picture inside the DICOM file has another size than its Rows and Columns say."
+WINDOW = (
+    "The window of the DICOM file shows nothing: its WindowWidth has to be 1 or more, or more than "
+    "0 where its VOILUTFunction is SIGMOID or LINEAR_EXACT."
+)
+
+
+def dicom_size(raw: bytes) -> tuple[int, int]:
+    """Returns how many pixels wide and high a file says that it is, without decoding any.
+
+    Raises:
+        TooManyBytes: It has more tags than it may.
+        Exception: Whatever pydicom raises of a damaged file.
+    """
+    head = parse_dicom(raw, _SIZE)
+    return int(head.Columns), int(head.Rows)
 
 
 def read_dicom(raw: bytes) -> Picture:
@@ -39,16 +62,21 @@ def read_dicom(raw: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's texts quote the values of tags
-            dataset = parse_dicom(raw)
-            if "PixelData" not in dataset:
+            head = parse_dicom(raw, _SIZE)
+            if "Rows" not in head or "Columns" not in head:
                 return Picture(None, fault=PIXELLESS)
-            width, height = int(dataset.Columns), int(dataset.Rows)
-            bit_depth = int(dataset.BitsStored)
-            fault = too_large(width, height)
-            oversized = bool(fault)
-            fault = fault or _unrendered(dataset)
+            width, height = int(head.Columns), int(head.Rows)
+            if fault := too_large(width, height):
+                return Picture(None, width, height, oversized=True, fault=fault)
+            # A decoder would expand every byte of it; no encoding doubles an image.
+            image_bytes = width * height * int(head.BitsAllocated) // 8
+            dataset = parse_dicom(raw, _SHAPING, pixel_bytes=2 * image_bytes + _CONTAINER_BYTES)
+            bit_depth = int(dataset.get("BitsStored") or 0)
+            fault = _unrendered(dataset)
             if not fault:
                 pixels = _render(dataset)
+    except TooManyBytes as error:
+        oversized, fault = True, str(error)
     # Whatever a damaged file makes pydicom or its decoders raise, it is one unreadable image.
     except Exception:
         pixels, fault = None, fault or DAMAGED
@@ -59,6 +87,8 @@ def _unrendered(dataset: Any) -> str:
     """Returns why what is whole is not rendered all the same; nothing where it is."""
     from pydicom.pixels.decoders.base import get_decoder
 
+    if "PixelData" not in dataset:
+        return FLOATING if any(each in dataset for each in _FLOATING) else PIXELLESS
     if not dataset.Rows or not dataset.Columns:
         return EMPTY
     if int(dataset.get("NumberOfFrames") or 1) != 1:
@@ -69,42 +99,39 @@ def _unrendered(dataset: Any) -> str:
         known = get_decoder(dataset.file_meta.TransferSyntaxUID).is_available
     except NotImplementedError:
         known = False
-    return "" if known else ENCODED
+    if not known:
+        return ENCODED
+    return _enclosed_fault(dataset) or _window_fault(dataset)
 
 
-def parse_dicom(raw: bytes, **options: Any) -> Any:
-    """Returns pydicom's dataset of a file's bytes, which inflate to no more than a file may hold.
+def _enclosed_fault(dataset: Any) -> str:
+    """Returns what is wrong with a JPEG or JPEG 2000 inside, before a decoder believes it."""
+    from pydicom.encaps import get_frame
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes
 
-    Raises:
-        ValueError: They inflate to more.
-        Exception: Whatever pydicom raises of a damaged file.
-    """
-    import pydicom
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in (*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes):
+        return ""
+    enclosed = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    with Image.open(io.BytesIO(enclosed), formats=("JPEG", "JPEG2000")) as image:
+        if image.size != (dataset.Columns, dataset.Rows):
+            return ENCLOSED
+        return too_many_scans(enclosed) if image.format == "JPEG" else ""
 
-    head = io.BytesIO(raw)
-    if raw[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC:
-        head.seek(PREAMBLE_BYTES + len(MAGIC))
-        meta = pydicom.filereader.read_dataset(
-            head, False, True, stop_when=lambda tag, *_: tag.group != _META_GROUP
-        )
-        if str(meta.get("TransferSyntaxUID")) == _DEFLATED:
-            # pydicom inflates without a limit, so the file is tried against one first.
-            start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
-            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-            inflater.decompress(raw[start:], MAX_FILE_BYTES)
-            if inflater.unconsumed_tail:
-                raise ValueError("inflates to too many bytes")
-    return pydicom.dcmread(io.BytesIO(raw), **options)
+
+def _window_fault(dataset: Any) -> str:
+    """Returns why the window shows nothing; nothing where it does, or where there is none."""
+    if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:
+        return ""
+    width = _first(dataset.WindowWidth)
+    linear = str(dataset.get("VOILUTFunction") or "LINEAR") not in ("SIGMOID", "LINEAR_EXACT")
+    return "" if (width >= 1 if linear else width > 0) else WINDOW
 
 
 def _render(dataset: Any) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     photometric = str(dataset.PhotometricInterpretation)
-    frame_bytes = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
-    if len(dataset.PixelData) > 2 * frame_bytes + _CONTAINER_BYTES:
-        # A decoder would expand every byte of it before it noticed; no encoding doubles an image.
-        raise ValueError("more pixel data than pixels")
     values = np.asarray(apply_modality_lut(dataset.pixel_array, dataset), np.float64)
     if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
         unit = _window(values, dataset)
@@ -145,8 +172,6 @@ def _window(values: NDArray[np.float64], dataset: Any) -> NDArray[np.float64]:
         case "LINEAR_EXACT":
             return np.asarray((values - center) / width + 0.5)
         case _:
-            if width < 1:
-                raise ValueError("a linear window is at least 1 wide")
             # A width of 1 is a threshold; the smallest divisor makes it one.
             return np.asarray((values - (center - 0.5)) / max(width - 1.0, 1e-9) + 0.5)
 

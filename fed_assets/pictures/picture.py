@@ -15,6 +15,12 @@ MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 160 * 2**20
 """What 64 million 16-bit pixels need uncompressed, and a little for the header."""
 
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+MAX_SCANS = 100
+"""Of a JPEG: a progressive one has about ten, and each is another way over all of its pixels."""
+
+_START_OF_SCAN = b"\xff\xda"  # nowhere else in a JPEG's pixels, where 0xff is followed by 0
+_SHAPING_CHUNKS = {b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"}
 _PNG_DEPTH_AT = 24  # in the IHDR chunk, which the format puts first
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"}
 
@@ -57,6 +63,26 @@ def too_large(width: int, height: int) -> str:
     return TOO_MANY if width * height > MAX_PIXELS else ""
 
 
+def too_many_scans(raw: bytes) -> str:
+    """Returns why a JPEG of so many scans is not decoded; nothing where it may be."""
+    scans = raw.count(_START_OF_SCAN)
+    if scans <= MAX_SCANS:
+        return ""
+    return f"A JPEG may have {MAX_SCANS} scans at the most, and this one has {scans:,}."
+
+
+def picture_size(raw: bytes) -> tuple[int, int]:
+    """Returns how many pixels wide and high a JPEG or PNG says that it is, without decoding any.
+
+    Raises:
+        Exception: Whatever Pillow raises of a damaged file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(raw) as image:
+            return image.size
+
+
 def read_picture(raw: bytes) -> Picture:
     """Decodes a JPEG or an 8- or 16-bit PNG; 16 bits are scaled to 8 over their full range.
 
@@ -69,7 +95,7 @@ def read_picture(raw: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's texts may quote what the file holds
-            with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
+            with _opened(raw) as image:
                 width, height = image.size
                 bit_depth = raw[_PNG_DEPTH_AT] if image.format == "PNG" else 8
                 fault = too_large(width, height)
@@ -77,6 +103,8 @@ def read_picture(raw: bytes) -> Picture:
                 # Which of several pictures is meant nobody can tell; a JPEG's others are previews.
                 if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
                     fault = fault or ANIMATED
+                if image.format != "PNG":
+                    fault = fault or too_many_scans(raw)
                 if not fault:
                     pixels = _to_uint8(image)
     except Image.DecompressionBombError:
@@ -85,6 +113,27 @@ def read_picture(raw: bytes) -> Picture:
     except Exception:
         pixels, fault = None, fault or DAMAGED
     return Picture(pixels, width, height, bit_depth, oversized, fault)
+
+
+def _opened(raw: bytes) -> Image.Image:
+    """Returns a picture whose header was read, and no pixel of it."""
+    bare = _bare_png(raw) if raw.startswith(PNG) else raw
+    return Image.open(io.BytesIO(bare), formats=("JPEG", "PNG"))
+
+
+def _bare_png(raw: bytes) -> bytes:
+    """Returns a PNG without the chunks that do not shape its pixels.
+
+    Pillow inflates them (texts, colour profiles) to a mebibyte each, as many as there are, and lets
+    a second header chunk promise another size than the first.
+    """
+    kept, at = [raw[: len(PNG)]], len(PNG)
+    while at < len(raw):
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        if at == len(PNG) or raw[at + 4 : at + 8] in _SHAPING_CHUNKS:
+            kept.append(raw[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:

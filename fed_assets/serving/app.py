@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,9 +10,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from fed_assets import __version__
+from fed_assets.serving.answering import answer_files
 from fed_assets.serving.following import Served
 from fed_assets.serving.intake import read_files
-from fed_assets.serving.limits import MEBIBYTE, MOST_BODY_BYTES, MOST_FILE_BYTES, MOST_FILES
+from fed_assets.serving.lanes import Lanes
+from fed_assets.serving.limits import (
+    MEBIBYTE,
+    MOST_BODY_BYTES,
+    MOST_FILE_BYTES,
+    MOST_FILES,
+    MOST_PIXELS,
+    MOST_SECONDS,
+)
 from fed_assets.serving.reading import Refusal
 from fed_assets.serving.saying import reason_of, without_paths
 
@@ -25,10 +32,11 @@ DESCRIPTION = (
 )
 PREDICT = (
     f"Takes up to {MOST_FILES} files as multipart/form-data, each PNG, JPEG or DICOM of at most "
-    f"{MOST_FILE_BYTES // MEBIBYTE} MiB, {MOST_BODY_BYTES // MEBIBYTE} MiB together. `images` of "
-    "the answer has one entry per file, in their order. 200: each was answered. 207: some were; "
-    "the others' entries have a status from 400 on and a reason. Where none was, the answer has "
-    "the status of the first."
+    f"{MOST_FILE_BYTES // MEBIBYTE} MiB, {MOST_BODY_BYTES // MEBIBYTE} MiB together and "
+    f"{MOST_PIXELS // 10**6} million pixels in all. `images` of the answer has one entry per file, "
+    "in their order. 200: each was answered. 207: some were; the others' entries have a status "
+    "from 400 on and a reason. Where none was, the answer has the status of the first. What is not "
+    f"answered within {MOST_SECONDS:g} s is refused by 503."
 )
 _BODY = {
     "requestBody": {
@@ -50,8 +58,13 @@ _BODY = {
 }
 
 
-def build_app(served: Served) -> FastAPI:
-    """Returns the service over what is served now, and whatever follows it."""
+def build_app(served: Served, lanes: Lanes) -> FastAPI:
+    """Returns the service over what is served now, and whatever follows it.
+
+    Args:
+        served: What answers.
+        lanes: Where pictures are decoded: beside what asks for health, which waits for none.
+    """
     # No page of FastAPI's own: it would load its scripts from elsewhere.
     app = FastAPI(
         title="fed_assets",
@@ -60,9 +73,6 @@ def build_app(served: Served) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    # One thread: one more would share the core with it, and large pictures must not hold up what
-    # asks for health.
-    app.state.pool = pool = ThreadPoolExecutor(1, thread_name_prefix="answers")
 
     @app.head("/health/live", include_in_schema=False)
     @app.get("/health/live", summary="Whether the process answers.")
@@ -100,8 +110,7 @@ def build_app(served: Served) -> FastAPI:
         if model is None:
             trouble = without_paths(served.trouble).rstrip(".")
             raise Refusal(503, f"No model is served: {trouble}.")
-        loop = asyncio.get_running_loop()
-        images = await loop.run_in_executor(pool, model.answer, files)
+        images = await answer_files(model, files, lanes)
         return JSONResponse({"model": model.told(), "images": images}, _status(images))
 
     @app.exception_handler(Refusal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,29 +43,19 @@ class Model:
             "synthetic": facts.synthetic,
         }
 
-    def answer(self, files: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Returns one entry per file: its class and probabilities, or why there are none."""
-        read = [self._read(raw) for raw in files]
-        tensors = [each for each in read if not isinstance(each, Refusal)]
-        rows = list(self.probabilities(np.stack(tensors))) if tensors else []
-        answered = iter(rows)
-        return [
-            {"index": index, "status": each.status, "reason": each.reason}
-            if isinstance(each, Refusal)
-            else {"index": index, "status": 200, **self._entry(next(answered))}
-            for index, each in enumerate(read)
-        ]
+    def answer(self, raw: bytes) -> dict[str, Any]:
+        """Returns a file's class and probabilities, or why there are none, with an HTTP status."""
+        try:
+            pixels = as_tensor(raw, channels=self.facts.channels, size=self.facts.image_size)
+        except Refusal as refusal:
+            return {"status": refusal.status, "reason": refusal.reason}
+        (row,) = self.probabilities(pixels[None])
+        return {"status": 200, **self._entry(row)}
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns the probability of every class, float32 [images, classes]."""
         (answer,) = self.session.run(None, {"pixels": pixels.astype(np.float32)})
         return np.asarray(answer)
-
-    def _read(self, raw: bytes) -> NDArray[np.uint8] | Refusal:
-        try:
-            return as_tensor(raw, channels=self.facts.channels, size=self.facts.image_size)
-        except Refusal as refusal:
-            return refusal
 
     def _entry(self, probabilities: NDArray[np.float32]) -> dict[str, Any]:
         facts, values = self.facts, probabilities.tolist()

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fed_assets.pictures.picture import Picture, read_picture
+from fed_assets.pictures.picture import (
+    JPEG,
+    PNG,
+    Picture,
+    picture_size,
+    read_picture,
+    too_large,
+)
 from fed_assets.pictures.tensor import to_tensor
 from fed_assets.serving.limits import LEAST_SIDE, MEBIBYTE, MOST_FILE_BYTES
 
-PNG, JPEG, DICOM = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"DICM"
+DICOM = b"DICM"
 _DICOM_AT = slice(128, 132)
 
 
@@ -26,12 +33,33 @@ class Refusal(Exception):
         self.status, self.reason = status, reason
 
 
+def pixels_of(raw: bytes) -> int:
+    """Returns how many pixels a file's header says that it has, if they are going to be decoded.
+
+    Whatever is refused by itself, be it too large, damaged or of no known form, counts as none.
+    """
+    try:
+        if len(raw) > MOST_FILE_BYTES:
+            return 0
+        if raw.startswith((PNG, JPEG)):
+            width, height = picture_size(raw)
+        elif raw[_DICOM_AT] == DICOM:
+            from fed_assets.pictures.dicom import dicom_size
+
+            width, height = dicom_size(raw)
+        else:
+            return 0
+    except Exception:  # whatever its decoder raises of a damaged file, it will raise again
+        return 0
+    return 0 if too_large(width, height) else width * height
+
+
 def as_tensor(raw: bytes, *, channels: int, size: int) -> NDArray[np.uint8]:
     """Returns a file's picture as training would have made it, uint8 [channels, size, size].
 
     Raises:
-        Refusal: it is too large or too small, no PNG, JPEG or DICOM, damaged, or of other
-            channels.
+        Refusal: it is empty, too large or too small, no PNG, JPEG or DICOM, damaged, or of
+            other channels.
     """
     if len(raw) > MOST_FILE_BYTES:
         raise Refusal(413, f"A file may have {MOST_FILE_BYTES // MEBIBYTE} MiB at the most.")
@@ -59,4 +87,6 @@ def _decoded(raw: bytes) -> Picture:
         from fed_assets.pictures.dicom import read_dicom
 
         return read_dicom(raw)
+    if not raw:
+        raise Refusal(422, "The file is empty.")
     raise Refusal(415, "The file is neither PNG nor JPEG nor DICOM.")

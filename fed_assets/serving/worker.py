@@ -8,12 +8,14 @@ import logging
 import os
 import socket
 import threading
+import warnings
 from pathlib import Path
 
 import uvicorn
 
 from fed_assets.serving.app import build_app
 from fed_assets.serving.following import News, Served
+from fed_assets.serving.lanes import Lanes
 
 END_SECONDS = 3
 PULSE_SECONDS = 1
@@ -32,19 +34,22 @@ def work(
         key: the file of the public key whose signature counts.
         sandbox: its name.
 
-    Each second it tells again what it serves, once all that was asked before is answered: one that
-    tells nothing for long hangs.
+    Each second it tells again what it serves, unless a picture that it is at gets no further: one
+    that tells nothing for long hangs.
     """
     served = Served(versions, key, sandbox=sandbox)
     # uvicorn's log would hold the traceback of whatever fails, and that may quote a picture.
     logging.disable(logging.CRITICAL)
-    app = build_app(served)
+    # So would pydicom's warnings; in two lanes at once, what reads them off puts back each other's.
+    warnings.simplefilter("ignore")
+    lanes = Lanes()
 
     async def pulse() -> None:
-        await asyncio.get_running_loop().run_in_executor(app.state.pool, tell, channel, served)
+        if lanes.move():
+            await asyncio.to_thread(tell, channel, served)
 
     config = uvicorn.Config(
-        app,
+        build_app(served, lanes),
         access_log=False,
         log_config=None,
         lifespan="off",

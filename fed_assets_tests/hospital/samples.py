@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 Pixels = NDArray[Any]
 
@@ -103,5 +109,16 @@ def write_dicom(
     dataset.PixelData = pixels.tobytes()
     for name, value in tags.items():
         setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_inflating_dicom(path: Path, pixels: Pixels, zeros: int, *, after: bool = False) -> Path:
+    """A small deflated DICOM file that inflates to many zeros, before its pixels or after them."""
+    write_dicom(path, pixels)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.add_new(0x7FE10010 if after else 0x00290010, "LO", "MADE UP")
+    dataset.add_new(0x7FE11010 if after else 0x00291010, "OB", bytes(zeros))
     dataset.save_as(path, enforce_file_format=True)
     return path

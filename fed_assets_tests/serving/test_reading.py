@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -14,7 +15,7 @@ from fed_assets.hospital.dataset import open_dataset
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.images import prepare_images
 from fed_assets.serving import reading
-from fed_assets.serving.reading import Refusal, as_tensor
+from fed_assets.serving.reading import DICOM, JPEG, Refusal, as_tensor, pixels_of
 from fed_assets_tests.hospital.samples import (
     noise,
     png_of_declared_size,
@@ -79,6 +80,12 @@ DICOM_RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarCo
         ((28, 28), {"PixelData": bytes(100)}, "damaged, or cut off"),
         ((28, 28), {"Rows": 0}, "0 pixels wide or high"),
         ((28, 28), {"Rows": 20_000}, "10,000 pixels a side"),
+        ((28, 28), {"WindowCenter": "1", "WindowWidth": "0"}, "WindowWidth has to be 1 or more"),
+        (
+            (28, 28),
+            {"WindowCenter": "1", "WindowWidth": "0", "VOILUTFunction": "SIGMOID"},
+            "more than 0 where its VOILUTFunction",
+        ),
         ((8, 28), {}, "16 pixels a side at the least, and this one 28 x 8"),
     ],
 )
@@ -95,6 +102,32 @@ def test_a_dicom_file_of_another_encoding_or_without_pixels_says_so(tmp_path: Pa
     assert whole.count(known) == 1
     assert "encoded in a way" in refusal(whole.replace(known, b"1.2.840.10008.1.2.9\0")).reason
     assert "without pixels, or ends" in refusal(whole[:300]).reason
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("FloatPixelData", "f4"), ("DoubleFloatPixelData", "f8")]
+)
+def test_a_dicom_file_of_floating_point_pixels_says_so(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", noise((28, 28)))
+    dataset = pydicom.dcmread(path)
+    del dataset.PixelData
+    setattr(dataset, name, noise((28, 28)).astype(kind).tobytes())
+    dataset.BitsAllocated = np.dtype(kind).itemsize * 8
+    dataset.save_as(path)
+    refused = refusal(path.read_bytes())
+    assert refused.status == 422
+    assert "floating-point pixels" in refused.reason
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_files_pixels_are_told_by_its_header(tmp_path: Path, kind: str) -> None:
+    assert pixels_of(encoded(noise((40, 33)), kind)) == 40 * 33
+    assert pixels_of(write_dicom(tmp_path / "a.dcm", noise((40, 33))).read_bytes()) == 40 * 33
+    assert pixels_of(png_of_declared_size(8_000, 8_000)) == 64_000_000
+    for refused in (b"", b"GIF89a", png_of_declared_size(9_000, 9_000), JPEG, bytes(128) + DICOM):
+        assert pixels_of(refused) == 0
 
 
 def test_the_same_eight_bits_are_one_tensor_as_dicom_and_as_png(tmp_path: Path) -> None:
@@ -119,7 +152,7 @@ def refusal(raw: bytes, *, channels: int = 1) -> Refusal:
 @pytest.mark.parametrize(
     ("raw", "channels", "status", "said"),
     [
-        (b"", 1, 415, "neither PNG nor JPEG nor DICOM"),
+        (b"", 1, 422, "The file is empty"),
         (b"GIF89a" + bytes(50), 1, 415, "neither PNG nor JPEG nor DICOM"),
         (encoded(noise((28, 28)))[:60], 1, 422, "damaged, or cut off"),
         (b"\xff\xd8\xff" + bytes(40), 1, 422, "damaged, or cut off"),

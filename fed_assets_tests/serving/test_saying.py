@@ -7,6 +7,7 @@ import pytest
 
 from fed_assets.serving.app import build_app
 from fed_assets.serving.following import News, Served
+from fed_assets.serving.lanes import Lanes
 from fed_assets.serving.saying import without_paths
 from fed_assets_tests.serving.packages import SANDBOX, Models
 
@@ -43,7 +44,7 @@ def test_who_asks_is_told_no_path_of_this_machine(models: Models) -> None:
 
 
 async def ask(served: Served) -> list[httpx.Response]:
-    transport = httpx.ASGITransport(app=build_app(served))
+    transport = httpx.ASGITransport(app=build_app(served, Lanes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         return [
             await client.post("/predict", files={"images": b"x"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,11 @@ from numpy.typing import NDArray
 
 from fed_assets.serving.limits import MOST_BODY_BYTES, MOST_FILE_BYTES, MOST_FILES
 from fed_assets.serving.server import ModelServer
-from fed_assets_tests.hospital.samples import png_of_declared_size, write_dicom
+from fed_assets_tests.hospital.samples import (
+    png_of_declared_size,
+    write_dicom,
+    write_inflating_dicom,
+)
 from fed_assets_tests.serving.packages import CLASSES, SANDBOX, Exported, Models, encoded
 
 Image = NDArray[np.uint8]
@@ -176,7 +182,7 @@ def colours() -> bytes:
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        (b"", 415),
+        (b"", 422),
         (b"%PDF-1.7", 415),
         (b"\x89PNG\r\n\x1a\n", 422),
         (bytes(128) + b"DICM", 422),
@@ -262,23 +268,73 @@ def test_what_is_no_form_of_files_is_refused(
     assert said in answer.json()["reason"]
 
 
-def test_health_is_told_while_a_large_picture_is_decoded(client: httpx.Client) -> None:
-    import threading
-    import time
+def heavy() -> bytes:
+    """A PNG that takes a hundred times as long as a small one."""
+    return encoded(np.zeros((3000, 3000, 3), np.uint8))
 
-    large = encoded(np.zeros((7000, 7000), np.uint8))
+
+def test_small_pictures_and_health_are_answered_while_large_ones_are_decoded(
+    client: httpx.Client, real_images: Image
+) -> None:
+    large, small = heavy(), encoded(real_images[0])
     answers: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: answers.append(ask(client, *[large] * 8)))
-    asking.start()
-    time.sleep(0.2)
-    slowest = 0.0
-    while asking.is_alive():
-        began = time.monotonic()
-        httpx.get(f"{client.base_url}/health/live", trust_env=False)
-        slowest = max(slowest, time.monotonic() - began)
-    asking.join()
-    assert answers[0].status_code == 200
-    assert 0 < slowest < 1
+    took: list[float] = []
+
+    def ask_much() -> None:
+        with httpx.Client(base_url=client.base_url, trust_env=False, timeout=60) as own:
+            answers.append(ask(own, *[large] * 4))
+
+    asking = [threading.Thread(target=ask_much) for _ in range(2)]
+    began = time.monotonic()
+    for each in asking:
+        each.start()
+    while any(each.is_alive() for each in asking):
+        at = time.monotonic()
+        assert ask(client, small).status_code == 200
+        assert client.get("/health/live").status_code == 200
+        took.append(time.monotonic() - at)
+    for each in asking:
+        each.join()
+    heavy_seconds = time.monotonic() - began
+    assert [each.status_code for each in answers] == [200, 200]
+    assert len(took) > 5
+    assert np.median(took) < heavy_seconds / 8  # eight are decoded, and it waited for none
+
+
+def test_more_pixels_than_a_request_may_have_are_refused_before_any_is_decoded(
+    client: httpx.Client, real_images: Image
+) -> None:
+    large = encoded(np.zeros((8000, 8000), np.uint8))
+    began = time.monotonic()
+    answer = ask(client, *[large] * MOST_FILES)
+    assert time.monotonic() - began < 10
+    assert answer.status_code == 413
+    assert answer.json() == {
+        "reason": "The pictures of a request may have 128 million pixels in all, and these have "
+        "4096.0 million; send them in several requests."
+    }
+    assert ask(client, encoded(real_images[0])).status_code == 200
+
+
+def test_files_that_inflate_to_much_are_refused_one_by_one(
+    client: httpx.Client, server: ModelServer, tmp_path: Path, real_images: Image
+) -> None:
+    (answering,) = psutil.Process(server.pid).children()
+    bomb = write_inflating_dicom(tmp_path / "a.dcm", real_images[0], 100 * 2**20).read_bytes()
+    assert len(bomb) < 200_000
+    good = encoded(real_images[0])
+    answer = ask(client, good, *[bomb] * 8)
+    assert answer.status_code == 207
+    first, *others = answer.json()["images"]
+    assert first["status"] == 200
+    assert {(each["status"], each["reason"]) for each in others} == {
+        (
+            413,
+            "The tags before the pixels of a DICOM file may have 4 MiB, and those of this one have "
+            "more.",
+        )
+    }
+    assert psutil.Process(server.pid).children() == [answering]
 
 
 def test_nothing_of_a_picture_is_logged_or_written(

@@ -12,7 +12,8 @@ from pathlib import Path
 from fed_assets.hospital.sources.layout import ImageFile, class_names, list_images
 from fed_assets.hospital.sources.picture import read_bytes
 from fed_assets.hospital.sources.protocol import UNKNOWN_LABEL, Decoded, Record
-from fed_assets.pictures.dicom import parse_dicom, read_dicom
+from fed_assets.pictures.dicom import read_dicom
+from fed_assets.pictures.dicom_file import parse_dicom
 
 SUFFIXES = frozenset({".dcm", ".dicom", ""})
 
@@ -81,7 +82,7 @@ def _pseudonym(path: Path, salt: bytes) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             raw = read_bytes(path)[0] or b""
-            header = parse_dicom(raw, stop_before_pixels=True, specific_tags=["PatientID"])
+            header = parse_dicom(raw, ["PatientID"])
         patient = str(header.get("PatientID") or "").strip()
     # A file without a readable header becomes an unreadable image when its pixels are asked for.
     except Exception:
