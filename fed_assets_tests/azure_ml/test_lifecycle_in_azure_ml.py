@@ -150,7 +150,7 @@ def test_a_machine_whose_job_is_cancelled_is_lost_to_the_run(mixed: Mixed) -> No
     assert run.returncode == DEGRADED, told
     words = " ".join(told.split())
     assert f"degraded: {HOSPITAL} was missing in rounds" in words
-    assert "in Azure ML" in words
+    assert "ended as Canceled" in words
     rounds = mixed.participants()
     assert HOSPITAL in rounds[0]
     assert rounds[-1] == ["south", "west"]
