@@ -13,10 +13,11 @@ from fed_assets.cli.step import Step
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import COORDINATOR
-from fed_assets.resources.jobs import LIFECYCLE
+from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.sandbox import Sandbox
 
+NEEDS_APPROVAL = (AUDIT, LIFECYCLE)  # jobs in which hospitals' keys are released to their code
 errors = Console(stderr=True)
 
 
@@ -28,7 +29,7 @@ def approved(
     *,
     go_on: bool,
 ) -> list[Step]:
-    """Returns the steps but for runs whose code too few have approved, and says which those are.
+    """Returns the steps but for those whose code too few have approved, and says which they are.
 
     Args:
         steps: The jobs that are to be run.
@@ -56,13 +57,13 @@ def approved(
     for name, names in lacking.items():
         told = f"Not run, for want of approved code: {name} ({', '.join(names)})"
         errors.print(told, soft_wrap=True, markup=False)
-    return [step for step in steps if step.job != LIFECYCLE or step.sandbox not in lacking]
+    return [step for step in steps if step.job not in NEEDS_APPROVAL or step.sandbox not in lacking]
 
 
 def without_approval(
     steps: Sequence[Step], sandboxes: Sequence[Sandbox], roster: Roster, chosen: Settings
 ) -> Mapping[str, Sequence[str]]:
-    """Returns who has approved no code, by the sandbox of which a run would be refused for that.
+    """Returns who has not approved the code, by the sandbox that would be refused for that.
 
     A run goes on without a hospital as long as the quorum holds, and without the coordinator never.
     What hospitals on hosts of their own have approved is out of sight from here.
@@ -73,7 +74,8 @@ def without_approval(
         roster: Who takes part.
         chosen: Where hospitals keep what they approved.
     """
-    asked, away = {step.sandbox for step in steps if step.job == LIFECYCLE}, elsewhere(chosen)
+    asked = {step.sandbox for step in steps if step.job in NEEDS_APPROVAL}
+    away = elsewhere(chosen)
     found = {}
     for sandbox in (each for each in sandboxes if each.name in asked):
         present = taking_part(sandbox, roster, chosen)
