@@ -123,6 +123,14 @@ def _profile(name: str, entry: Any, where: str) -> Profile:
     groups = _weights(entry.get("groups"), GROUPS, "group", f"{here}, groups")
     within = entry.get("criteria") or {}
     _known(within, GROUPS, "group", f"{here}, criteria")
+    for group in within:
+        if not groups[group]:
+            raise ProfileError(
+                "Criteria are weighed within a group that weighs nothing",
+                where=f"{here}, criteria",
+                seen=group,
+                cure="Give the group a weight above 0, or leave its criteria out.",
+            )
     criteria = {
         group: _weights(within[group], names, "criterion", f"{here}, criteria, {group}")
         if group in within

@@ -96,6 +96,11 @@ def test_a_users_own_profile_is_brought_to_a_sum_of_1() -> None:
             "No criterion weighs anything",
             "criteria, quality",
         ),
+        (
+            {"groups": {"quality": 1}, "criteria": {"effort": {"setup_seconds": 1}}},
+            "within a group that weighs nothing",
+            "mine, criteria",
+        ),
         ({"groups": GROUPS_ALIKE, "reasons": 3}, "are no text", "mine.yaml, mine"),
     ],
 )
