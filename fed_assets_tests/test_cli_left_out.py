@@ -17,7 +17,6 @@ from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED, Surro
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.federation.withdrawals import withdraw
-from fed_assets.hospital.attestation import approval
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings, settings_from
@@ -72,22 +71,6 @@ def test_code_that_nobody_approved_refuses_a_comparison_and_the_command_mends_it
     assert told == "Not run, for want of approved code: confidential_vm (east, south)\n"
     approve(place, "east", "south")
     assert approved(steps, BOTH, *asked(place), go_on=False) == steps
-
-
-def test_an_approval_of_other_code_is_none(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = [AUDITED, *RUNS]
-    records = {
-        name: place.home.approval(name, ATTESTED.name)
-        for name in ("north", "east", "south", "coordinator")
-    }
-    for name, record in records.items():
-        record.parent.mkdir(parents=True, exist_ok=True)
-        approval.approve(record, name, "the data officer")
-    assert approved(steps, BOTH, *asked(place), go_on=False) == steps
-    monkeypatch.setattr(approval, "measure", lambda: "0" * 64)  # as before an upgrade
-    approval.approve(records["east"], "east", "the data officer")
-    with pytest.raises(CodeRefused, match="Seen: confidential_vm: east\\."):
-        approved(steps, BOTH, *asked(place), go_on=False)
 
 
 def test_a_quorum_that_approved_is_enough_and_who_withdrew_is_not_asked(place: Place) -> None:

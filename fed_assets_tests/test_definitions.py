@@ -74,7 +74,8 @@ def test_every_config_field_says_what_it_is(definitions: Definitions) -> None:
 
     assert {
         *("rounds", "local_epochs", "learning_rate", "seed", "leave_out"),
-        *("seeds", "profiles", "allow_unaudited", "leave_out_other_data", "language", "version"),
+        *("seeds", "profiles", "allow_unaudited", "leave_out_other_data", "left_out", "language"),
+        "version",
     } == {name.rpartition(".")[2] for name in fields}
     assert _without_words(fields) == []
 

@@ -17,7 +17,6 @@ from fed_assets.cli.names import (
     require_hospital,
 )
 from fed_assets.cli.saying import say
-from fed_assets.errors import CodeRefused, KeyRefused
 from fed_assets.federation.roster import read_roster
 from fed_assets.resources.home import Home
 from fed_assets.resources.settings import Settings
@@ -73,26 +72,20 @@ def approve_code(
 
 
 def unapproved(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> list[str]:
-    """Returns those that have not approved the code as installed, which would refuse a run.
+    """Returns those that have approved no code yet, which a run of the sandbox would be refused by.
 
-    Whose record cannot be read from here is left out: the run itself asks.
+    Whose record cannot be looked for from here is left out: the run itself asks; and so it does
+    which code it was, as each hospital's own process alone measures that.
     """
-    from fed_assets.hospital.attestation.measurement import measure
-
     if sandbox.key_custody is not KeyCustody.ATTESTED:
         return []
-    code = measure()
-    return [name for name in hospitals if _lacks(home.approval(name, sandbox.name), name, code)]
+    return [name for name in hospitals if _lacks(home.approval(name, sandbox.name))]
 
 
-def _lacks(record: Path, hospital: str, code: str) -> bool:
-    from fed_assets.hospital.attestation.approval import read_approval
-
+def _lacks(record: Path) -> bool:
     try:
-        return read_approval(record, hospital).measurement != code
-    except CodeRefused:
-        return True
-    except (KeyRefused, OSError):
+        return not record.exists()
+    except OSError:
         return False
 
 

@@ -134,7 +134,7 @@ def about(least: float, most: float) -> str:
     """Returns a span of time in words, as roughly as it is known.
 
     >>> about(400, 800), about(44, 46), about(80, 150), about(0.5, 2)
-    ('about 7 to 13 min', 'about 45 s', 'about 80 s to 3 min', 'about 5 s')
+    ('about 7 to 13 min', 'about 45 s', 'about 80 s to 2 min', 'about 5 s')
     >>> about(5000, 9000)
     'about 1.4 to 2.5 h'
     """

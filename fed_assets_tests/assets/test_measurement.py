@@ -268,6 +268,7 @@ def references(**changes: Any) -> dict[str, Any]:
         "learning": LEARNING,
         "test_digest": "t",
         "digests": {"north": "north's images"},
+        "left_out": {},
         "seeds": {"0": {"pooled": model, "alone": {"north": model}}},
         **changes,
     }

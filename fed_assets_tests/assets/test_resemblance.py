@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey, DagsterInstance
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey
 from PIL import Image
 
 from fed_assets.assets.resemblance import RESEMBLES, learned_from
 from fed_assets.errors import StorageError
 from fed_assets.resources.home import Home
-from fed_assets_tests.automation.conftest import Federation, federation
+from fed_assets_tests.automation.conftest import Federation, federation, thrown_away
 from fed_assets_tests.registered import a_bench
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Federation]:
-    with DagsterInstance.ephemeral() as instance:
+    with thrown_away(tmp_path) as instance:
         yield federation(tmp_path, instance)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dagster import AssetCheckSeverity, AssetKey, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetCheckSeverity, AssetKey, ExecuteInProcessResult
 
 from fed_assets.errors import HospitalWithdrawn, StorageError
 from fed_assets.federation.withdrawals import rejoin, withdraw
@@ -14,7 +14,7 @@ from fed_assets.hospital.tasks import find_task
 from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.withdrawn_hospitals import OWN, require_stayed
 from fed_assets.sandboxes.presets import REFERENCE
-from fed_assets_tests.automation.conftest import Federation, federation
+from fed_assets_tests.automation.conftest import Federation, federation, thrown_away
 
 LANE = [AssetKey(["north", "images"]), AssetKey(["north", "validated_images"])]
 
@@ -28,7 +28,7 @@ def run_lane(place: Federation) -> ExecuteInProcessResult:
 def test_it_is_left_out_before_its_worker_is_asked_and_no_picture_is_published(
     tmp_path: Path,
 ) -> None:
-    with DagsterInstance.ephemeral() as instance:
+    with thrown_away(tmp_path) as instance:
         place = federation(tmp_path, instance)
         home = place.settings.home
         withdraw(home.withdrawals, "north", by="Ada", because="its board said so")

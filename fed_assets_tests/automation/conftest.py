@@ -138,12 +138,15 @@ def federation(folder: Path, instance: DagsterInstance, **automation: Any) -> Fe
     return place
 
 
+def thrown_away(folder: Path) -> DagsterInstance:
+    """Returns an instance of Dagster's with all its storage in a folder."""
+    return DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}})
+
+
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[DagsterInstance]:
     """Yields an instance of Dagster's that is thrown away."""
-    with DagsterInstance.local_temp(
-        str(tmp_path), overrides={"telemetry": {"enabled": False}}
-    ) as instance:
+    with thrown_away(tmp_path) as instance:
         yield instance
 
 

@@ -149,7 +149,7 @@ def test_of_a_hospital_that_withdrew_nobody_looks_and_nothing_is_asked_for(
     seen.unlink(missing_ok=True)
     reason = nothing(taken_up.tick("north"))
     assert reason.startswith("north in minimal: nobody looks, as it withdrew on ")
-    assert "(its board said so); `fed-assets forget north --undo`" in reason
+    assert "(its board said so); `fed-assets forget north --undo --by" in reason
     assert not seen.exists()
     request = asked(taken_up.tick("east"))
     assert assets(request) == lane("east") | TRAINING

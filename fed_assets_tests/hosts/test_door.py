@@ -332,10 +332,10 @@ def test_a_run_hears_that_its_site_went_with_the_machines_process(hosts: Path, j
             run.put({"id": 1, "do": "start", "site": "s1", "hospital": "st_mary", "port": 7})
             run.flush(1)
             assert within(5, lambda: len(st_mary.asked) == 1)
-            assert run.next(5)["result"] == {"bytes": 0}
+            assert run.next(20)["result"] == {"bytes": 0}
         # It is there still.
         with machine(own, "s1"), pytest.raises(Gone, match="no answer in time"):
             run.next(1.5)
         with machine(own):
-            assert run.next(5) == {"site": "s1", "event": {"ended": -9}}
+            assert run.next(20) == {"site": "s1", "event": {"ended": -9}}
         run.close()
