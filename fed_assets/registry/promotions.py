@@ -20,7 +20,7 @@ from typing import Any, Literal
 from fed_assets.errors import PromotionRefused, StorageError, system_reason
 
 LOG, LOCK = "promotions.jsonl", ".lock"
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, SILENT_SECONDS = 0.05, 2.0
 Kind = Literal["registered", "judged", "promoted", "refused", "rolled_back", "retired", "waived"]
 DAMAGED = "Put the log back from a backup; MLflow's alias `champion` still says what serves"
 
@@ -149,11 +149,13 @@ def hold(folder: Path, *, by: str, doing: str, wait_seconds: float = 0) -> Itera
     try:
         until = time.monotonic() + wait_seconds
         while not _taken(lock):
-            if time.monotonic() >= until:
+            late = time.monotonic() - until
+            # A holder that says nothing has just come or is just going: asked again, it is known.
+            if ((holder := _holder(lock)) and late >= 0) or late >= SILENT_SECONDS:
                 raise PromotionRefused(
                     "Somebody else is changing which version serves",
                     where=str(folder),
-                    seen=_holder(lock),
+                    seen=holder or "it does not say who it is",
                     cure="Wait until that is done, look at "
                     f"`fed-assets models list {folder.name}`, and try again",
                 )
@@ -178,12 +180,8 @@ def _taken(lock: int) -> bool:
 
 
 def _holder(lock: int) -> str:
-    """Returns what the holder wrote; for a moment after it took the lock, that is nothing yet."""
-    for _ in range(10):
-        if told := os.pread(lock, 1000, 0).decode(errors="replace"):
-            return told
-        time.sleep(LOOK_SECONDS)
-    return "it does not say who it is"
+    """Returns what the holder wrote: nothing just after it took the lock, or before it goes."""
+    return os.pread(lock, 1000, 0).decode(errors="replace")
 
 
 def read_history(folder: Path) -> History:

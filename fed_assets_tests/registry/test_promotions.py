@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,6 +120,23 @@ def test_one_process_holds_the_registry_and_the_other_is_told_who(tmp_path: Path
     with hold(tmp_path, by="bob", doing="rolls back"):
         assert (tmp_path / LOCK).read_text().startswith("bob rolls back since ")
     assert (tmp_path / LOCK).read_text() == ""
+
+
+def test_a_holder_that_is_just_going_is_waited_for_and_one_that_stays_silent_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fed_assets.registry.promotions.SILENT_SECONDS", 1.0)
+    silent = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(silent, fcntl.LOCK_EX)
+    with (
+        pytest.raises(PromotionRefused, match="it does not say who it is"),
+        hold(tmp_path, by="bob", doing="rolls back"),
+    ):
+        pass
+    going = threading.Timer(0.2, os.close, [silent])
+    going.start()
+    with hold(tmp_path, by="bob", doing="rolls back"):
+        going.join()
 
 
 def test_where_nothing_was_registered_there_is_nothing_to_hold(tmp_path: Path) -> None:
