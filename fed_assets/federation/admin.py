@@ -64,8 +64,12 @@ class Admin:
             TimeLimitPassed: It did not answer in time.
         """
         from nvflare.fuel.flare_api.flare_api import new_secure_session
+        from nvflare.fuel.utils.config_service import ConfigService
 
         def log_in() -> Any:
+            # NVFlare looks for how to link in all folders below the working directory otherwise,
+            # and so in a hospital's, which may be no folder of this user by then.
+            ConfigService.initialize({}, [str(self._kits.admin / "local")])
             return new_secure_session(ADMIN, str(self._kits.admin), timeout=seconds)
 
         self._session = self._issue("login", seconds + 2, log_in, failure=FederationDidNotStart)

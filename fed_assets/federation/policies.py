@@ -60,6 +60,7 @@ def write_policies(plan: FederationPlan, kits: Kits) -> None:
     `job_code` is `submitted` alone.
     """
     _write_local(kits.server, **_common(plan), resources=_server_resources(kits.server))
+    _write_local(kits.admin, comm_config=_links(plan.transport))
     if plan.transport == "mtls":
         _listen_by_tls(kits.server)
     for name, workspace in kits.hospitals.items():
