@@ -107,7 +107,8 @@ def _cell(
     if color is None:
         look |= {"facecolor": theme.paper, "edgecolor": theme.grid, "hatch": "/////"}
         look |= {"linewidth": 0}
-    axes.add_patch(Rectangle((left, top), 1, CELL_INCHES, **look)).set_in_layout(False)
+    # As a patch of the axes each would be asked how far it reaches, which `fill` knows.
+    axes.add_artist(Rectangle((left, top), 1, CELL_INCHES, **look)).set_in_layout(False)
     ink = theme.ink if color is None else ink_on(color)
     style = "italic" if color is None else "normal"
     middle = top + CELL_INCHES / 2
