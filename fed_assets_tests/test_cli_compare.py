@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -523,6 +524,8 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
     assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
+    begun = jobs.pop(0)  # before a job starts
+    assert re.fullmatch(r"To run: \d+ jobs \(left: about .+, a first guess if .+\)", begun)
     assert jobs and all(each.split()[0] in USUAL for each in jobs)  # no terminal: a line a job
     assert all("(left: about " in each for each in jobs)
     assert line == (

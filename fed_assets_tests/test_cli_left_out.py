@@ -17,16 +17,22 @@ from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED, Surro
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.federation.withdrawals import withdraw
+from fed_assets.hospital.attestation.approval import approve as give_approval
+from fed_assets.hospital.attestation.measurement import measure
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings, settings_from
+from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
 from fed_assets_tests.comparison.conftest import figures_of
 from fed_assets_tests.places import Place, make_place
 
-ATTESTED = find_sandbox("confidential_vm")
+CONFINED = find_sandbox("confidential_vm")
+# Without walls, so that what a test puts on record is the hospital's own.
+ATTESTED = CONFINED.model_copy(update={"process": Process.OWN})
 BOTH = [MINIMAL, ATTESTED]
 AUDITED = Step(AUDIT, ATTESTED.name)
+OTHER = "ab" * 32  # the measurement of code that is installed no more
 RUNS = [Step(LIFECYCLE, each.name, 0) for each in BOTH]
 
 
@@ -44,9 +50,14 @@ def asked(place: Place) -> tuple[Roster, Settings]:
 
 def approve(place: Place, *names: str) -> None:
     for name in names:
+        give_approval(place.home.approval(name, ATTESTED.name), name, "a test")
+
+
+def approve_other_code(place: Place, *names: str) -> None:
+    """Puts hospitals back to when they had approved what was installed before."""
+    for name in names:
         record = place.home.approval(name, ATTESTED.name)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.touch()
+        record.write_text(record.read_text().replace(measure(), OTHER))
 
 
 def test_code_that_nobody_approved_refuses_a_comparison_and_the_command_mends_it(
@@ -58,9 +69,11 @@ def test_code_that_nobody_approved_refuses_a_comparison_and_the_command_mends_it
         approved(steps, BOTH, *asked(place), go_on=False)
     said = str(refused.value)
     assert "and nothing was run" in said
-    assert "Seen: confidential_vm: east, south." in said
+    assert "Seen: confidential_vm (east, south: none approved)." in said
     assert "Run `fed-assets approve-code confidential_vm east south`; or go on" in said
-    with pytest.raises(CodeRefused, match="confidential_vm: east, south"):  # nor is it audited
+    with pytest.raises(
+        CodeRefused, match=r"confidential_vm \(east, south: none"
+    ):  # nor is it audited
         approved([AUDITED], BOTH, *asked(place), go_on=False)
     # Nothing is asked of a sandbox that is neither run nor audited, nor of one that measures none.
     assert approved([RUNS[0]], BOTH, *asked(place), go_on=False) == [RUNS[0]]
@@ -68,16 +81,54 @@ def test_code_that_nobody_approved_refuses_a_comparison_and_the_command_mends_it
     # On request the others go on.
     assert approved(steps, BOTH, *asked(place), go_on=True) == [RUNS[0]]
     told = capsys.readouterr().err
-    assert told == "Not run, for want of approved code: confidential_vm (east, south)\n"
+    assert told == (
+        "Not run, for want of approved code: confidential_vm (east, south: none approved)\n"
+    )
     approve(place, "east", "south")
     assert approved(steps, BOTH, *asked(place), go_on=False) == steps
+
+
+def test_an_approval_of_other_code_than_is_installed_is_found_before_anything_runs(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approve(place, "north", "south", "coordinator")
+    approve_other_code(place, "south")
+    seen = (
+        f"confidential_vm (east: none approved; south: approved {OTHER[:12]}, "
+        f"installed {measure()[:12]})"
+    )
+    with pytest.raises(CodeRefused) as refused:
+        approved([AUDITED, *RUNS], BOTH, *asked(place), go_on=False)
+    assert f"Seen: {seen}." in str(refused.value)
+    assert "Run `fed-assets approve-code confidential_vm east south`; or go on" in str(
+        refused.value
+    )
+    record = place.home.approval("south", ATTESTED.name)
+    before = record.read_bytes()
+    assert approved([AUDITED, *RUNS], BOTH, *asked(place), go_on=True) == [RUNS[0]]
+    assert capsys.readouterr().err == f"Not run, for want of approved code: {seen}\n"
+    assert record.read_bytes() == before  # it was looked at, and that is all
+    approve(place, "east", "south")  # as the command does
+    assert approved([AUDITED, *RUNS], BOTH, *asked(place), go_on=False) == [AUDITED, *RUNS]
+
+
+def test_a_record_that_cannot_be_relied_on_approves_nothing_and_a_quorum_goes_on(
+    place: Place,
+) -> None:
+    approve(place, "north", "east", "south", "coordinator")
+    roster, settings = asked(place)
+    place.home.approval("east", ATTESTED.name).write_text("{")
+    with pytest.raises(CodeRefused, match="east: The record of approved code is damaged"):
+        approved(RUNS, BOTH, roster, settings, go_on=False)
+    two = roster.model_copy(update={"quorum": 2})
+    assert approved(RUNS, BOTH, two, settings, go_on=False) == RUNS
 
 
 def test_a_quorum_that_approved_is_enough_and_who_withdrew_is_not_asked(place: Place) -> None:
     roster, settings = asked(place)
     approve(place, "north", "east")
     two = roster.model_copy(update={"quorum": 2})
-    with pytest.raises(CodeRefused, match="Seen: confidential_vm: south, coordinator"):
+    with pytest.raises(CodeRefused, match=r"confidential_vm \(south, coordinator: none approved"):
         approved(RUNS, BOTH, two, settings, go_on=False)  # without the coordinator no run goes on
     approve(place, "coordinator")
     assert approved(RUNS, BOTH, two, settings, go_on=False) == RUNS
@@ -91,10 +142,18 @@ def test_the_command_refuses_before_anything_runs(place: Place) -> None:
     code, printed = place.tell("compare")
     said = " ".join(printed.split())
     assert code == 1
-    assert "confidential_vm: north, east, south, coordinator" in said
+    assert "confidential_vm (north, east, south, coordinator: none approved)" in said
     assert "`fed-assets approve-code confidential_vm north east south coordinator`" in said
     assert "`--approved-only`" in said
-    assert not (place.home.root / "logs").exists()
+    code, _ = place.tell("approve-code", CONFINED.name)  # as hospitals' own users, where they are
+    assert code == 0
+    approve_other_code(place, "south")
+    code, printed = place.tell("compare")
+    said = " ".join(printed.split())
+    assert code == 1
+    assert f"confidential_vm (south: approved {OTHER[:12]}, installed {measure()[:12]})" in said
+    assert "`fed-assets approve-code confidential_vm south`" in said
+    assert not list((place.home.root / "logs").glob("run-*"))
 
 
 @pytest.mark.parametrize(

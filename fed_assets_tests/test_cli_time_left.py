@@ -53,7 +53,7 @@ def test_the_time_left_is_told_from_the_first_moment_and_tightens_as_jobs_end() 
     of = pace(ALL, clock)
     # Audits beside the references, two runs, and the comparison: 60 + 120 + 20, within a guess.
     assert of.seconds_left() == pytest.approx((0.8 * 200, 1.6 * 200))
-    assert of.told() == "about 3 to 5 min, a first guess"
+    assert of.told() == "about 3 to 5 min, a first guess if nothing else runs"
     for step in AUDITS:
         do(of, clock, step, 20)  # twice as slow as usual
     assert of.told() == "about 5 to 11 min"
@@ -79,6 +79,7 @@ def test_a_slow_machine_is_noticed_before_its_first_job_has_ended() -> None:
     clock.now += 51
     least, most = of.seconds_left()
     assert least > 3 * first[0] and most > 3 * first[1]
+    # Something else runs, as it seems.
     assert of.told().endswith(", a first guess")
 
 
@@ -110,7 +111,7 @@ def test_a_job_that_failed_tells_nothing_of_how_long_others_take() -> None:
     of = Pace([[RUNS]], {}, lambda step: SECONDS[step.job], clock=clock)
     do(of, clock, RUNS[0], 2, succeeded=False)
     assert of.seconds_left() == pytest.approx((0.8 * 60, 1.6 * 60))
-    assert of.told().endswith(", a first guess")
+    assert of.told().endswith(", a first guess if nothing else runs")
 
 
 def test_a_run_takes_as_long_as_the_same_with_another_seed() -> None:
@@ -158,7 +159,7 @@ def test_jobs_of_this_home_that_ended_before_tell_it_from_the_beginning(tmp_path
     }
     stages = [[[step]]]
     nothing = Stored({}, {}, None, [])
-    assert pace_of(stages, home, nothing, ROSTER, seeds=1).told().endswith(", a first guess")
+    assert pace_of(stages, home, nothing, ROSTER, seeds=1).told().endswith("nothing else runs")
     known = Stored(records, {}, None, [])
     assert pace_of(stages, home, known, ROSTER, seeds=1).seconds_left() == (70, 70)
 
@@ -196,4 +197,16 @@ def test_the_bar_names_what_is_going_on_and_fits_into_eighty_columns() -> None:
             console.print(part)
     first, second = shown.get().splitlines()
     assert first.strip() == going
-    assert second.rstrip().endswith("left: about 3 to 5 min, a first guess")
+    assert second.rstrip().endswith("left: about 3 to 5 min, a first guess if nothing else runs")
+    # The longest that there is.
+    longest = Pace([[AUDITS]], {}, lambda step: 50.0)
+    bar = JobsBar(longest, console=console, disable=True)
+    bar.add_task(going, total=10)
+    with console.capture() as shown:
+        console.print(*bar.get_renderables())
+    assert (
+        shown.get()
+        .splitlines()[-1]
+        .rstrip()
+        .endswith("left: about 80 s to 3 min, a first guess if nothing else runs")
+    )

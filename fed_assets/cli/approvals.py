@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,13 +17,19 @@ from fed_assets.cli.names import (
     require_hospital,
 )
 from fed_assets.cli.saying import say
+from fed_assets.errors import FedAssetsError, SandboxError
 from fed_assets.federation.roster import read_roster
-from fed_assets.resources.home import Home
+from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+
+SHOWN_DIGITS = 12  # of a measurement, where it is told from another
 
 
 def approve_code(
@@ -41,8 +47,6 @@ def approve_code(
 
     Each hospital's own process measures it and keeps the record, beside the hospital's key.
     """
-    from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
-
     chosen: Settings = context.obj
     found = find_sandbox(sandbox, configurable=chosen.configurable)
     names, away = hospitals or list(own_hospitals(chosen)), set[str]()
@@ -56,14 +60,8 @@ def approve_code(
     if found.key_custody is not KeyCustody.ATTESTED:
         say(f"{sandbox} measures no code: there is nothing to approve.")
         return
-    runner = LocalHospitalRunner(
-        home_folder=str(chosen.home.prepare().root),
-        hospitals=names,
-        network="",
-        stored_on=chosen.home.stored_on.value,
-    )
     say(f"key_custody: {shown(found, 'key_custody')}")
-    with contextlib.closing(runner):
+    with contextlib.closing(_runner(chosen.home, names)) as runner:
         for name in names:
             done = runner.ask(found, name, "approve_code", {})
             say(f"{name}: {told(done['measurement'], done['before'])}")
@@ -71,15 +69,61 @@ def approve_code(
         say(f"{name}: nothing was approved, for its machine is another; run the same command there")
 
 
-def unapproved(home: Home, sandbox: Sandbox, hospitals: Iterable[str]) -> list[str]:
-    """Returns those that have approved no code yet, which a run of the sandbox would be refused by.
+def unapproved(home: Home, sandbox: Sandbox, hospitals: Sequence[str]) -> dict[str, str]:
+    """Returns by whom a run of the sandbox would be refused, and what they have approved instead.
 
-    Whose record cannot be looked for from here is left out: the run itself asks; and so it does
-    which code it was, as each hospital's own process alone measures that.
+    Each hospital's own process is asked, as it alone measures the code; but nobody is for the sake
+    of one that has no record, and hospitals on other machines are not asked from here.
+
+    Args:
+        home: Where the hospitals keep their records.
+        sandbox: The sandbox; of one that measures no code, none is returned.
+        hospitals: Who is asked; the coordinator is one of them if named.
+
+    Raises:
+        FedAssetsError: The hospitals' processes cannot be started.
     """
     if sandbox.key_custody is not KeyCustody.ATTESTED:
-        return []
-    return [name for name in hospitals if _lacks(home.approval(name, sandbox.name))]
+        return {}
+    lacking = {name for name in hospitals if _lacks(home.approval(name, sandbox.name))}
+    asked = [name for name in hospitals if name not in lacking]
+    told = {name: "none approved" for name in lacking} | _outdated(home, sandbox, asked)
+    return {name: told[name] for name in hospitals if name in told}
+
+
+def _outdated(home: Home, sandbox: Sandbox, hospitals: Sequence[str]) -> dict[str, str]:
+    """Returns who has approved other code than lies on the disk, and which."""
+    if not hospitals:
+        return {}
+    found = {}
+    with contextlib.closing(_runner(home, hospitals)) as runner:
+        for name in hospitals:
+            try:
+                code = runner.ask(sandbox, name, "show_approval", {})
+            except SandboxError:
+                return {}  # what the run is refused for is no approval, and it will say so itself
+            except FedAssetsError as error:  # its broker will not release the key to the run either
+                found[name] = error.what
+                continue
+            if code["approved"] != code["installed"]:
+                approved, installed = (_short(code[each]) for each in ("approved", "installed"))
+                found[name] = f"approved {approved}, installed {installed}"
+    return found
+
+
+def _runner(home: Home, hospitals: Sequence[str]) -> LocalHospitalRunner:
+    from fed_assets.resources.hospital_runner import LocalHospitalRunner
+
+    return LocalHospitalRunner(
+        home_folder=str(home.prepare().root),
+        hospitals=list(hospitals),
+        network="",
+        stored_on=home.stored_on.value,
+    )
+
+
+def _short(measurement: str | None) -> str:
+    return measurement[:SHOWN_DIGITS] if measurement else "none"
 
 
 def _lacks(record: Path) -> bool:

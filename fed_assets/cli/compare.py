@@ -164,6 +164,9 @@ def _run(
     pace: Pace,
 ) -> dict[Step, list[str]]:
     """Runs jobs in their order; says at once and returns why some failed, while others go on."""
+    if not errors.is_terminal:  # where no bar shows, the jobs are told, and then each is a line
+        jobs = "1 job" if len(steps) == 1 else f"{len(steps)} jobs"
+        errors.print(f"To run: {jobs} (left: {pace.told()})", soft_wrap=True, highlight=False)
     from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
     from fed_assets.resources.lanes import run_lanes
 
@@ -180,7 +183,7 @@ def _run(
         def on_start(step: Step) -> None:
             going.append(step)
             pace.start(step)
-            if not errors.is_terminal:  # where no bar shows, each job is a line
+            if not errors.is_terminal:
                 errors.print(f"{step} (left: {pace.told()})", soft_wrap=True, highlight=False)
             bar.update(task, description="; ".join(map(str, going)))
 

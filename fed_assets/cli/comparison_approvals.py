@@ -9,6 +9,7 @@ from rich.console import Console
 from fed_assets.cli.approvals import unapproved
 from fed_assets.cli.comparison_budgets import meets_quorum, taking_part
 from fed_assets.cli.names import elsewhere
+from fed_assets.cli.saying import reasons
 from fed_assets.cli.step import Step
 from fed_assets.errors import CodeRefused
 from fed_assets.federation.roster import Roster
@@ -51,19 +52,19 @@ def approved(
             "Hospitals have not approved the code that this comparison would run, and nothing was "
             "run",
             where="control `key_custody`",
-            seen="; ".join(f"{name}: {', '.join(names)}" for name, names in lacking.items()),
+            seen="; ".join(f"{name} ({reasons(of)})" for name, of in lacking.items()),
             cure=f"Run {commands}; or go on without these runs by `--approved-only`",
         )
-    for name, names in lacking.items():
-        told = f"Not run, for want of approved code: {name} ({', '.join(names)})"
+    for name, of in lacking.items():
+        told = f"Not run, for want of approved code: {name} ({reasons(of)})"
         errors.print(told, soft_wrap=True, markup=False)
     return [step for step in steps if step.job not in NEEDS_APPROVAL or step.sandbox not in lacking]
 
 
 def without_approval(
     steps: Sequence[Step], sandboxes: Sequence[Sandbox], roster: Roster, chosen: Settings
-) -> Mapping[str, Sequence[str]]:
-    """Returns who has not approved the code, by the sandbox that would be refused for that.
+) -> Mapping[str, Mapping[str, str]]:
+    """Returns who has not approved the code but what, by the sandbox that would be refused.
 
     A run goes on without a hospital as long as the quorum holds, and without the coordinator never.
     What hospitals on hosts of their own have approved is out of sight from here.
@@ -73,6 +74,9 @@ def without_approval(
         sandboxes: Those that can run.
         roster: Who takes part.
         chosen: Where hospitals keep what they approved.
+
+    Raises:
+        FedAssetsError: The hospitals' processes cannot be started.
     """
     asked = {step.sandbox for step in steps if step.job in NEEDS_APPROVAL}
     away = elsewhere(chosen)
@@ -80,8 +84,8 @@ def without_approval(
     for sandbox in (each for each in sandboxes if each.name in asked):
         present = taking_part(sandbox, roster, chosen)
         here = [*(name for name in present if name not in away), COORDINATOR]
-        names = unapproved(chosen.home, sandbox, here)
-        hospitals = [name for name in names if name != COORDINATOR]
-        if names != hospitals or not meets_quorum(present, hospitals, roster):
-            found[sandbox.name] = names
+        refusing = unapproved(chosen.home, sandbox, here)
+        hospitals = refusing.keys() - {COORDINATOR}
+        if COORDINATOR in refusing or not meets_quorum(present, hospitals, roster):
+            found[sandbox.name] = refusing
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fed_assets.cli.saying import reasons
 from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent, FedAssetsError, SandboxError
 from fed_assets.federation.asked import RECIPE, asked
@@ -46,11 +47,8 @@ class Shortfall:
     @property
     def why(self) -> str:
         """What was spent; hospitals of which the same is to be said stand together."""
-        alike: dict[str, list[str]] = {}
-        for name, reason in self.hospitals.items():
-            alike.setdefault(reason, []).append(name)
-        if alike:
-            return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
+        if self.hospitals:
+            return reasons(self.hospitals)
         return (
             f"each run spends all that is left of every hospital's epsilon "
             f"{self.sandbox.protection.epsilon:g}, so that none is left after the first"
@@ -160,7 +158,7 @@ def _spent(
         network=str(roster.network["_target_"]),
         remote=remote,
     )
-    reasons = {}
+    found = {}
     with contextlib.closing(runner):
         for name in keepers:
             try:
@@ -168,11 +166,11 @@ def _spent(
             except SandboxError:
                 return {}  # what the run is refused for is no budget, and it will say so itself
             except FedAssetsError as error:  # its ledger will refuse the run too
-                reasons[name] = f"{error.what} ({error.seen})" if error.seen else error.what
+                found[name] = f"{error.what} ({error.seen})" if error.seen else error.what
                 continue
             if not answer["enough"]:
-                reasons[name] = _told(answer, sandbox)
-    return reasons
+                found[name] = _told(answer, sandbox)
+    return found
 
 
 def _told(answer: Mapping[str, Any], sandbox: Sandbox) -> str:

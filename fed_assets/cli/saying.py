@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -25,6 +26,18 @@ out = Console()
 def say(line: str, style: str | None = None, *, to: Console = out) -> None:
     """Prints a line as it is, for a pipe too."""
     to.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
+
+
+def reasons(by_name: Mapping[str, str]) -> str:
+    """Returns what is so of whom; those of whom the same is to be said stand together.
+
+    >>> reasons({"north": "gone", "east": "late", "south": "gone"})
+    'north, south: gone; east: late'
+    """
+    alike: dict[str, list[str]] = {}
+    for name, reason in by_name.items():
+        alike.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
 
 
 def user() -> str:

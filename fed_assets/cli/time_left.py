@@ -95,10 +95,14 @@ class Pace:
     def told(self) -> str:
         """Returns the time that is left in words.
 
-        Until a job was measured that is called a first guess.
+        Until a job was measured that is called a first guess: for a machine with nothing else to
+        do, until a job takes longer than it would there.
         """
-        guess = "" if self._took else ", a first guess"
-        return f"{about(*self.seconds_left())}{guess}"
+        told = about(*self.seconds_left())
+        if self._took:
+            return told
+        quiet = " if nothing else runs" if self._slower() == 1 else ""
+        return f"{told}, a first guess{quiet}"
 
     def _left_of(self, step: Step, slower: float) -> tuple[float, float]:
         elapsed = self._elapsed(step)
@@ -210,7 +214,8 @@ class JobsBar(Progress):
     """What is going on in a line, and below it how far all is, how long it took and takes yet."""
 
     def __init__(self, pace: Pace, **settings: Any) -> None:
-        super().__init__(BarColumn(16), TimeElapsedColumn(), TimeLeft(pace), **settings)
+        # So narrow that the longest time left fits into a line of 80 columns.
+        super().__init__(BarColumn(10), TimeElapsedColumn(), TimeLeft(pace), **settings)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Returns the lines."""

@@ -24,13 +24,21 @@ Answer = TypeVar("Answer")
 COMMAND_SECONDS = 15.0
 CLOSE_SECONDS = 1.0
 LONGEST_ANSWER = 500
+# How errors of NVFlare begin where no reply came: there is a class of its own for one of these
+# alone, that the server was not reached at all.
+NO_REPLY = (
+    "failed to challenge server: timeout",
+    "expect payload to be dict but got <class 'NoneType'>",  # of the reply to a registration
+    "Communication Error",  # to the login itself
+    "Can't fetch command list from server",
+)
 
 
 class Admin:
     """A session of the federation's one admin user; close it, or its threads keep the process.
 
-    Each command raises JobFailed where the server refuses it, and TimeLimitPassed where it does not
-    answer in time.
+    Each command raises JobFailed where the server refuses it, and TimeLimitPassed where it cannot
+    be reached or does not answer in time.
 
     Args:
         kits: Where the admin user's start-up kit lies.
@@ -61,7 +69,7 @@ class Admin:
 
         Raises:
             FederationDidNotStart: The server did not let the admin user in.
-            TimeLimitPassed: It did not answer in time.
+            TimeLimitPassed: It could not be reached, or did not answer in time.
         """
         from nvflare.fuel.flare_api.flare_api import new_secure_session
         from nvflare.fuel.utils.config_service import ConfigService
@@ -137,12 +145,29 @@ class Admin:
             raise
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
+            if _is_unanswered(error):
+                raise TimeLimitPassed(
+                    f"NVFlare's server did not answer `{command}` in time",
+                    where=str(self._kits.server),
+                    seen=answer,
+                ) from error
             raise failure(
                 f"NVFlare's server refused `{command}`", where=str(self._kits.server), seen=answer
             ) from error
         finally:
             took = round(time.monotonic() - started, 3)
             self._history.note(Command(command, at.isoformat(), took, answer[:LONGEST_ANSWER]))
+
+
+def _is_unanswered(error: BaseException | None) -> bool:
+    """Returns whether NVFlare's error is that no reply came, or one that it raised over that."""
+    from nvflare.fuel.flare_api.api_spec import NoConnection
+
+    while error is not None:
+        if isinstance(error, NoConnection) or str(error).startswith(NO_REPLY):
+            return True
+        error = error.__context__
+    return False
 
 
 def within(seconds: float, what: str, call: Callable[[], Answer]) -> Answer:

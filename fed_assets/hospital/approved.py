@@ -1,11 +1,11 @@
-"""What a hospital's processes have to do with approved code: prove that theirs is, or record it."""
+"""What hospitals' processes have to do with approved code: prove theirs is, record or tell it."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from fed_assets.errors import RunConfigError
+from fed_assets.errors import CodeRefused, RunConfigError
 from fed_assets.hospital.attestation.attested_key import AttestedKey
 from fed_assets.hospital.files import Store
 
@@ -28,6 +28,27 @@ def approve_code(store: Store, peer: str) -> dict[str, Any]:
 
     keys = _attested(store)
     return approve(keys.approval, keys.hospital, f"{peer}, user {os.getuid()}")
+
+
+def show_approval(store: Store) -> dict[str, Any]:
+    """Tells which code the hospital has approved, and which lies on the disk; nothing is written.
+
+    Returns:
+        The measurements `approved`, None where it has approved nothing, and `installed`.
+
+    Raises:
+        KeyRefused: Its record cannot be relied on.
+        RunConfigError: The hospital's key is not attested.
+    """
+    from fed_assets.hospital.attestation.approval import read_approval
+    from fed_assets.hospital.attestation.measurement import measure
+
+    keys = _attested(store)
+    try:
+        approved = read_approval(keys.approval, keys.hospital).measurement
+    except CodeRefused:
+        approved = None
+    return {"approved": approved, "installed": measure()}
 
 
 def _attested(store: Store) -> AttestedKey:

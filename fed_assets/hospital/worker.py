@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from fed_assets.errors import FedAssetsError, IdentityRefused, RunConfigError, WorkerFailed
-from fed_assets.hospital.approved import approve_code
+from fed_assets.hospital.approved import approve_code, show_approval
 from fed_assets.hospital.backed import fetched, put_away
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.named_classes import require_named_classes
@@ -79,8 +79,8 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
     Request and reply are noted in the hospital's outbox log before anything leaves; what the log's
     digest is of is the reply without `outbox`, which is put in last: the log's head, in the result
     or beside the error. That the log itself was read is not noted: it can be read even where
-    nothing can be noted. Nor is an approval of code, which has a record of its own: before the
-    first one there is no key to note anything with.
+    nothing can be noted. Nor is an approval of code, which has a record of its own, or a look
+    at it: without code that is approved there is no key to note anything with.
     """
     first = requests.readline()
     try:
@@ -113,6 +113,8 @@ def answer(line: str, identity: Identity) -> str:
             return json.dumps({"result": _shown_outbox(store)})
         if request.get("task") == "approve_code":
             return json.dumps({"result": approve_code(store, identity.peer)})
+        if request.get("task") == "show_approval":
+            return json.dumps({"result": show_approval(store)})
         with logged(open_store(fetched(store))):
             what = WHAT.get(str(request.get("task")), "an unknown task")
             outbox = OutboxLog(store, identity.peer)

@@ -26,7 +26,8 @@ PRIVATE = UpdateProtection.DIFFERENTIAL_PRIVACY
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 DATA_TASKS |= {"compare_images"}
 # Of the store alone, and of what a source's files are: what is asked for beside any run.
-STORE_TASKS = {"show_outbox", "rotate_key", "approve_code", "show_budget", "look_at_source"}
+STORE_TASKS = {"show_outbox", "rotate_key", "show_budget", "look_at_source"}
+STORE_TASKS |= {"approve_code", "show_approval"}
 # A run asks for it among tasks that learn; beside runs, what learns would take too long to load.
 CHECK_BUDGET = "check_budget"
 DATA_MODULES = (

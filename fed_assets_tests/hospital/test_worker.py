@@ -117,17 +117,24 @@ def test_code_is_approved_by_the_hospitals_own_process_and_where_it_is_measured(
     kept |= {"key_custody": "attested", "approval": str(tmp_path / "keys" / "cvm.approval.json")}
     replies, _ = _ask(
         _prepare(tmp_path, side=(20, 20)),
+        _request("show_approval"),
         _request("approve_code"),
+        _request("show_approval"),
         _prepare(tmp_path, side=(20, 20)),
         identity=identity | {"peer": "officer"},
     )
     assert replies[0]["error"]["kind"] == "CodeRefused"
-    assert replies[1]["result"] == {"measurement": measure(), "before": None}
-    assert replies[2]["result"]["images"] == 92
+    assert replies[1]["result"] == {"approved": None, "installed": measure()}
+    assert replies[2]["result"] == {"measurement": measure(), "before": None}
+    assert replies[3]["result"] == {"approved": measure(), "installed": measure()}
+    assert replies[4]["result"]["images"] == 92
     (approval,) = json.loads(Path(kept["approval"]).read_text())["approvals"]
     assert approval["by"] == f"officer, user {os.getuid()}"
-    (reply,), _ = _ask(_request("approve_code"), identity=_identity(tmp_path / "plain"))
-    assert reply["error"]["kind"] == "RunConfigError"
+    unmeasured, _ = _ask(
+        *(_request(task) for task in ("approve_code", "show_approval")),
+        identity=_identity(tmp_path / "plain"),
+    )
+    assert [reply["error"]["kind"] for reply in unmeasured] == ["RunConfigError"] * 2
 
 
 def test_images_are_prepared_validated_and_shown_by_one_process(tmp_path: Path) -> None:

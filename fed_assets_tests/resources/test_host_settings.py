@@ -81,7 +81,8 @@ def test_a_sandbox_is_taken_as_this_machine_knows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", ["rotate_key", "approve_code", "show_outbox", "initial_weights", "package_model", "?"]
+    "task",
+    ["rotate_key", "approve_code", "show_approval", "show_outbox", "initial_weights", "?"],
 )
 def test_keys_records_and_what_writes_elsewhere_are_not_to_be_asked_for(
     tmp_path: Path, chosen: Settings, task: str
