@@ -144,6 +144,24 @@ def test_a_revoked_hospital_is_parted_with_and_not_let_in(hosts: Path, join: Joi
         assert door.desk.connected() == []
 
 
+def test_what_ails_the_door_ends_no_machine_and_passes(hosts: Path, join: Join) -> None:
+    listed = hosts.parent / "revoked.json"
+    with open_door(hosts, away_seconds=0.5) as door:
+        own = join("st_mary", door.address)
+        listed.write_text("damaged")
+        with machine(own) as st_mary:
+            assert within(10, lambda: any("lets nobody in just now" in s for s in st_mary.said))
+            assert ask(hosts, "st_mary")["error"]["kind"] == "HostAway"  # who waits is told still
+            listed.unlink()
+            assert within(20, lambda: door.desk.connected() == ["st_mary"])
+            listed.write_text("damaged")
+            assert door.heard("The door cannot tell who is revoked")
+            listed.unlink()
+            revoke(listed, "st_mary")
+            assert within(10, lambda: bool(st_mary.ended_by))
+            assert "it is revoked since" in st_mary.ended_by[0].seen
+
+
 def test_what_was_asked_while_it_was_away_is_answered_when_it_comes(
     hosts: Path, join: Join
 ) -> None:
