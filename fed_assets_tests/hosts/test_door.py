@@ -233,6 +233,22 @@ def test_a_site_of_one_who_stays_away_has_ended_and_is_closed_when_it_comes_back
         run.close()
 
 
+def test_a_machine_tells_of_its_site_in_numbers_alone(hosts: Path, join: Join) -> None:
+    with open_door(hosts) as door, machine(join("st_mary", door.address)) as st_mary:
+        assert door.heard("is connected")
+        run = Stream(reach_desk(hosts))
+        run.put({"id": 1, "do": "start", "site": "s1", "hospital": "st_mary", "port": 7})
+        assert run.next(10)["result"] == {"bytes": 0}
+        for nonsense in ("words", {"ended": "words"}, {"why": "words"}, {"job": 1, "code": 1}):
+            st_mary.link.put({"site": "s1", "event": nonsense})
+        st_mary.link.put({"site": "s1"})
+        st_mary.link.put({"site": "s1", "event": {"job": "j1", "code": None, "why": "words"}})
+        st_mary.link.put({"site": "s1", "event": {"ended": 3, "why": "words"}})
+        assert run.next(10) == {"site": "s1", "event": {"job": "j1", "code": None}}
+        assert run.next(10) == {"site": "s1", "event": {"ended": 3}}
+        run.close()
+
+
 def test_without_a_door_it_is_said_how_to_open_one(hosts: Path) -> None:
     with pytest.raises(HostAway, match="fed-assets federation door"):
         reach_desk(hosts)
