@@ -16,7 +16,7 @@ from fed_assets.errors import DoorUnreachable, HostAway
 from fed_assets.federation.revocations import revoke
 from fed_assets.hosts.authority import DOOR, open_authority
 from fed_assets.hosts.desk_socket import reach_desk
-from fed_assets.hosts.frames import Gone, Stream
+from fed_assets.hosts.frames import Gone, Stream, relay
 from fed_assets.hosts.identity import Identity, take_up
 from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.hosts.outgoing import Pipes
@@ -247,6 +247,34 @@ def test_a_machine_tells_of_its_site_in_numbers_alone(hosts: Path, join: Join) -
         assert run.next(10) == {"site": "s1", "event": {"job": "j1", "code": None}}
         assert run.next(10) == {"site": "s1", "event": {"ended": 3}}
         run.close()
+
+
+def test_what_was_said_before_an_end_is_passed_on() -> None:
+    (near, far), (here, server) = socket.socketpair(), socket.socketpair()
+    whole = b"z" * 3_000_000
+    passing = threading.Thread(target=relay, args=(near, here))
+    passing.start()
+
+    def speak() -> None:
+        with server:
+            server.sendall(whole)
+
+    speaking = threading.Thread(target=speak)
+    speaking.start()
+    far.settimeout(10)
+    heard = b""
+    while len(heard) < len(whole) - 900_000:
+        heard += far.recv(65536)
+    speaking.join(10)  # all is said, the last of it waits in between, and its speaker is gone
+    passing.join(0.5)
+    while piece := far.recv(65536):
+        heard += piece
+        if len(heard) == len(whole):
+            break
+    assert len(heard) == len(whole)
+    passing.join(10)
+    for each in (near, far, here):
+        each.close()
 
 
 def test_without_a_door_it_is_said_how_to_open_one(hosts: Path) -> None:
