@@ -11,6 +11,7 @@ import pytest
 from fed_assets.cli.comparison_budgets import affordable, over_budget, require_within_budget
 from fed_assets.cli.step import Step
 from fed_assets.errors import BudgetSpent
+from fed_assets.federation.azure_ml import AzureML
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.federation.withdrawals import rejoin, withdraw
 from fed_assets.hospital.files import Store
@@ -22,6 +23,7 @@ from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.sandboxes.presets import MINIMAL, find_sandbox
 from fed_assets.sandboxes.sandbox import Sandbox
+from fed_assets_tests.federation.test_azure_ml import PLACE
 from fed_assets_tests.hosts.machines import open_door, serving
 from fed_assets_tests.places import Place, make_place
 
@@ -171,3 +173,26 @@ def test_a_hospital_on_its_own_host_is_asked_there_what_it_has_spent(
     assert found.hospitals.keys() == {"south"}
     assert "epsilon 8.00 of 8 is spent" in found.hospitals["south"]
     assert not settings.home.store("south", sandbox.name).exists()
+
+
+def test_hospitals_in_azure_ml_are_not_asked_and_the_command_says_so(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, roster, sandbox = chosen(place)
+    # What lies here of one is of a time before: its ledger is in its own home.
+    place.home.store("south", sandbox.name).mkdir(parents=True)
+    (place.home.store("south", sandbox.name) / LEDGER).write_text("{}")
+    machine = AzureML.model_validate(PLACE)
+    south = roster.hospitals[2].model_copy(update={"azure_ml": machine})
+    roster = roster.model_copy(update={"hospitals": (*roster.hospitals[:2], south)})
+    assert affordable(runs(0), [sandbox], roster, settings, go_on=False) == runs(0)
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "What is left of privacy budgets in configurable was not asked of south:"
+    )
+    assert "The run asks before anything is learned" in told
+    # Nothing is said where nothing private is run, nor of one that withdrew.
+    assert affordable(runs(), [sandbox], roster, settings, go_on=False) == runs()
+    withdraw(place.home.withdrawals, "south", by="the data officer", because="a test")
+    assert affordable(runs(0), [sandbox], roster, settings, go_on=False) == runs(0)
+    assert capsys.readouterr().err == ""

@@ -25,6 +25,7 @@ from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.sandboxes.controls import Process
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
 from fed_assets_tests.comparison.conftest import figures_of
+from fed_assets_tests.federation.test_azure_ml import PLACE
 from fed_assets_tests.places import Place, make_place
 
 CONFINED = find_sandbox("confidential_vm")
@@ -136,6 +137,32 @@ def test_a_quorum_that_approved_is_enough_and_who_withdrew_is_not_asked(place: P
         approved(RUNS, BOTH, roster, settings, go_on=False)
     withdraw(place.home.withdrawals, "south", by="the data officer", because="a test")
     assert approved(RUNS, BOTH, roster, settings, go_on=False) == RUNS
+
+
+def test_whose_approval_cannot_be_looked_for_from_here_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = [
+        {"id": "east", "name": "East", "remote": "share"},
+        {"id": "south", "name": "South", "azure_ml": PLACE, "source": {"kind": "phantom"}},
+    ]
+    place = make_place(
+        tmp_path / "place",
+        hospitals=[{"id": "north", "name": "North"}, *away],
+        federation={"door": "hub.example:8002"},
+    )
+    approve(place, "north", "coordinator")
+    assert approved(RUNS, BOTH, *asked(place), go_on=False) == RUNS
+    told = capsys.readouterr().err
+    assert told.startswith("Approvals of the code of confidential_vm were not looked for at east, ")
+    assert "at east, south, whose own machines alone keep them" in told
+    # An audit is of the hospitals here, and `minimal` measures no code.
+    for steps in ([AUDITED], [RUNS[0]]):
+        assert approved(steps, BOTH, *asked(place), go_on=False) == steps
+    withdraw(place.home.withdrawals, "south", by="the data officer", because="a test")
+    withdraw(place.home.withdrawals, "east", by="the data officer", because="a test")
+    assert approved(RUNS, BOTH, *asked(place), go_on=False) == RUNS
+    assert capsys.readouterr().err == ""
 
 
 def test_the_command_refuses_before_anything_runs(place: Place) -> None:

@@ -1,4 +1,8 @@
-"""The coordinator's part: the server, the hospitals' drop boxes, the reports and a workspace."""
+"""The coordinator's part: the server, what passes between it and hospitals, reports, a workspace.
+
+What passes by blobs lies in its store, in a container for each hospital, and in no hospital's: a
+hospital reaches that store anyway, and no way has to lead from here into a hospital's network.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ from fed_assets.azure.roles import (
     SUBMITTER,
     drop_box_role,
     identity,
+    messages_role,
     to_identity,
 )
 from fed_assets.azure.stores import ACCOUNT, STORE_ID, account, container, container_id
@@ -32,8 +37,11 @@ from fed_assets.azure.workspaces import OWN_STORE, OWN_VAULT, WORKSPACE_ID, work
 SHARED_WITH_HOSPITALS = "global"
 REPORTS = "reports"
 DROP_BOX = "concat('drop-', parameters('hospitals')[copyIndex()].short)"
+# Of jobs that the coordinator submits: their tasks, what goes with these, and answers.
+MESSAGES = "concat('messages-', parameters('hospitals')[copyIndex()].short)"
 KEPT_UPDATES_DAYS = 30
 _EACH = {"name": "drop-boxes", "count": "[length(parameters('hospitals'))]"}
+_PREFIXES = ("drop-", "messages-")  # of what lies there for a while alone
 _PORT = (told("string(parameters('serverPort'))"),)
 
 
@@ -47,6 +55,8 @@ def coordinator_resources(cloud: CloudControls) -> list[Body]:
         )
         made += keys(cloud)
     made += _stores(closed=closed, sealed=cloud.customer_keys)
+    if cloud.submitted:
+        made += _messages()
     made += workspace(closed=closed, rules=[], sealed=cloud.customer_keys, registry=False)
     made.append(to_identity(SUBMITTER, MACHINE, WORKSPACE_ID))
     made += _server(cloud)
@@ -89,13 +99,26 @@ def _stores(*, closed: bool, sealed: bool) -> list[Body]:
                                         }
                                     }
                                 },
-                                "filters": {"blobTypes": ["blockBlob"], "prefixMatch": ["drop-"]},
+                                "filters": {
+                                    "blobTypes": ["blockBlob"],
+                                    "prefixMatch": list(_PREFIXES),
+                                },
                             },
                         }
                     ]
                 }
             },
         ),
+    ]
+
+
+def _messages() -> list[Body]:
+    """Returns the containers of jobs' messages, in which the coordinator puts, reads and clears."""
+    own = to_identity(BLOB_CONTRIBUTOR, MACHINE, container_id("variables('store')", MESSAGES))
+    return [
+        messages_role(),
+        container("variables('store')", MESSAGES, copy={**_EACH, "name": "messages"}),
+        {**own, "copy": {**_EACH, "name": "message-writers"}},
     ]
 
 

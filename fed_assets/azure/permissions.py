@@ -17,6 +17,8 @@ from fed_assets.azure.workspaces import REGISTRY, WORKSPACE
 from fed_assets.errors import AzureTemplateError
 
 VIEWERS = "viewers"
+# Containers in the coordinator's store that are a hospital's each, by what their names begin with.
+OF_HOSPITALS = {"drop": "drop box", "messages": "messages"}
 # The columns of the matrix: who somebody is to the one whose store or key it is.
 COLUMNS = (
     *("its machine", "its officers", "its services", "other hospitals"),
@@ -184,8 +186,9 @@ def _targets(deployment: Deployment, owners: Mapping[str, Party]) -> Iterator[Ta
         owner = owners[each.template]
         name = each.name.rpartition("/")[2]
         thing = ""
-        if each.kind == CONTAINER and name.startswith("drop-"):
-            owner, thing = shorts[name.removeprefix("drop-")], "drop box"
+        of, _, short = name.partition("-")
+        if each.kind == CONTAINER and of in OF_HOSPITALS:
+            owner, thing = shorts[short], OF_HOSPITALS[of]
         elif each.kind == CONTAINER:
             thing = name
         elif each.kind == KEY:

@@ -13,7 +13,7 @@ from fed_assets.azure.machines import MACHINES, SIZES
 from fed_assets.azure.networks import ADDRESS
 from fed_assets.azure.parties import COORDINATOR, Party
 from fed_assets.azure.roles import ASSIGNMENTS, DEFINITIONS
-from fed_assets.azure.stores import ACCOUNT
+from fed_assets.azure.stores import ACCOUNT, CONTAINER
 from fed_assets.azure.template import OWN
 from fed_assets.azure.vaults import RETENTION_DAYS, VAULT
 from fed_assets.azure.workspaces import REGISTRY, WORKSPACE
@@ -34,7 +34,7 @@ class Need:
     Attributes:
         kind: what sort of thing: `resource group`, `role`, `provider`, `feature`, `vCPUs`, `vCPUs
             of clusters`, `size offered`, `public addresses`, `free name`, `no deleted vault`,
-            `value` or `sandbox`.
+            `value`, `sandbox` or `roster`.
         what: the thing itself.
         where: its region or resource group, or whose it is.
         look: the command that tells whether it is so, with NAME for the thing and WHERE; or what
@@ -93,6 +93,7 @@ def needs(
         *_names(deployment),
         *_values(template),
         *_of_sandbox(sandbox, template, known),
+        *_of_roster(deployment, known),
     ]
 
 
@@ -207,3 +208,14 @@ def _of_sandbox(
     if others:
         look = f"it does not find those of {', '.join(others)}: their ids are too long for a vault"
     yield Need("sandbox", what, "its YAML", look)
+
+
+def _of_roster(deployment: Deployment, known: list[Party]) -> Iterator[Need]:
+    """Yields what the roster has to say of hospitals to whom the coordinator may submit jobs."""
+    parties = {each.short: each.id for each in known}
+    for each in deployment.of_kind(CONTAINER):
+        account, _, name = each.name.split("/")
+        of, _, short = name.partition("-")
+        if of == "messages":
+            what = f"messages: https://{account}.blob.core.windows.net/{name}"
+            yield Need("roster", what, parties[short], "the hospital's `azure_ml` takes it")

@@ -92,25 +92,46 @@ ACTIONS: Mapping[str, May] = {
     f"{_BLOBS}/write": May.WRITE,
     f"{_BLOBS}/delete": May.DELETE,
 }
-# Azure has no role that lets somebody put in and neither read, list, overwrite nor delete.
+# Azure has no role that lets somebody put in and neither overwrite nor delete, nor one without
+# reading and listing besides.
 DROP_BOX_ROLE = "guid(resourceGroup().id, 'drop box')"
+MESSAGES_ROLE = "guid(resourceGroup().id, 'messages')"
 
 
 def drop_box_role() -> Body:
     """Returns the definition of the role by which a hospital writes into its drop box."""
+    return _definition(
+        DROP_BOX_ROLE,
+        "Drop box",
+        "Adds blobs that are not there yet; neither reads, lists, overwrites nor deletes.",
+        f"{_BLOBS}/add/action",
+    )
+
+
+def messages_role() -> Body:
+    """Returns the definition of the role by which a hospital's job reads its task and answers."""
+    return _definition(
+        MESSAGES_ROLE,
+        "Messages",
+        "Reads blobs, and adds such as are not there yet; neither overwrites nor deletes.",
+        f"{_BLOBS}/read",
+        f"{_BLOBS}/add/action",
+    )
+
+
+def _definition(name: str, called: str, description: str, *actions: str) -> Body:
     return resource(
         DEFINITIONS,
-        DROP_BOX_ROLE,
+        name,
         properties={
-            "roleName": told("concat('Drop box of ', parameters('base'))"),
-            "description": "Adds blobs that are not there yet; neither reads, lists, overwrites "
-            "nor deletes.",
+            "roleName": told(f"concat('{called} of ', parameters('base'))"),
+            "description": description,
             "type": "CustomRole",
             "permissions": [
                 {
                     "actions": [],
                     "notActions": [],
-                    "dataActions": [f"{_BLOBS}/add/action"],
+                    "dataActions": list(actions),
                     "notDataActions": [],
                 }
             ],

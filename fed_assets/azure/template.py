@@ -9,6 +9,7 @@ from fed_assets.azure.arm import API_VERSIONS, Body, id_of, resource, told
 from fed_assets.azure.cloud_controls import CloudControls, cloud_controls
 from fed_assets.azure.coordinator_side import (
     DROP_BOX,
+    MESSAGES,
     SHARED_WITH_HOSPITALS,
     coordinator_resources,
 )
@@ -21,6 +22,7 @@ from fed_assets.azure.roles import (
     DEFINITIONS,
     DROP_BOX_ROLE,
     MACHINE,
+    MESSAGES_ROLE,
     assignment,
     definition_of,
 )
@@ -53,7 +55,7 @@ def sandbox_template(sandbox: Sandbox, hospitals: Sequence[str], *, base: str, r
     coordinator, *others = parties(hospitals)
     sizes = CONFIDENTIAL_SIZES if cloud.confidential else PLAIN_SIZES
     return declared_template(
-        [*coordinator_resources(cloud), _hospital(nested, cloud), *_drop_boxes()],
+        [*coordinator_resources(cloud), _hospital(nested, cloud), *_given_to_hospitals(cloud)],
         variables={
             "short": coordinator.short,
             "key": coordinator.key,
@@ -118,25 +120,32 @@ def _hospital(nested: Body, cloud: CloudControls) -> Body:
     )
 
 
-def _drop_boxes() -> list[Body]:
-    """Returns what each hospital may do with its own drop box, and with what all are given."""
+def _given_to_hospitals(cloud: CloudControls) -> list[Body]:
+    """Returns what each hospital may do with its own containers, and with what all are given."""
     deployed = (
         f"resourceId({_THIS}.resourceGroup, '{DEPLOYMENT}', concat('hospital-', {_THIS}.short))"
     )
     version = API_VERSIONS[DEPLOYMENT]
     principal = f"reference({deployed}, '{version}').outputs.principal.value"
-    box = container_id("variables('store')", DROP_BOX)
+    own = [("drop-box-roles", DROP_BOX, DROP_BOX_ROLE)]
+    if cloud.submitted:
+        own.append(("message-roles", MESSAGES, MESSAGES_ROLE))
+    containers = [
+        (name, container_id("variables('store')", container), guid) for name, container, guid in own
+    ]
     shared = container_id("variables('store')", f"'{SHARED_WITH_HOSPITALS}'")
-    role = id_of(DEFINITIONS, DROP_BOX_ROLE)
     return [
-        assignment(
-            role,
-            principal,
-            box,
-            named_by=(box, f"{_THIS}.id", DROP_BOX_ROLE),
-            kind="ServicePrincipal",
-            after=(box, deployed, role),
-            copy={**_EACH, "name": "drop-box-roles"},
+        *(
+            assignment(
+                id_of(DEFINITIONS, guid),
+                principal,
+                container,
+                named_by=(container, f"{_THIS}.id", guid),
+                kind="ServicePrincipal",
+                after=(container, deployed, id_of(DEFINITIONS, guid)),
+                copy={**_EACH, "name": name},
+            )
+            for name, container, guid in containers
         ),
         assignment(
             definition_of(BLOB_READER),

@@ -16,6 +16,7 @@ from fed_assets.federation.roster import Roster
 from fed_assets.resources.home import COORDINATOR
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE
 from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
 NEEDS_APPROVAL = (AUDIT, LIFECYCLE)  # jobs in which hospitals' keys are released to their code
@@ -31,6 +32,8 @@ def approved(
     go_on: bool,
 ) -> list[Step]:
     """Returns the steps but for those whose code too few have approved, and says which they are.
+
+    Whose record cannot be looked at from here is named too: no key is released there either.
 
     Args:
         steps: The jobs that are to be run.
@@ -58,7 +61,20 @@ def approved(
     for name, of in lacking.items():
         told = f"Not run, for want of approved code: {name} ({reasons(of)})"
         errors.print(told, soft_wrap=True, markup=False)
-    return [step for step in steps if step.job not in NEEDS_APPROVAL or step.sandbox not in lacking]
+    left = [step for step in steps if step.job not in NEEDS_APPROVAL or step.sandbox not in lacking]
+    away, runs = elsewhere(chosen), {step.sandbox for step in left if step.job == LIFECYCLE}
+    for sandbox in sandboxes:
+        unseen = [name for name in taking_part(sandbox, roster, chosen) if name in away]
+        if unseen and sandbox.name in runs and sandbox.key_custody is KeyCustody.ATTESTED:
+            errors.print(
+                f"Approvals of the code of {sandbox.name} were not looked for at "
+                f"{', '.join(unseen)}, whose own machines alone keep them. There no key is "
+                "released to code that was not approved, and the run goes on without them then, "
+                "or not at all.",
+                soft_wrap=True,
+                markup=False,
+            )
+    return left
 
 
 def without_approval(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,8 @@ def affordable(
 ) -> list[Step]:
     """Returns the steps that hospitals' privacy budgets allow, and says which they do not.
 
+    Whose budget cannot be asked for from here is named too: the run itself asks, and fails closed.
+
     Args:
         steps: The jobs that are to be run.
         sandboxes: Those that can run.
@@ -81,7 +83,18 @@ def affordable(
     for each in shortfalls:
         errors.print(f"Not run, for want of privacy budget: {each}", soft_wrap=True, markup=False)
     left_out = {step for each in shortfalls for step in each.steps}
-    return [step for step in steps if step not in left_out]
+    left = [step for step in steps if step not in left_out]
+    for sandbox, _ in _private(left, sandboxes):
+        if names := _unasked(taking_part(sandbox, roster, chosen), roster):
+            errors.print(
+                f"What is left of privacy budgets in {sandbox.name} was not asked of "
+                f"{', '.join(names)}: in Azure ML each question is a job. The run asks before "
+                "anything is learned, and goes on without those whose budget is not enough, or "
+                "not at all.",
+                soft_wrap=True,
+                markup=False,
+            )
+    return left
 
 
 def over_budget(
@@ -103,10 +116,7 @@ def over_budget(
         FedAssetsError: The hospitals' processes cannot be started.
     """
     found = []
-    for sandbox in sandboxes:
-        runs = [s for s in steps if (s.job, s.sandbox) == (LIFECYCLE, sandbox.name)]
-        if not runs or sandbox.update_protection is not UpdateProtection.DIFFERENTIAL_PRIVACY:
-            continue
+    for sandbox, runs in _private(steps, sandboxes):
         present = taking_part(sandbox, roster, chosen)
         spent = _spent(sandbox, present, roster, chosen)
         refused = not meets_quorum(present, spent, roster)
@@ -114,6 +124,21 @@ def over_budget(
         if left:
             found.append(Shortfall(sandbox, tuple(left), spent if refused else {}))
     return found
+
+
+def _private(
+    steps: Sequence[Step], sandboxes: Sequence[Sandbox]
+) -> Iterator[tuple[Sandbox, list[Step]]]:
+    """Yields each sandbox that has a privacy budget, and its runs, if there are any."""
+    for sandbox in sandboxes:
+        runs = [s for s in steps if (s.job, s.sandbox) == (LIFECYCLE, sandbox.name)]
+        if runs and sandbox.update_protection is UpdateProtection.DIFFERENTIAL_PRIVACY:
+            yield sandbox, runs
+
+
+def _unasked(hospitals: Sequence[str], roster: Roster) -> list[str]:
+    """Returns those whose ledger lies where a job alone reads it, which takes minutes."""
+    return [name for name in hospitals if name in roster.azure_ids]
 
 
 def taking_part(sandbox: Sandbox, roster: Roster, chosen: Settings) -> list[str]:
@@ -133,16 +158,19 @@ def _spent(
 ) -> dict[str, str]:
     """Returns why what is left is not enough, by hospital; one without a store spent nothing.
 
-    What those on hosts of their own have spent, they know alone, and are asked through the door.
+    What those on hosts of their own have spent, they know alone, and are asked through the door;
+    those in Azure ML are not asked, whatever store they had here before.
     """
     from fed_assets.resources.hospital_runner import LocalHospitalRunner
     from fed_assets.resources.templates import CHECK_BUDGET
 
     remote = [name for name in hospitals if name in roster.remote_ids]
+    unasked = _unasked(hospitals, roster)
     keepers = [
         name
         for name in hospitals
-        if name in remote or chosen.home.store(name, sandbox.name).is_dir()
+        if name in remote
+        or (name not in unasked and chosen.home.store(name, sandbox.name).is_dir())
     ]
     if not keepers:
         return {}

@@ -32,13 +32,21 @@ def agreed_rule(roster: Roster, sandbox: Sandbox) -> Rule:
             seen=str(len(roster.hospitals)),
             cure="Add hospitals, or choose a sandbox with another `update_protection`",
         )
-    if sandbox.update_protection is UpdateProtection.HOMOMORPHIC_ENCRYPTION:
-        require_key_apart(roster.remote_ids, roster.hospital_ids)
+    # Without a door nobody elsewhere joins the rounds, see `assets.roster`.
+    if (
+        sandbox.update_protection is UpdateProtection.HOMOMORPHIC_ENCRYPTION
+        and roster.federation.door
+    ):
+        require_key_apart((*roster.remote_ids, *roster.azure_ids), roster.hospital_ids)
     return rule
 
 
 def require_key_apart(remote: Collection[str], hospitals: Collection[str]) -> None:
     """Refuses to have hospitals on hosts of their own share one key with others.
+
+    Args:
+        remote: Those on hosts of their own, in Azure ML too.
+        hospitals: All that would share it.
 
     Raises:
         RunConfigError: They would: it would lie on the machine of whoever runs the federation.
@@ -51,6 +59,6 @@ def require_key_apart(remote: Collection[str], hospitals: Collection[str]) -> No
             "machine",
             where="the roster's `hospitals`",
             seen=f"not on hosts of their own: {', '.join(others)}",
-            cure="Give each of them a host of its own (`remote`), or choose a sandbox of "
-            "`update_protection: secure_aggregation`, where hospitals share no key",
+            cure="Give each of them a host of its own (`remote`, or `azure_ml`), or choose a "
+            "sandbox of `update_protection: secure_aggregation`, where hospitals share no key",
         )

@@ -19,7 +19,7 @@ from typing import Any
 
 from fed_assets.errors import FedAssetsError, HostAway
 from fed_assets.hosts.desk_socket import Caller, listen_at
-from fed_assets.hosts.desk_state import Host, Request, Site
+from fed_assets.hosts.desk_state import Host, Request, Site, event_of
 from fed_assets.hosts.frames import Gone, Stream
 from fed_assets.hosts.lending import Lending
 from fed_assets.hosts.post import Post
@@ -180,8 +180,9 @@ class Desk:
     def _heard(self, hospital: str, header: Mapping[str, Any]) -> None:
         with self._lock:
             if site := self._sites.get(str(header.get("site", ""))):
-                if site.hospital == hospital:
-                    site.caller.tell({"site": header["site"], "event": header["event"]})
+                event = event_of(header.get("event"))
+                if site.hospital == hospital and event is not None:
+                    site.caller.tell({"site": header["site"], "event": event})
                 return
             request = self._requests.get(str(header.get("request", "")))
             if request is None or request.hospital != hospital:

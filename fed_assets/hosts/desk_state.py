@@ -11,6 +11,20 @@ from fed_assets.hosts.desk_socket import Caller
 from fed_assets.hosts.post import Post
 
 
+def event_of(said: object) -> dict[str, Any] | None:
+    """Returns what a machine says became of a site, in numbers alone; None where it is nonsense.
+
+    >>> event_of({"ended": 1, "why": "words of its own"})
+    {'ended': 1}
+    """
+    match said:
+        case {"ended": int(code)}:
+            return {"ended": code}
+        case {"job": str(job), "code": (int() | None) as code}:
+            return {"job": job, "code": code}
+    return None
+
+
 @dataclass
 class Host:
     """A hospital's machine: its messages, how many connections it has, and since when none."""

@@ -116,19 +116,29 @@ class Door:
             self._context.load_cert_chain(file.name)
 
     def _keep_fresh(self) -> None:
-        said = ""
+        said = set()
         while not self._closed.wait(1.0):
-            try:
-                if datetime.now(UTC) > self._fresh_until:
-                    self._show_new_certificate()
-            except (FedAssetsError, OSError) as error:  # what it has to do besides goes on
-                if said != str(error):
-                    said = str(error)
-                    self._say(f"The door has no new certificate: {said}")
             self._desk.give_up_the_absent()
-            for name in self._desk.connected():
-                if self._revoked(name):
-                    self._desk.part_with(name)
+            for lacks, work in (
+                ("has no new certificate", self._renew_in_time),
+                ("cannot tell who is revoked", self._part_with_revoked),
+            ):
+                try:
+                    work()
+                except (FedAssetsError, OSError) as error:  # what it has to do besides goes on
+                    trouble = f"The door {lacks}: {error}"
+                    if trouble not in said:
+                        said.add(trouble)
+                        self._say(trouble)
+
+    def _renew_in_time(self) -> None:
+        if datetime.now(UTC) > self._fresh_until:
+            self._show_new_certificate()
+
+    def _part_with_revoked(self) -> None:
+        for name in self._desk.connected():
+            if self._revoked(name):
+                self._desk.part_with(name)
 
     def _accept(self) -> None:
         while not self._closed.is_set():
@@ -157,7 +167,9 @@ class Door:
             pass
         except FedAssetsError as error:
             self._say(str(error))
-            stream.put({"refused": error.what, "seen": error.seen})
+            # A machine that is refused gives up; where the trouble is the door's, it calls again.
+            word = "refused" if isinstance(error, KitRefused) else "trouble"
+            stream.put({word: error.what, "seen": error.seen})
             stream.flush(1.0)
         finally:
             stream.close()

@@ -20,6 +20,8 @@ from typing import Any
 # A whole network's weights, and some; a header holds an answer, with a contact sheet at most.
 MOST_BYTES = 1 << 30
 LONGEST_HEADER = 1 << 26
+# How long an end that is left may take for the last that the other said.
+LAST_SECONDS = 10.0
 _PIECE = 1 << 16
 _LENGTH = struct.Struct(">I")
 _SIZES = "sizes"
@@ -209,6 +211,8 @@ def relay(one: socket.socket, other: socket.socket, first: bytes = b"") -> None:
                     with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
                         piece = source.recv(_PIECE)
                         if not piece:
+                            target.settimeout(LAST_SECONDS)
+                            target.sendall(ends[target])  # what was said before the end counts
                             return
                         ends[target] += piece
                         moved = True

@@ -218,7 +218,13 @@ def unreachable(identity: Identity, error: Exception) -> DoorUnreachable:
 
 
 def refused(said: Any) -> DoorUnreachable:
-    """Returns that the door refused, with its reason."""
+    """Returns that the door refused, or can let nobody in just now, with its reason."""
+    if "trouble" in said:
+        return DoorUnreachable(
+            f"The door lets nobody in just now: {said['trouble']}",
+            seen=str(said.get("seen", "")),
+            cure="Tell who runs the federation, unless it is over soon",
+        )
     return DoorUnreachable(
         f"The door refuses: {said.get('refused', 'no reason')}",
         seen=str(said.get("seen", "")),

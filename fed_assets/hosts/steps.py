@@ -150,6 +150,9 @@ def _try_certificate(identity: Identity) -> tuple[str, Mapping[str, Any], float]
             f"this machine's is not taken, or it is no door: {reason}",
             "Ask for a new kit; where nobody knows of it, look what else listens there",
         ) from None
+    if "trouble" in said:
+        cure = "Ask who runs the federation to mend that; this machine is not to blame"
+        raise _Failed("certificate", f"the door cannot look it up: {said['trouble']}", cure)
     if "time" not in said:
         cure = "Ask who runs the federation for a new kit, or to reinstate the hospital"
         raise _Failed("certificate", f"{said.get('refused')}: {said.get('seen')}", cure)

@@ -15,7 +15,7 @@ from fed_assets.errors import FedAssetsError
 from fed_assets.federation.agreed_rule import require_key_apart
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site import SITES
-from fed_assets.federation.site_key import throwaway_key
+from fed_assets.federation.site_key import rsa_key, throwaway_key
 from fed_assets.hosts.calls import Calls
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.resources.remote_sites import OPEN_SECONDS, RemoteSite, share_key, watch
@@ -164,22 +164,19 @@ class RemoteHospitals:
             try:
                 if machines is not None:
                     machines.bring_up(name, sites[name].lose)
-                return str(self._connected().ask(header, (), OPEN_SECONDS)["public_key"])
+                key = str(self._connected().ask(header, (), OPEN_SECONDS).get("public_key"))
+                rsa_key(key)  # or else it would be found as certificates are made, and end the run
+                return key
             except FedAssetsError as error:
                 sites[name].lose(error.what)
                 say(f"{name} takes no part: {error}")
                 return throwaway_key()
 
         opened = list(sites.values())
-        try:
-            with ThreadPoolExecutor(len(names)) as pool:
-                keys = dict(zip(names, pool.map(open_site, names), strict=True))
+        with ThreadPoolExecutor(len(names)) as pool, _giving_up(machines):
+            keys = dict(zip(names, pool.map(open_site, names), strict=True))
             if plan.encrypts:
                 share_key(self._calls, opened, keys)
-        except BaseException:  # the run is to end, and not to wait for machines
-            if machines is not None:
-                machines.give_up()
-            raise
         over = threading.Event()
         watching = threading.Thread(target=watch, args=(self._calls, opened, over, say))
         watching.start()
@@ -194,6 +191,17 @@ class RemoteHospitals:
             if self._calls is None:
                 self._calls = Calls(reach_desk(self._folder))
             return self._calls
+
+
+@contextmanager
+def _giving_up(machines: Machines | None) -> Iterator[None]:
+    """Ends machines where the run is to end meanwhile, before anybody waits for them."""
+    try:
+        yield
+    except BaseException:
+        if machines is not None:
+            machines.give_up()
+        raise
 
 
 def record_of(sandbox: Sandbox) -> dict[str, Any]:

@@ -110,12 +110,16 @@ def share_key(calls: Calls | None, sites: Sequence[RemoteSite], keys: Mapping[st
             continue
         header = {"do": "draw", "hospital": each.hospital, "site": each.site, "public_keys": keys}
         try:
-            sealed = calls.ask(header, (), OPEN_SECONDS)["sealed"]
+            said = calls.ask(header, (), OPEN_SECONDS)["sealed"]
+            sealed = {site.hospital: bytes.fromhex(said[site.hospital]) for site in sites}
         except FedAssetsError as error:
             reasons.append(f"{each.hospital}: {error.what}")
             continue
+        except (KeyError, TypeError, ValueError):
+            reasons.append(f"{each.hospital}: it answered with what is no key for each of them")
+            continue
         for site in sites:
-            site.sealed_key = bytes.fromhex(sealed[site.hospital])
+            site.sealed_key = sealed[site.hospital]
         return
     raise HostAway(
         "No hospital draws the key by which they encrypt",

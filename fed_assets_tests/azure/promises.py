@@ -78,6 +78,8 @@ def _everywhere(whole: Deployment, given: list[Right]) -> Iterator[str]:
         own = right.who.party == right.what.party
         if box and own and right.may != {May.ADD}:
             yield f"{right.who.party} may do more with its drop box than add"
+        if right.what.thing == "messages" and own and right.may != {May.READ, May.ADD}:
+            yield f"{right.who.party} may do more with its messages than read and add"
         another = right.who.party not in ("", "coordinator", right.what.party)
         if another and right.what.party != "coordinator":
             yield f"{right.who.party} may do something with the {right.what.thing} of another"
@@ -276,6 +278,9 @@ def _job_code(sandbox: Sandbox, whole: Deployment, given: list[Right]) -> Iterat
         and May.SUBMIT in right.may
     }
     hospitals = {each.id for each in EVERYONE[1:]}
+    passed = {right.what.party for right in given if right.what.thing == "messages"}
+    if passed != submits:
+        yield f"messages pass for {sorted(passed)}, and jobs are submitted to {sorted(submits)}"
     if submits != (hospitals if sandbox.job_code == "submitted" else set()):
         yield f"the coordinator may submit jobs to {sorted(submits)}"
     if sandbox.job_code == "measured":

@@ -41,6 +41,16 @@ def test_a_drop_box_is_written_by_its_hospital_and_read_by_the_coordinator(name:
 
 
 @pytest.mark.parametrize("name", SANDBOX_NAMES)
+def test_messages_pass_where_jobs_are_submitted_and_a_job_takes_back_nothing(name: str) -> None:
+    things = matrix(rights(deployment(name), EVERYONE))
+    assert ("a hospital's messages" in things) == (name in ("minimal", "eyes_on"))
+    if row := things.get("a hospital's messages"):
+        assert row["its machine"] == "read, add what is new"
+        assert row["the coordinator"] == "read, write, delete"
+        assert row["other hospitals"] == row["its services"] == row["viewers"] == ""
+
+
+@pytest.mark.parametrize("name", SANDBOX_NAMES)
 def test_no_hospital_has_a_right_on_what_is_anothers(name: str) -> None:
     for thing, row in matrix(rights(deployment(name), EVERYONE)).items():
         wanted = "read" if thing == "the coordinator's global" else ""

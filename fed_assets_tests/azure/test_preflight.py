@@ -113,3 +113,10 @@ def test_people_read_it_by_kind_and_command() -> None:
         "role",
         "Owner: rg-heart-coordinator, rg-heart-north, rg-heart-south",
     )
+
+
+def test_where_jobs_messages_pass_is_told_as_the_roster_takes_it() -> None:
+    found = wanted(MINIMAL, ("north", "east_end"))
+    url = "messages: https://stheartcoordinator.blob.core.windows.net/messages-"
+    assert of("roster", found) == [(f"{url}north", "north"), (f"{url}east-end", "east_end")]
+    assert of("roster", wanted(EYES_OFF)) == []

@@ -12,7 +12,7 @@ import pytest
 from fed_assets.azure.check import require_sound
 from fed_assets.azure.cloud_controls import SETTINGS, SOFTWARE, becomes, cloud_controls
 from fed_assets.azure.functions import Later
-from fed_assets.azure.roles import BLOB_CONTRIBUTOR, KEY_USER, SUBMITTER
+from fed_assets.azure.roles import BLOB_CONTRIBUTOR, BLOB_READER, KEY_USER, SUBMITTER
 from fed_assets.azure.template import sandbox_template
 from fed_assets.sandboxes.controls import KeyCustody, Process, Storage
 from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, SANDBOX_NAMES, find_sandbox
@@ -177,6 +177,13 @@ def test_a_network_that_is_left_open_breaks_one(name: str, direction: str) -> No
     assert any(f"nothing else {direction}" in each for each in told)
 
 
+def test_jobs_that_are_submitted_without_a_container_for_their_messages_break_one() -> None:
+    whole = deployment("eyes_on")
+    rest = [each for each in whole.resources if "/messages-" not in each.id]
+    told = broken_promises(EYES_ON, replace(whole, resources=rest))
+    assert [each for each in told if "messages pass for []" in each]
+
+
 def test_traffic_to_what_is_not_listed_breaks_one() -> None:
     whole = deployment("eyes_off")
     path = "properties.securityRules.0.properties.destinationAddressPrefix"
@@ -201,6 +208,8 @@ def test_a_missing_private_endpoint_breaks_one() -> None:
     [
         ("eyes_off", "containers/images", BLOB_CONTRIBUTOR.id, "far", "images of another"),
         ("eyes_off", "containers/drop-north", BLOB_CONTRIBUTOR.id, "own", "more with its drop box"),
+        ("eyes_on", "containers/messages-north", BLOB_CONTRIBUTOR.id, "own", "more with its mess"),
+        ("eyes_on", "containers/messages-north", BLOB_READER.id, "far", "the messages of another"),
         ("eyes_off", "keys/north", KEY_USER.id, "far", "is used by"),
         ("eyes_off", f"{WORKSPACE}/mlw-heart-north", SUBMITTER.id, "coordinator", "submit jobs"),
         ("eyes_off", "containers/reports", BLOB_CONTRIBUTOR.id, "own", "coordinator's reports"),

@@ -16,7 +16,7 @@ from fed_assets.errors import DoorUnreachable, HostAway
 from fed_assets.federation.revocations import revoke
 from fed_assets.hosts.authority import DOOR, open_authority
 from fed_assets.hosts.desk_socket import reach_desk
-from fed_assets.hosts.frames import Gone, Stream
+from fed_assets.hosts.frames import Gone, Stream, relay
 from fed_assets.hosts.identity import Identity, take_up
 from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.hosts.outgoing import Pipes
@@ -144,6 +144,24 @@ def test_a_revoked_hospital_is_parted_with_and_not_let_in(hosts: Path, join: Joi
         assert door.desk.connected() == []
 
 
+def test_what_ails_the_door_ends_no_machine_and_passes(hosts: Path, join: Join) -> None:
+    listed = hosts.parent / "revoked.json"
+    with open_door(hosts, away_seconds=0.5) as door:
+        own = join("st_mary", door.address)
+        listed.write_text("damaged")
+        with machine(own) as st_mary:
+            assert within(10, lambda: any("lets nobody in just now" in s for s in st_mary.said))
+            assert ask(hosts, "st_mary")["error"]["kind"] == "HostAway"  # who waits is told still
+            listed.unlink()
+            assert within(20, lambda: door.desk.connected() == ["st_mary"])
+            listed.write_text("damaged")
+            assert door.heard("The door cannot tell who is revoked")
+            listed.unlink()
+            revoke(listed, "st_mary")
+            assert within(10, lambda: bool(st_mary.ended_by))
+            assert "it is revoked since" in st_mary.ended_by[0].seen
+
+
 def test_what_was_asked_while_it_was_away_is_answered_when_it_comes(
     hosts: Path, join: Join
 ) -> None:
@@ -213,6 +231,50 @@ def test_a_site_of_one_who_stays_away_has_ended_and_is_closed_when_it_comes_back
             closed = {"do": "close", "site": "s1"}
             assert within(10, lambda: any(closed.items() <= each.items() for each in back.asked))
         run.close()
+
+
+def test_a_machine_tells_of_its_site_in_numbers_alone(hosts: Path, join: Join) -> None:
+    with open_door(hosts) as door, machine(join("st_mary", door.address)) as st_mary:
+        assert door.heard("is connected")
+        run = Stream(reach_desk(hosts))
+        run.put({"id": 1, "do": "start", "site": "s1", "hospital": "st_mary", "port": 7})
+        assert run.next(10)["result"] == {"bytes": 0}
+        for nonsense in ("words", {"ended": "words"}, {"why": "words"}, {"job": 1, "code": 1}):
+            st_mary.link.put({"site": "s1", "event": nonsense})
+        st_mary.link.put({"site": "s1"})
+        st_mary.link.put({"site": "s1", "event": {"job": "j1", "code": None, "why": "words"}})
+        st_mary.link.put({"site": "s1", "event": {"ended": 3, "why": "words"}})
+        assert run.next(10) == {"site": "s1", "event": {"job": "j1", "code": None}}
+        assert run.next(10) == {"site": "s1", "event": {"ended": 3}}
+        run.close()
+
+
+def test_what_was_said_before_an_end_is_passed_on() -> None:
+    (near, far), (here, server) = socket.socketpair(), socket.socketpair()
+    whole = b"z" * 3_000_000
+    passing = threading.Thread(target=relay, args=(near, here))
+    passing.start()
+
+    def speak() -> None:
+        with server:
+            server.sendall(whole)
+
+    speaking = threading.Thread(target=speak)
+    speaking.start()
+    far.settimeout(10)
+    heard = b""
+    while len(heard) < len(whole) - 900_000:
+        heard += far.recv(65536)
+    speaking.join(10)  # all is said, the last of it waits in between, and its speaker is gone
+    passing.join(0.5)
+    while piece := far.recv(65536):
+        heard += piece
+        if len(heard) == len(whole):
+            break
+    assert len(heard) == len(whole)
+    passing.join(10)
+    for each in (near, far, here):
+        each.close()
 
 
 def test_without_a_door_it_is_said_how_to_open_one(hosts: Path) -> None:

@@ -4,14 +4,16 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from dagster import DagsterExecutionInterruptedError
 
-from fed_assets.containers.place import read_place
+from fed_assets.containers.place import Place, read_place, write_place
 from fed_assets.errors import (
     CloudRefused,
     DisclosureRefused,
@@ -35,7 +37,7 @@ from fed_assets_tests.azure_ml.setting import (
     write_command,
 )
 from fed_assets_tests.azure_ml.speaker import SECRET
-from fed_assets_tests.azure_storage import Azurite
+from fed_assets_tests.azure_storage import ACCOUNT, Azurite
 from fed_assets_tests.conftest import PROJECT
 from fed_assets_tests.networks import SMALL_RESNET
 
@@ -400,6 +402,29 @@ def test_the_token_of_another_container_is_refused(setting: Setting) -> None:
     (setting.keys / f"{HOSPITAL}.json").chmod(0o644)
     with pytest.raises(CloudRefused, match="others may read it"):
         ask(setting)
+
+
+def test_a_job_reads_its_task_and_adds_its_answer_and_needs_no_more(setting: Setting) -> None:
+    """As the templates for Azure have it, see `azure.roles.messages_role`."""
+    file = setting.home / "keys" / "messages.json"
+    own = read_place(file)
+
+    def grant(**may: bool) -> None:
+        token = generate_container_sas(
+            ACCOUNT,
+            own.container,
+            account_key=setting.azurite.key,
+            permission=ContainerSasPermissions(**may),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        write_place(file, Place(own.url, token=token))
+
+    grant(read=True, create=True)
+    assert ask(setting)["images"] == 48
+    grant(read=True)
+    with pytest.raises(WorkerFailed, match="in the task prepare_images"):
+        ask(setting)
+    assert setting.azurite.names(setting.party) == set()
 
 
 def test_an_answer_that_is_gone_is_said(setting: Setting) -> None:

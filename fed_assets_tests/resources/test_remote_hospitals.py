@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from fed_assets.errors import WorkerFailed
+from fed_assets.errors import HostAway, WorkerFailed
 from fed_assets.federation.elsewhere import Elsewhere
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.site_key import rsa_key
+from fed_assets.hosts.authority import open_authority
+from fed_assets.hosts.calls import Calls
+from fed_assets.hosts.desk_socket import reach_desk
+from fed_assets.hosts.identity import take_up
+from fed_assets.hosts.issued import Issued
+from fed_assets.hosts.kit import make_kit, read_kit
 from fed_assets.resources.remote_hospitals import RemoteHospitals
+from fed_assets.resources.remote_sites import RemoteSite, share_key
 from fed_assets.sandboxes.presets import EYES_ON
-from fed_assets_tests.hosts.machines import open_door, within
+from fed_assets_tests.hosts.machines import machine, open_door, within
 
 
 @pytest.fixture
@@ -95,3 +106,68 @@ def test_machines_are_given_up_where_the_run_is_interrupted_meanwhile(
     ):
         pass
     assert machines.given_up.is_set()
+
+
+class Slow:
+    """A machine that comes up when it is given up, if at all."""
+
+    def __init__(self) -> None:
+        self.given_up = threading.Event()
+
+    def bring_up(self, hospital: str, lost: Callable[[str], None]) -> None:
+        self.given_up.wait(20)
+        raise WorkerFailed(f"The job of {hospital} was cancelled")
+
+    def give_up(self) -> None:
+        self.given_up.set()
+
+
+def test_an_interrupted_run_does_not_wait_for_machines_that_come_up(
+    plan: FederationPlan, tmp_path: Path
+) -> None:
+    machines, began = Slow(), time.monotonic()
+    way = RemoteHospitals(tmp_path / "hosts")
+    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        way.sites(EYES_ON, plan, ["north"], lambda _: None, machines),
+    ):
+        pass
+    assert machines.given_up.is_set()
+    assert time.monotonic() - began < 10
+
+
+@contextmanager
+def nonsense(hub: Path, folder: Path) -> Iterator[None]:
+    """Has a machine of north's at the door that answers all that it is asked, and with nonsense."""
+    with open_door(hub, away_seconds=60) as door:
+        content, made = make_kit(open_authority(hub), "north", door.address, version="1")
+        Issued(hub).give_kit("north", made.serial_number)
+        (folder / "kit").write_bytes(content)
+        with machine(take_up(read_kit(folder / "kit"), folder / "north")):
+            assert door.heard("is connected", 30)
+            yield
+
+
+def test_a_machine_without_a_key_of_its_site_is_missed(
+    plan: FederationPlan, tmp_path: Path
+) -> None:
+    hub, said = tmp_path / "hosts", list[str]()
+    with nonsense(hub, tmp_path):
+        way = RemoteHospitals(hub)
+        with way.sites(EYES_ON, plan, ["north"], said.append) as joined:
+            assert rsa_key(joined.remote["north"]).key_size >= 2048
+        way.close()
+    assert said[0].startswith("north takes no part: A hospital's host sent no key")
+
+
+def test_what_a_machine_drew_has_to_be_a_key_for_each(tmp_path: Path) -> None:
+    hub = tmp_path / "hosts"
+    with nonsense(hub, tmp_path):
+        calls = Calls(reach_desk(hub))
+        site = RemoteSite("north", "s1", tmp_path, print)
+        with pytest.raises(HostAway, match="north: it answered with what is no key for each"):
+            share_key(calls, [site], {"north": "its key"})
+        calls.close()
+    assert site.sealed_key == b""
