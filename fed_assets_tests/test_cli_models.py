@@ -224,10 +224,13 @@ def test_who_comes_meanwhile_is_told_who_holds_the_registry(bench: Bench) -> Non
 
 @pytest.mark.slow
 def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
-    bench.register(1)
+    tracked, weights = bench.logged("one", 1)
+    recipe = {"learning_rate": 0.002, "local_epochs": 2}
+    record = bench.record("one", tracked, weights, recipe=recipe)
+    bench.registry.register(record, tracked, weights=weights)
     tracked, weights = bench.logged("other", 2)
     changes = {
-        "recipe": {"learning_rate": 0.01, "augment": True},
+        "recipe": {"learning_rate": 0.01, "local_epochs": 2, "augment": True},
         "participants": ("north", "east"),
         "absent": {"south": "south did not take part: left out"},
         "data_digest": "e" * 64,
@@ -242,10 +245,18 @@ def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
     assert rows["AUROC, north"] == (0.9, 0.9, 0.0)
     assert rows["data"] == ("c" * 12, "e" * 12, "differs")
     assert rows["code"][2] is None
-    assert rows["recipe: learning_rate"] == (0.002, 0.01, "differs")
-    assert rows["recipe: augment"] == (None, True, "differs")
+    settings = {name: row for name, row in rows.items() if name.startswith("training setting: ")}
+    augmentation = "yes (an image is turned, shifted, scaled and brightened a little each time"
+    assert settings == {  # in the card's words, and no local epochs, which are those of both
+        "training setting: learning rate": ("0.002 at the start", "0.01 at the start", "differs"),
+        "training setting: augmentation": (None, f"{augmentation} it is seen)", "differs"),
+    }
     assert rows["south took part"] == ("yes", "no", "differs")
-    assert "weights" in told(bench, "diff", "minimal", "1", "2")
+    shown = told(bench, "diff", "minimal", "1", "2")
+    for said in ("weights", "training setting: learning rate", "0.01 at the start", "an image is"):
+        assert said in shown
+    for raw in ("learning_rate", "augment ", "local"):
+        assert raw not in shown
     assert "no version 7" in str(refused(bench.home, "diff", "minimal", "1", "7"))
 
 

@@ -74,9 +74,10 @@ def build_registry_asset(roster: Roster, settings: Settings) -> AssetsDefinition
 
         Where another version serves, every hospital tests both on the same images, and so does the
         coordinator on the common test set. The version passes where it is not worse: by no more
-        than the roster's `promotion` allows overall, and at no hospital by more than that. The
-        sandbox has to have kept its word, budgets to be kept, and every hospital to have been
-        there. It serves only once it is promoted; `fed-assets models` shows all versions.
+        than the roster's `promotion` allows overall, and at no hospital by more than that; and
+        where it is of use at the threshold that is served. The sandbox has to have kept its word,
+        budgets to be kept, and every hospital to have been there. It serves only once it is
+        promoted; `fed-assets models` shows all versions.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)

@@ -7,7 +7,7 @@ from typing import Any
 from fed_assets.registry.promotions import Event, History
 from fed_assets.registry.version import ModelVersion
 from fed_assets.reporting.formats import METRIC_NAMES, interval
-from fed_assets.reporting.recipe_words import setting_name, setting_value
+from fed_assets.reporting.recipe_words import recipe_in_words, setting_name, setting_value
 from fed_assets.resources.model_registry import ModelRegistry
 
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity")
@@ -128,7 +128,8 @@ def difference_rows(one: ModelVersion, other: ModelVersion) -> list[dict[str, An
 
     Of what is no figure, the difference is the word `differs`, or None where there is none. The
     figures are each version's own, as it was reported: what both came to on the very same images
-    is in the gates.
+    is in the gates. Training settings and controls stand there where they differ, settings in the
+    model card's words.
     """
     rows = [_figure("common test set", "test", metric, one, other) for metric in METRICS]
     hospitals = [*one.evaluation["hospitals"]]
@@ -141,8 +142,10 @@ def difference_rows(one: ModelVersion, other: ModelVersion) -> list[dict[str, An
     rows = [row for row in rows if row["one"] is not None or row["other"] is not None]
     facts, others = _facts(one), _facts(other)
     rows += [_plain(name, facts[name], others[name]) for name in facts]
-    for name in {**one.recipe, **other.recipe}:
-        rows.append(_plain(f"recipe: {name}", one.recipe.get(name), other.recipe.get(name)))
+    settings, of_other = recipe_in_words(one.recipe), recipe_in_words(other.recipe)
+    for name in {**settings, **of_other}:
+        if settings.get(name) != of_other.get(name):
+            rows.append(_plain(f"training setting: {name}", settings.get(name), of_other.get(name)))
     for name in {**one.controls, **other.controls}:
         if one.controls.get(name) != other.controls.get(name):
             rows.append(

@@ -11,7 +11,10 @@ class Promotion(BaseModel):
     """How much worse than the champion a model may be, and what else it has to show.
 
     `margin` is of all images, on the common test set; `hospital_margin` of each hospital's own,
-    which are few, so it is the wider one. `confidence` is of the intervals that are told of both.
+    which are few, so it is the wider one. `least_youden` is the least that sensitivity +
+    specificity - 1 (Youden 1950, Cancer 3:32) has to be on the common test set at the threshold
+    that is served; 0 is that of a model which calls all images alike. `confidence` is of the
+    intervals that are told of both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -19,6 +22,7 @@ class Promotion(BaseModel):
     metric: Literal["auroc"] = "auroc"
     margin: float = Field(default=0.01, ge=0, le=0.5)
     hospital_margin: float = Field(default=0.05, ge=0, le=0.5)
+    least_youden: float = Field(default=0.1, ge=0, le=1)
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     require_posture: bool = True
 

@@ -8,14 +8,15 @@ from typing import Any
 
 OVERALL, EVERY_HOSPITAL, POSTURE = "overall", "every_hospital", "posture"
 EPSILON, QUORUM, SAME_DATA = "epsilon", "quorum", "same_data"
-BETTER_THAN_CHANCE, BEST_SO_FAR = "better_than_chance", "best_so_far"
+BETTER_THAN_CHANCE, USEFUL_THRESHOLD = "better_than_chance", "useful_threshold"
+BEST_SO_FAR = "best_so_far"
 GATES = (
-    *(SAME_DATA, BETTER_THAN_CHANCE, OVERALL, EVERY_HOSPITAL, BEST_SO_FAR),
-    *(POSTURE, EPSILON, QUORUM),
+    *(SAME_DATA, BETTER_THAN_CHANCE, USEFUL_THRESHOLD, OVERALL, EVERY_HOSPITAL),
+    *(BEST_SO_FAR, POSTURE, EPSILON, QUORUM),
 )
 # Those that a person may open; `overall` and `every_hospital` only where somebody tells nothing or
 # did not test, and nobody lost too much.
-WAIVABLE = (QUORUM, BEST_SO_FAR, OVERALL, EVERY_HOSPITAL)
+WAIVABLE = (QUORUM, BEST_SO_FAR, USEFUL_THRESHOLD, OVERALL, EVERY_HOSPITAL)
 ROUNDING = 1e-9  # what is exactly at the limit passes
 
 
@@ -57,6 +58,7 @@ class Terms:
         metric: What is compared.
         margin: How much lower it may be on the common test set.
         hospital_margin: How much lower at any hospital.
+        least_youden: The least that Youden's J has to be at the threshold that is served.
         confidence: Of the intervals.
         require_posture: Whether the sandbox has to have been attacked, and have kept its word.
     """
@@ -64,5 +66,6 @@ class Terms:
     metric: str = "auroc"
     margin: float = 0.01
     hospital_margin: float = 0.05
+    least_youden: float = 0.1
     confidence: float = 0.95
     require_posture: bool = True

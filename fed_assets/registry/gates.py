@@ -29,7 +29,7 @@ from typing import Any
 from fed_assets.registry.best import Held, best_so_far
 from fed_assets.registry.comparison import Difference, Differences, mean_difference, said_of
 from fed_assets.registry.conditions import epsilon, posture_kept, quorum, same_data
-from fed_assets.registry.floor import better_than_chance
+from fed_assets.registry.floor import better_than_chance, useful_threshold
 from fed_assets.registry.gate import EVERY_HOSPITAL, OVERALL, ROUNDING, Terms
 from fed_assets.registry.gate import GATES as GATES
 from fed_assets.registry.gate import Gate as Gate
@@ -53,7 +53,7 @@ def judge(
         differences: What it is worth beside the champion; None where they were not compared.
         posture: What the last attempts on the sandbox showed, of `Posture.as_record`; None where
             none were made.
-        terms: The margins.
+        terms: The margins, and the least that it has to be worth.
         held: What it is worth beside the best that served, at each place where that was another
             than the champion.
         no_bar: Why versions that served, or do, are no measure for it any more.
@@ -62,6 +62,7 @@ def judge(
     return [
         alike,
         better_than_chance(version),
+        useful_threshold(version, terms),
         *_compared(version, champion, differences if alike.passed else None, terms, no_bar or {}),
         best_so_far(held or {}, terms, no_bar or {}, serves=champion is not None),
         posture_kept(version, posture, terms),

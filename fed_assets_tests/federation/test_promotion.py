@@ -17,15 +17,16 @@ def test_a_roster_that_says_nothing_allows_little_and_asks_for_the_posture() -> 
     promotion = read_roster(SHIPPED_ROSTER).promotion
     assert promotion == Promotion()
     assert (promotion.margin, promotion.hospital_margin) == (0.01, 0.05)
+    assert promotion.least_youden == 0.1
     assert promotion.require_posture
     shown = SHIPPED_ROSTER.read_text()
-    assert "# promotion: {margin: 0.01, hospital_margin: 0.05, confidence: 0.95" in shown
+    assert "# promotion: {margin: 0.01, hospital_margin: 0.05, least_youden: 0.1," in shown
 
 
 def test_a_roster_sets_its_own_margins(tmp_path: Path) -> None:
-    given = {"margin": 0.0, "hospital_margin": 0.1, "require_posture": False}
+    given = {"margin": 0.0, "hospital_margin": 0.1, "least_youden": 0, "require_posture": False}
     promotion = read_roster(write(tmp_path, top(promotion=given))).promotion
-    assert promotion == Promotion(margin=0.0, hospital_margin=0.1, require_posture=False)
+    assert promotion == Promotion(**given)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_a_roster_sets_its_own_margins(tmp_path: Path) -> None:
         ({"margin": "little"}, r"promotion\.margin cannot be used: it has to be a number"),
         ({"hospital_margin": 0.9}, r"hospital_margin cannot be used: it has to be less than"),
         ({"hospital_margin": 0.001}, "give hospital_margin no less than margin"),
+        ({"least_youden": 10}, r"promotion\.least_youden cannot be used: it has to be less than"),
         ({"confidence": 95}, r"promotion\.confidence cannot be used: it has to be less than"),
         ({"metric": "loss"}, r"promotion\.metric cannot be used: it has to be 'auroc'"),
         ({"require_posture": "maybe"}, "require_posture cannot be used: it has to be yes or no"),

@@ -11,10 +11,12 @@ from fed_assets.registry.gates import judge
 from fed_assets.registry.version import ModelVersion
 from fed_assets_tests.registry.versions import (
     CONTROLS,
+    HOSPITALS,
     POSTURE,
     a_difference,
     a_version,
     differences,
+    figures,
 )
 
 TERMS = Terms()
@@ -100,6 +102,74 @@ def test_without_a_common_test_set_the_mean_of_the_hospitals_is_held_against_a_c
     narrow = {"value": 0.6, "low": 0.55, "high": 0.65}
     sure = dict.fromkeys(("north", "east", "south"), narrow)
     assert judged(worth({}, common_test_digest=None, **sure))["better_than_chance"].passed
+
+
+def answering(sensitivity: float | None, specificity: float | None, **changes: Any) -> ModelVersion:
+    """Returns a version that ranks well, and answers so on the common test set."""
+    told = figures(0.95, sensitivity=sensitivity, specificity=specificity)
+    hospitals = {name: {"images": 9, **figures(0.9)} for name in HOSPITALS}
+    evaluation = {"test": {"images": 40, **told}, "hospitals": hospitals}
+    return a_version(2, evaluation=evaluation, **changes)
+
+
+@pytest.mark.parametrize("champion", [None, a_version(1)])
+def test_a_model_that_calls_everything_positive_is_closed_by_name_and_by_how_much(
+    champion: ModelVersion | None,
+) -> None:
+    gates = judged(answering(1.0, 0.0, threshold=0.011), champion, differences(0.2))
+    gate = gates["useful_threshold"]
+    assert (gate.passed, gate.seen, gate.limit) == (False, 0.0, 0.1)
+    assert gate.waivable
+    assert gate.said == (
+        "Youden's J is 0.0000 on the common test set, from the served threshold of 0.011 on "
+        "(sensitivity 1.0000, specificity 0.0000); 0.1 is asked for, which it misses by 0.1000"
+    )
+    assert [name for name in gates if not gates[name].passed] == ["useful_threshold"]
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "least", "passed"),
+    [(0.6, 0.1, True), (0.5999, 0.1, False), (0.5, 0.0, True), (0.4999, 0.0, False)],
+)
+def test_youdens_j_has_to_reach_what_the_roster_asks_for(
+    sensitivity: float, least: float, passed: bool
+) -> None:
+    gates = judged(answering(sensitivity, 0.5), terms=Terms(least_youden=least))
+    assert gates["useful_threshold"].passed is passed
+    assert ("which it misses by 0.0001" in gates["useful_threshold"].said) is not passed
+
+
+@pytest.mark.parametrize("rates", [(None, None), (1.0, None), (None, 1.0)])
+def test_a_threshold_that_was_not_measured_was_not_shown_to_be_of_use(
+    rates: tuple[float | None, float | None],
+) -> None:
+    gate = judged(answering(*rates))["useful_threshold"]
+    assert (gate.passed, gate.seen, gate.waivable) == (False, None, True)
+    assert gate.said == "no sensitivity and specificity were told on the common test set"
+
+
+def test_without_a_common_test_set_the_hospitals_say_whether_the_threshold_is_of_use() -> None:
+    def told(**hospitals: tuple[float | None, float | None]) -> Gate:
+        tested = {
+            name: figures(0.9, sensitivity=each[0], specificity=each[1])
+            for name, each in hospitals.items()
+        }
+        evaluation = {"test": figures(0.9), "hospitals": tested}
+        version = a_version(2, evaluation=evaluation, common_test_digest=None)
+        return judged(version)["useful_threshold"]
+
+    gate = told(north=(1.0, 0.0), east=(0.7, 0.7), south=(None, 1.0))
+    assert (gate.passed, gate.seen) == (True, pytest.approx(0.2))
+    assert "in the mean of 2 hospitals (there is no common test set)" in gate.said
+    assert not told(north=(1.0, 0.0), east=(0.5, 0.6)).passed
+    silent = told(north=(None, None))
+    assert not silent.passed
+    assert "no sensitivity and specificity were told in the mean of 0 hospitals" in silent.said
+
+
+def test_of_several_classes_the_likeliest_is_the_answer_and_no_threshold_is_told() -> None:
+    said = judged(answering(0.7, 0.9, classes=("a", "b", "c")))["useful_threshold"].said
+    assert "Youden's J is 0.6000 on the common test set, as the likeliest class (" in said
 
 
 def figure(auroc: float) -> dict[str, Any]:

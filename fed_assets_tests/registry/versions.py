@@ -12,8 +12,8 @@ CONTROLS = {"transport": "mtls", "process": "own", "aggregation": "fedavg"}
 POSTURE = {"controls": CONTROLS, "keeps_its_word": True, "shortfalls": []}
 
 
-def figures(auroc: float, accuracy: float = 0.9) -> dict[str, Any]:
-    named = {"auroc": auroc, "accuracy": accuracy}
+def figures(auroc: float, accuracy: float = 0.9, **others: float | None) -> dict[str, Any]:
+    named = {"auroc": auroc, "accuracy": accuracy, "sensitivity": 0.9, "specificity": 0.8} | others
     return {name: {"value": each, "low": each, "high": each} for name, each in named.items()}
 
 

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 from fed_assets.errors import PromotionRefused, RunConfigError, StorageError
+from fed_assets.registry.gate import Terms
+from fed_assets.registry.gates import judge
 from fed_assets.registry.promotions import LOG
 from fed_assets.resources.home import Home
 from fed_assets.resources.model_folders import RECORD, WEIGHTS
 from fed_assets.resources.quiet_mlflow import DATABASE
 from fed_assets.resources.registered_models import aliases_of, model_name, tags_of, writing
 from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench
+from fed_assets_tests.registry.versions import HOSPITALS, POSTURE, differences, figures
 
 pytestmark = pytest.mark.slow  # MLflow takes ten seconds to make its tables
 PROMOTE = """
@@ -204,6 +207,37 @@ def test_a_closed_gate_keeps_the_champion_and_the_refusal_is_logged(bench: Bench
     assert [(each.by, each.why, each.gates[0]["name"]) for each in waived] == [
         ("ann", "west sends no more", "quorum")
     ]
+
+
+def test_a_model_whose_served_threshold_is_useless_serves_only_where_a_person_says_so(
+    bench: Bench,
+) -> None:
+    bench.promoted(1)
+    run = f"{2:08d}-2222-3333-4444-555555555555"
+    tracked, weights = bench.logged(run, 2)
+    hospitals = {name: figures(0.9) for name in HOSPITALS}
+    alike = figures(0.95, sensitivity=1.0, specificity=0.0)
+    record = bench.record(run, tracked, weights, evaluation={"test": alike, "hospitals": hospitals})
+    second = bench.registry.register(record, tracked, weights=weights)
+    bench.package(second)
+    champion, kept = (bench.registry.version("minimal", each) for each in (1, second))
+    bench.judge(second, *judge(kept, champion, differences(), POSTURE, Terms()))
+    said = "did not pass the gate useful_threshold. Seen: useful_threshold: Youden's J is 0.0000"
+    with pytest.raises(PromotionRefused, match=said) as refusal:
+        bench.registry.promote("minimal", second, "ann", "because")
+    assert "0.1 is asked for, which it misses by 0.1000" in str(refusal.value)
+    assert "--waive useful_threshold --by NAME --because TEXT" in str(refusal.value)
+    assert bench.registry.champion("minimal") == 1
+    screens = "a person looks at every image all the same"
+    bench.registry.promote("minimal", second, "ann", screens, waived=["useful_threshold"])
+    assert bench.registry.champion("minimal") == second
+
+    third = bench.register(3)  # the same, but for what it answers
+    bench.package(third)
+    champion, kept = (bench.registry.version("minimal", each) for each in (second, third))
+    bench.judge(third, *judge(kept, champion, differences(), POSTURE, Terms()))
+    bench.registry.promote("minimal", third, "ann", "it is better")
+    assert bench.registry.champion("minimal") == third
 
 
 def test_a_version_without_a_package_or_a_judgement_does_not_serve(bench: Bench) -> None:
