@@ -8,7 +8,7 @@ from dagster import AssetExecutionContext
 
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.resume import Earlier, find_earlier, go_on, keep_plan
-from fed_assets.resources.earlier_runs import failed_ancestors, failed_since_success
+from fed_assets.resources.earlier_runs import TRY_TAG, failed_ancestors, failed_since_success
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import RETRAIN
 
@@ -34,7 +34,7 @@ def take_up(
 
 def _failed_runs(context: AssetExecutionContext, home: Home) -> Iterator[str]:
     yield from failed_ancestors(context.instance, context.run)
-    if context.run.job_name == RETRAIN:
+    if context.run.job_name == RETRAIN or TRY_TAG in context.run.tags:
 
         def trained(run: str) -> bool:
             return home.federation(context.partition_key, run).is_dir()

@@ -9,6 +9,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Run
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.jobs import LIFECYCLE, NEW_IMAGES, RETRAIN
 
+WHY_TAG = "fed_assets/why"  # of a run: what there is to say of its being asked for
 LOOK_BACK_RUNS = 20  # at every look
 TRAINING_JOBS = (LIFECYCLE, NEW_IMAGES, RETRAIN)
 GOING_ON = [

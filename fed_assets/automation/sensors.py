@@ -24,7 +24,6 @@ from contextlib import closing, suppress
 from typing import Any
 
 from dagster import (
-    AssetKey,
     DefaultSensorStatus,
     RunRequest,
     SensorDefinition,
@@ -34,12 +33,13 @@ from dagster import (
     sensor,
 )
 
-from fed_assets.assets.reused_lanes import LANE
 from fed_assets.automation.changes import Looking
-from fed_assets.automation.runs import lane_tag, lanes_without_images, under_way
+from fed_assets.automation.runs import lane_tag, under_way
+from fed_assets.automation.selections import with_lanes
 from fed_assets.automation.switch import OFF, SWITCH, is_on, switched_off
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.dead_runs import bury_dead_runs
+from fed_assets.resources.earlier_runs import TRY_TAG
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.settings import Settings
@@ -143,22 +143,12 @@ def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
 def _request(
     context: SensorEvaluationContext, hospital: str, sandbox: str, changes: Mapping[str, str]
 ) -> RunRequest:
-    """Returns the request of one run of a sandbox, with the lanes of the hospitals that changed.
-
-    A lane that was never run there is run too: without its images nothing could follow.
-    """
-    repository = context.repository_def
-    if repository is None:
-        raise ValueError("a sensor needs to know its repository")
-    keys = {*repository.get_job(NEW_IMAGES).asset_layer.executable_asset_keys}
-    lanes = [tuple(key.path) for key in keys if len(key.path) == 2 and key.path[1] in LANE]
-    run = {*changes, *lanes_without_images(context.instance, sandbox, lanes)}
-    left_out = {AssetKey(list(lane)) for lane in lanes if lane[0] not in run}
+    """Returns the request of one run of a sandbox, with the lanes of the hospitals that changed."""
     return RunRequest(
         run_key=" ".join([hospital, sandbox, *(changes[name] for name in sorted(changes))]),
         partition_key=sandbox,
-        asset_selection=sorted(keys - left_out),
-        tags={lane_tag(name): change for name, change in changes.items()},
+        asset_selection=with_lanes(context.repository_def, context.instance, sandbox, changes),
+        tags={TRY_TAG: "1", **{lane_tag(name): change for name, change in changes.items()}},
     )
 
 

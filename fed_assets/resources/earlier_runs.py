@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
 PARTITION_TAG = "dagster/partition"
+# Of a run that nobody started by hand: which try it is of what it was asked for, from 1.
+TRY_TAG = "fed_assets/try"
 # Runs that trained nothing, such as a hospital's images alone, lie between those that did.
 LOOK_BACK_RUNS = 200
 
