@@ -32,6 +32,11 @@ from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.settings import Settings
 
 
+def schedule_name(sandbox: str) -> str:
+    """Returns the name of a sandbox's schedule."""
+    return f"retrain_{sandbox}"
+
+
 def build_schedules(roster: Roster, settings: Settings) -> list[ScheduleDefinition]:
     """Returns a schedule per sandbox of the roster's `automation.schedule`.
 
@@ -65,7 +70,7 @@ def _build(sandbox: str, cron: str, roster: Roster, settings: Settings) -> Sched
 
     try:
         return schedule(
-            name=f"retrain_{sandbox}",
+            name=schedule_name(sandbox),
             job_name=NEW_IMAGES,
             cron_schedule=cron,
             execution_timezone=roster.automation.timezone,

@@ -7,8 +7,9 @@ the sensor that comes first looks at the others that nobody switched off, and as
 all the lanes that differ; the others then find nothing new.
 
 A request bears what it takes up: of each hospital, the last time that its images were taken up, and
-the digest of its source. The same change of the same images is never asked for twice, however its
-run ended; the same images after others are asked for again, as they should be.
+the digest of its source. These sensors never ask for the same change of the same images twice,
+however its run ended; the same images after others are asked for again, as they should be. A run
+that failed is asked for again by a sensor of its own, if at all (see `tries`).
 
 Schedules ask for trainings on the images as they stand, sensors for what changed, and conditions
 (see `conditions`) for what follows a model that was trained. None asks while a run of the sandbox
@@ -24,6 +25,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from dagster import (
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
     SensorDefinition,
@@ -34,7 +36,8 @@ from dagster import (
 )
 
 from fed_assets.automation.changes import Looking
-from fed_assets.automation.runs import lane_tag, under_way
+from fed_assets.automation.failures import try_of
+from fed_assets.automation.runs import lane_tag, lanes_of, last_training, under_way
 from fed_assets.automation.selections import with_lanes
 from fed_assets.automation.switch import OFF, SWITCH, is_on, switched_off
 from fed_assets.federation.roster import Hospital, Roster
@@ -105,7 +108,8 @@ def _build(
                 if look.waits:
                     left[sandbox] = waits.get(sandbox, 0) + 1
                 if look.change is not None:
-                    changes = {hospital.id: look.change} | _others(looking, hospital)
+                    changes = {**_left_over(looking), hospital.id: look.change}
+                    changes |= _others(looking, hospital)
                     requests.append(_request(context, hospital.id, sandbox, changes))
         return SensorResult(
             run_requests=requests,
@@ -121,6 +125,16 @@ def _later(run: str, sandbox: str) -> str:
         f"Run {run[:8]} of {sandbox} is under way; what is new is taken up by a later look, when "
         "it has ended."
     )
+
+
+def _left_over(looking: Looking) -> dict[str, str]:
+    """Returns what a run was to take up that failed, and whose place another one takes now."""
+    last = last_training(looking.instance, looking.sandbox)
+    if last is None or last.status is not DagsterRunStatus.FAILURE or try_of(last) is None:
+        return {}
+    off = switched_off(looking.instance)
+    known = {each.id for each in _looked_at(looking.roster) if sensor_name(each.id) not in off}
+    return {name: change for name, change in lanes_of(last).items() if name in known}
 
 
 def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:

@@ -251,6 +251,7 @@ def test_without_a_time_there_is_no_schedule(fresh: Federation) -> None:
         ({"timezone": "Europe/Atlantis"}, "Europe/Atlantis is no time zone"),
         ({"look_every_seconds": 1}, "greater than or equal to 5"),
         ({"look_every_second": 60}, "Did you mean `look_every_seconds`?"),
+        ({"try_again_after_seconds": -1}, "greater than or equal to 0"),
         ({"fresh_within_days": 0}, "greater than 0"),
     ],
 )
