@@ -23,6 +23,7 @@ from fed_assets.automation.jobs import JOBS
 from fed_assets.automation.schedules import build_schedules
 from fed_assets.automation.sensors import build_sensors
 from fed_assets.automation.switch import build_switch
+from fed_assets.automation.tries import build_tries
 from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import artifacts_of
 from fed_assets.resources.federation import LocalFederation
@@ -55,6 +56,7 @@ def build_definitions(settings: Settings, roster: Roster) -> Definitions:
         sensors=[
             build_switch(),
             *build_sensors(roster, settings, lambda: _runner(roster, settings)),
+            *build_tries(roster, settings),
         ],
         schedules=build_schedules(roster, settings),
         resources={

@@ -70,6 +70,8 @@ class FedAssetsError(Exception):
     """
 
     cure = "Run `fed-assets doctor`; it names what is missing on this machine."
+    # Whether its cause may be over a while later, so that trying again makes sense.
+    passing = False
     # Where a hospital answered with it: the end of its outbox log, `entries` and `hash`.
     outbox: Mapping[str, Any] | None = None
 
@@ -225,6 +227,7 @@ class ChecksumMismatch(DataError):
 class DownloadFailed(DataError):
     """The file could not be fetched."""
 
+    passing = True
     cure = "Check the network, or put the file into the folder that FED_ASSETS_DATA names."
 
 
@@ -286,6 +289,7 @@ class CodeRefused(HospitalError):
 class HostAway(HospitalError):
     """A hospital that has a machine of its own is not connected."""
 
+    passing = True
     cure = (
         "Start `fed-assets federation door` here, and `fed-assets hospital join` on the hospital's "
         "machine; there `fed-assets doctor --hospital` says what keeps it from connecting."
@@ -321,10 +325,13 @@ class LedgerBroken(HospitalError):
 class WorkerFailed(HospitalError):
     """A hospital's process ended, or answered badly."""
 
+    passing = True
+
 
 class CloudRefused(HospitalError):
     """The cloud that a hospital's machine is in did not do what it was asked."""
 
+    passing = True
     cure = "Check the hospital's `azure_ml` in the roster and the network, and run again."
 
 
@@ -350,21 +357,27 @@ class KitRefused(FederationError):
 class DoorUnreachable(FederationError):
     """A hospital's machine does not get through to the orchestrator's door, or is not let in."""
 
+    passing = True
     cure = "Run `fed-assets doctor --hospital`, which tries each step of the connection."
 
 
 class PortTaken(FederationError):
     """The server's port is in use."""
 
+    passing = True
     cure = "End the process that holds the port, or set the roster's `federation.port` to 0."
 
 
 class ProcessNotStarted(FederationError):
     """A process that was asked for did not come to be."""
 
+    passing = True
+
 
 class FederationDidNotStart(FederationError):
     """Server or clients were not ready in time."""
+
+    passing = True
 
 
 class KitCopied(FederationError):
@@ -397,16 +410,20 @@ class HospitalWithdrawn(FederationError):
 class JobFailed(FederationError):
     """The NVFlare job was refused, aborted, or ended without a result."""
 
+    passing = True
+
 
 class TimeLimitPassed(FederationError):
     """A hard time limit ended the federation."""
 
+    passing = True
     cure = "Raise the roster's `federation` limits, or look why a hospital hangs in its log."
 
 
 class QuorumNotMet(FedAssetsError):
     """Too few hospitals may take part, or answered."""
 
+    passing = True
     cure = "Mend the hospitals named above, or lower the roster's `quorum`."
 
 
@@ -455,10 +472,12 @@ class StorageError(FedAssetsError):
 class ContainerRefused(StorageError):
     """A container of Azure's storage cannot be used; what lies on this machine stays there."""
 
+    passing = True
     cure = "Look at `fed-assets storage check`, mend what it names, and run again."
 
 
 class AccessRefused(ContainerRefused):
     """Azure does not let a party do something in a container."""
 
+    passing = False
     cure = "Put a valid token, or an identity that may, into the party's container.json."

@@ -51,6 +51,15 @@ def test_every_error_says_what_it_is_and_how_to_mend_it(kind: type[FedAssetsErro
     assert str(kind("It broke")) == f"It broke. To mend it: {kind.cure}"
 
 
+def test_what_passes_by_itself_is_what_others_or_the_machine_may_have_mended_meanwhile() -> None:
+    passing = {kind.__name__ for kind in CLASSES if kind.passing}
+    assert passing == {
+        *("DownloadFailed", "HostAway", "WorkerFailed", "CloudRefused", "DoorUnreachable"),
+        *("PortTaken", "ProcessNotStarted", "FederationDidNotStart", "JobFailed"),
+        *("TimeLimitPassed", "QuorumNotMet", "ContainerRefused"),
+    }
+
+
 def test_every_error_crosses_a_process_boundary_whole() -> None:
     names = [kind.__name__ for kind in CLASSES]
     told = subprocess.run(

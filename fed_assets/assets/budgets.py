@@ -25,7 +25,8 @@ def require_budgets(
         Why each of the others will learn nothing, where the quorum holds without them.
 
     Raises:
-        QuorumNotMet: it does not; no process of the federation was started.
+        BudgetSpent: it does not; no process of the federation was started.
+        QuorumNotMet: nor does it, and a hospital could not answer, which may pass.
     """
     if sandbox.update_protection is not UpdateProtection.DIFFERENTIAL_PRIVACY:
         return {}
@@ -45,7 +46,7 @@ def require_budgets(
     }
     enough = len(plan.hospitals) - len(reasons)
     if enough < plan.quorum:
-        raise QuorumNotMet(
+        raise (QuorumNotMet if any(each.passing for each in failed.values()) else BudgetSpent)(
             f"The privacy budgets of {enough} hospitals allow this run, and the quorum is "
             f"{plan.quorum}",
             where="control `update_protection`",

@@ -1,13 +1,24 @@
-"""Errors of fed_assets become Dagster failures with one clear line and a cure."""
+"""Errors of fed_assets become Dagster failures with one clear line and a cure.
+
+Their class stands in the metadata of the failure, or of the asset that tells of it, as `kind`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dagster import Failure, MetadataValue
 
 from fed_assets.errors import FedAssetsError
+
+KIND = "kind"
+
+
+def kind_of(error: FedAssetsError) -> dict[str, MetadataValue[Any]]:
+    """Returns metadata that tell an error's class, by which it shows whether it passes."""
+    return {KIND: MetadataValue.text(error.as_record()[KIND])}
 
 
 @contextmanager

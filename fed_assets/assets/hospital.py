@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
-from collections.abc import Mapping
 from typing import Any
 
 from dagster import (
@@ -25,12 +24,12 @@ from fed_assets.assets.expectation_checks import (
     failed_expectations,
     results_without_images,
 )
-from fed_assets.assets.failures import clear_failures
+from fed_assets.assets.failures import clear_failures, kind_of
 from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.outbox_heads import outbox_head
 from fed_assets.assets.partitions import Materialized, chosen_sandbox, lifecycle_asset
 from fed_assets.assets.resemblance import check_resemblance, not_compared, resemblance_spec
-from fed_assets.errors import DataError, HospitalError, HospitalWithdrawn
+from fed_assets.errors import DataError, FedAssetsError, HospitalError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.image_task import image_arguments
@@ -98,10 +97,10 @@ def build_hospital_lane(
                     return _read(hospital, prepared, sheet["png_base64"])
             except HospitalWithdrawn as error:
                 context.log.warning(f"{error.what}: {error.seen}")
-                return _unread(error.seen, severity=AssetCheckSeverity.WARN)
+                return _unread(error.seen, error, severity=AssetCheckSeverity.WARN)
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
-                return _unread(str(error), error.outbox)
+                return _unread(str(error), error)
             return _read(hospital, prepared, None)
 
     @lifecycle_asset(
@@ -139,10 +138,10 @@ def build_hospital_lane(
                 )
             except HospitalWithdrawn as error:
                 context.log.warning(f"{error.what}: {error.seen}")
-                return _not_validated(error.seen)
+                return _not_validated(error.seen, error)
             except (DataError, HospitalError) as error:
                 context.log.error(f"{hospital.id}: {error}")
-                return _not_validated(str(error), error.outbox)
+                return _not_validated(str(error), error)
             resembles = check_resemblance(
                 context, roster, hospital, sandbox, hospitals, settings.home
             )
@@ -191,14 +190,14 @@ def _read(hospital: Hospital, prepared: dict[str, Any], sheet: str | None) -> Ma
 
 def _unread(
     reason: str,
-    outbox: Mapping[str, Any] | None = None,
+    error: FedAssetsError,
     *,
     severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
 ) -> Materialized:
     """Returns a lane that stands in red; whether the run can do without it is the quorum's say."""
     return MaterializeResult(
         value={"usable": False, "reason": reason},
-        metadata={"error": reason, **outbox_head(outbox)},
+        metadata={"error": reason, **kind_of(error), **outbox_head(error.outbox)},
         check_results=[
             AssetCheckResult(
                 check_name="images_read",
@@ -241,9 +240,13 @@ def _validated(
     )
 
 
-def _not_validated(reason: str, outbox: Mapping[str, Any] | None = None) -> Materialized:
+def _not_validated(reason: str, error: FedAssetsError | None = None) -> Materialized:
     return MaterializeResult(
         value={"admitted": False, "reason": reason},
-        metadata={"admitted": False, "why_not": reason, **outbox_head(outbox)},
+        metadata={
+            "admitted": False,
+            "why_not": reason,
+            **(kind_of(error) | outbox_head(error.outbox) if error else {}),
+        },
         check_results=[*results_without_images(), not_compared("there were no images")],
     )

@@ -8,9 +8,8 @@ from dagster import AssetExecutionContext
 
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.resume import Earlier, find_earlier, go_on, keep_plan
-from fed_assets.resources.earlier_runs import failed_ancestors, failed_since_success
+from fed_assets.resources.earlier_runs import failed_ancestors, failed_since_success, goes_on
 from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import RETRAIN
 
 
 def take_up(
@@ -34,7 +33,7 @@ def take_up(
 
 def _failed_runs(context: AssetExecutionContext, home: Home) -> Iterator[str]:
     yield from failed_ancestors(context.instance, context.run)
-    if context.run.job_name == RETRAIN:
+    if goes_on(context.run):
 
         def trained(run: str) -> bool:
             return home.federation(context.partition_key, run).is_dir()

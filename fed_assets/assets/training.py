@@ -124,8 +124,8 @@ def build_training_assets(roster: Roster, home: Home) -> AssetsDefinition:
     ) -> Iterator[MaterializeResult[Any]]:
         """Trains one model with every hospital that takes part, each on its own images.
 
-        Where it executes a failed run again, or as the job `retrain` after one, it goes on from the
-        last round of that run.
+        Where it executes a failed run again, or comes after one as the job `retrain` or by itself,
+        it goes on from the last round of that run.
         """
         with clear_failures():
             sandbox = chosen_sandbox(context, sandboxes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun
 
-from fed_assets.automation.runs import asked_before, became_of, failed_to_take_up
+from fed_assets.automation.failures import outlook
+from fed_assets.automation.runs import ENDED_BADLY, asked_before, failed_to_take_up
 from fed_assets.errors import FedAssetsError, HospitalWithdrawn
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
@@ -75,8 +76,7 @@ class Looking:
             return Look(None, self._unchanged(hospital.id, answer))
         change = f"{answer['mark'] or FIRST}-{answer['digest'][:16]}"
         if earlier := asked_before(self.instance, self.sandbox, hospital.id, change):
-            said = f"{where}: {_told(answer)}; run {earlier.run_id[:8]} {became_of(earlier)}."
-            return Look(None, said)
+            return Look(None, f"{where}: {_told(answer)}; {self._became_of(earlier)}.")
         return Look(change, f"{where}: {_told(answer)}.")
 
     def _ask(self, hospital: Hospital, most_seconds: float) -> dict[str, Any]:
@@ -97,12 +97,16 @@ class Looking:
         copies = f" ({_files(answer['copies'])} of the same content as others)"
         said = copies if answer["copies"] else ""
         if failed := failed_to_take_up(self.instance, self.sandbox, hospital):
-            return (
-                f"{where}: the last change is in no model yet: run {failed.run_id[:8]} took it up "
-                "and did not end well; it is not asked for again before something changes"
-                f"{said}. Run the job retrain, or mend what that run tells."
-            )
+            became = self._became_of(failed)
+            return f"{where}: the last change is in no model yet{said}; {became}."
         return f"{where}: nothing is new{said}."
+
+    def _became_of(self, run: DagsterRun) -> str:
+        name = f"run {run.run_id[:8]}"
+        if run.status not in ENDED_BADLY:
+            return f"{name} has taken it up"
+        ahead = outlook(self.instance, run, self.roster.automation.try_again_after_seconds)
+        return f"{name} was to take it up and {ahead.said}"
 
 
 def _told(answer: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Who asks for what, so that nothing is asked for twice:
 - Sensors ask for a hospital's lane when its images differ, and for the training that follows.
 - Schedules ask for a training on the images as they stand. Both runs take along all that follows
   the model, so that there is nothing left to ask for.
+- One sensor asks again for such a run that failed of what may have passed (see `tries`).
 - The condition here asks for what follows a model where a run did not take it along: a model that
   was materialized alone, or an asset that this version is the first to have. It waits until every
   blocking check of what it follows has passed and nothing is under way, and does not ask again for

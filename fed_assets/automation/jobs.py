@@ -40,7 +40,8 @@ take_up_new_images = define_asset_job(
     - ALL_SANDBOXES
     - AssetSelection.assets("sandbox_controls"),
     description="From the images of the hospitals that have new ones to the report; the images of "
-    "the others are taken as they stand. The sensors `<hospital>_new_images` ask for it.",
+    "the others are taken as they stand. The sensors `<hospital>_new_images` ask for it, and the "
+    "schedules `retrain_<sandbox>`.",
 )
 
 deployment = define_asset_job(

@@ -1,4 +1,4 @@
-"""What Dagster knows of a sandbox's runs: which is under way, and what became of a request."""
+"""What Dagster knows of a sandbox's runs: which is under way, and which took up what."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Run
 from fed_assets.resources.earlier_runs import PARTITION_TAG
 from fed_assets.resources.jobs import LIFECYCLE, NEW_IMAGES, RETRAIN
 
+WHY_TAG = "fed_assets/why"  # of a run: what there is to say of its being asked for
 LOOK_BACK_RUNS = 20  # at every look
 TRAINING_JOBS = (LIFECYCLE, NEW_IMAGES, RETRAIN)
 GOING_ON = [
@@ -19,11 +20,24 @@ GOING_ON = [
     DagsterRunStatus.CANCELING,
 ]
 ENDED_BADLY = (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+_LANE = "fed_assets/new."
 
 
 def lane_tag(hospital: str) -> str:
     """Returns the tag of a run that says which of a hospital's changes it takes up."""
-    return f"fed_assets/new.{hospital}"
+    return f"{_LANE}{hospital}"
+
+
+def lanes_of(run: DagsterRun) -> dict[str, str]:
+    """Returns, by hospital, the changes that a run was asked to take up."""
+    found = {tag: change for tag, change in run.tags.items() if tag.startswith(_LANE)}
+    return {tag.removeprefix(_LANE): change for tag, change in sorted(found.items())}
+
+
+def last_training(instance: DagsterInstance, sandbox: str) -> DagsterRun | None:
+    """Returns the newest run of a sandbox that was to train; None if there was none lately."""
+    runs = instance.get_runs(RunsFilter(tags={PARTITION_TAG: sandbox}), limit=LOOK_BACK_RUNS)
+    return next((run for run in runs if run.job_name in TRAINING_JOBS), None)
 
 
 def under_way(instance: DagsterInstance, sandbox: str) -> DagsterRun | None:
@@ -49,21 +63,6 @@ def failed_to_take_up(instance: DagsterInstance, sandbox: str, hospital: str) ->
         if lane_tag(hospital) in run.tags and run.status in ENDED_BADLY:
             return run
     return None
-
-
-def became_of(run: DagsterRun) -> str:
-    """Returns what became of a run, as the end of a sentence about it.
-
-    A run that failed is not asked for again with the same images: it would fail again, every
-    minute.
-    """
-    if run.status not in ENDED_BADLY:
-        return "has taken it up"
-    ended = "failed" if run.status is DagsterRunStatus.FAILURE else "was canceled"
-    return (
-        f"was to take it up and {ended}, so it is not asked for again: see that run, then "
-        "materialize the hospital's images by hand, or mend them, which is taken up by itself"
-    )
 
 
 def lanes_without_images(

@@ -7,8 +7,9 @@ the sensor that comes first looks at the others that nobody switched off, and as
 all the lanes that differ; the others then find nothing new.
 
 A request bears what it takes up: of each hospital, the last time that its images were taken up, and
-the digest of its source. The same change of the same images is never asked for twice, however its
-run ended; the same images after others are asked for again, as they should be.
+the digest of its source. These sensors never ask for the same change of the same images twice,
+however its run ended; the same images after others are asked for again, as they should be. A run
+that failed is asked for again by a sensor of its own, if at all (see `tries`).
 
 Schedules ask for trainings on the images as they stand, sensors for what changed, and conditions
 (see `conditions`) for what follows a model that was trained. None asks while a run of the sandbox
@@ -24,7 +25,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from dagster import (
-    AssetKey,
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
     SensorDefinition,
@@ -34,12 +35,14 @@ from dagster import (
     sensor,
 )
 
-from fed_assets.assets.reused_lanes import LANE
 from fed_assets.automation.changes import Looking
-from fed_assets.automation.runs import lane_tag, lanes_without_images, under_way
+from fed_assets.automation.failures import try_of
+from fed_assets.automation.runs import lane_tag, lanes_of, last_training, under_way
+from fed_assets.automation.selections import with_lanes
 from fed_assets.automation.switch import OFF, SWITCH, is_on, switched_off
 from fed_assets.federation.roster import Hospital, Roster
 from fed_assets.resources.dead_runs import bury_dead_runs
+from fed_assets.resources.earlier_runs import TRY_TAG
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.resources.jobs import NEW_IMAGES
 from fed_assets.resources.settings import Settings
@@ -105,7 +108,8 @@ def _build(
                 if look.waits:
                     left[sandbox] = waits.get(sandbox, 0) + 1
                 if look.change is not None:
-                    changes = {hospital.id: look.change} | _others(looking, hospital)
+                    changes = {**_left_over(looking), hospital.id: look.change}
+                    changes |= _others(looking, hospital)
                     requests.append(_request(context, hospital.id, sandbox, changes))
         return SensorResult(
             run_requests=requests,
@@ -121,6 +125,16 @@ def _later(run: str, sandbox: str) -> str:
         f"Run {run[:8]} of {sandbox} is under way; what is new is taken up by a later look, when "
         "it has ended."
     )
+
+
+def _left_over(looking: Looking) -> dict[str, str]:
+    """Returns what a run was to take up that failed, and whose place another one takes now."""
+    last = last_training(looking.instance, looking.sandbox)
+    if last is None or last.status is not DagsterRunStatus.FAILURE or try_of(last) is None:
+        return {}
+    off = switched_off(looking.instance)
+    known = {each.id for each in _looked_at(looking.roster) if sensor_name(each.id) not in off}
+    return {name: change for name, change in lanes_of(last).items() if name in known}
 
 
 def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
@@ -143,22 +157,12 @@ def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
 def _request(
     context: SensorEvaluationContext, hospital: str, sandbox: str, changes: Mapping[str, str]
 ) -> RunRequest:
-    """Returns the request of one run of a sandbox, with the lanes of the hospitals that changed.
-
-    A lane that was never run there is run too: without its images nothing could follow.
-    """
-    repository = context.repository_def
-    if repository is None:
-        raise ValueError("a sensor needs to know its repository")
-    keys = {*repository.get_job(NEW_IMAGES).asset_layer.executable_asset_keys}
-    lanes = [tuple(key.path) for key in keys if len(key.path) == 2 and key.path[1] in LANE]
-    run = {*changes, *lanes_without_images(context.instance, sandbox, lanes)}
-    left_out = {AssetKey(list(lane)) for lane in lanes if lane[0] not in run}
+    """Returns the request of one run of a sandbox, with the lanes of the hospitals that changed."""
     return RunRequest(
         run_key=" ".join([hospital, sandbox, *(changes[name] for name in sorted(changes))]),
         partition_key=sandbox,
-        asset_selection=sorted(keys - left_out),
-        tags={lane_tag(name): change for name, change in changes.items()},
+        asset_selection=with_lanes(context.repository_def, context.instance, sandbox, changes),
+        tags={TRY_TAG: "1", **{lane_tag(name): change for name, change in changes.items()}},
     )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus
 
+from fed_assets.automation.changed_hospitals import who_is_to_take_part
 from fed_assets.federation.asked import asked, otherwise
 from fed_assets.federation.code_version import package_digest
-from fed_assets.federation.revocations import revoked_in
 from fed_assets.federation.roster import Roster
-from fed_assets.federation.withdrawals import withdrawn
 from fed_assets.resources.artifact_store import read_value, read_whole
 from fed_assets.resources.model_records import CURE, LINEAGE
 from fed_assets.resources.settings import Settings
@@ -46,12 +45,11 @@ def nothing_changed_since(
     made_of = read_whole(home.lineage / f"{run_id}.json", what=LINEAGE, cure=CURE)
     if made_of is None or made_of["data"]["digest"] != admission.get("digest"):
         return None
-    kept_out = {*withdrawn(home.withdrawals), *revoked_in(home.revocations, sandbox)}
     same = (
         made_of["code"]["digest"] == package_digest()
         and made_of["seed"] == roster.seeds[0]
         and [each["id"] for each in made_of["roster"]] == list(roster.hospital_ids)
-        and not kept_out.intersection(made_of["hospitals"])
+        and {*made_of["hospitals"]} <= {*who_is_to_take_part(roster, settings, sandbox)}
         and not made_of["degraded"]
     )
     wanted = asked(roster, find_sandbox(sandbox, configurable=settings.configurable))

@@ -45,6 +45,8 @@ class Automation(_Entry):
         look_every_seconds: How often a hospital's source is looked at; each look is two entries in
             its outbox log.
         settle_seconds: For how long a file has to be as it is, to be held for whole.
+        try_again_after_seconds: How long after the end of a run that nobody had started by hand and
+            that failed of what may pass it is asked for again; see `automation.failures`.
         fresh_within_days: After how many days without a new model Dagster says that it is stale.
     """
 
@@ -53,6 +55,7 @@ class Automation(_Entry):
     timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
     look_every_seconds: int = Field(default=60, ge=5, le=86_400)
     settle_seconds: float = Field(default=5.0, ge=0, le=3600)
+    try_again_after_seconds: float = Field(default=900.0, ge=0, le=604_800)
     fresh_within_days: float | None = Field(default=None, gt=0, le=3650)
 
     @model_validator(mode="after")

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from fed_assets.resources.jobs import RETRAIN
+
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
 PARTITION_TAG = "dagster/partition"
+# Of a run that nobody started by hand: which try it is of what it was asked for, from 1.
+TRY_TAG = "fed_assets/try"
 # Runs that trained nothing, such as a hospital's images alone, lie between those that did.
 LOOK_BACK_RUNS = 200
+
+
+def goes_on(run: DagsterRun) -> bool:
+    """Returns whether a run goes on from one that failed though it does not execute it again.
+
+    That is what the job `retrain` is for, and what a try that nobody started by hand has to do:
+    rounds that were paid for, such as from privacy budgets, are not paid for twice.
+    """
+    return run.job_name == RETRAIN or TRY_TAG in run.tags
 
 
 def failed_ancestors(instance: DagsterInstance, run: DagsterRun) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.assets.budgets import require_budgets
-from fed_assets.errors import QuorumNotMet
+from fed_assets.errors import BudgetSpent
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.hospital.files import Store
 from fed_assets.hospital.outbox_log import OutboxLog, text
@@ -75,7 +75,7 @@ def test_hospitals_whose_budget_is_spent_are_named_all_at_once(
     assert require_budgets(PRIVATE, a_plan(runner, tmp_path), runner) == {}
     for name in ("north", "south"):
         spend(runner, name)
-    with pytest.raises(QuorumNotMet) as refused:
+    with pytest.raises(BudgetSpent) as refused:
         require_budgets(PRIVATE, a_plan(runner, tmp_path), runner)
     said = str(refused.value)
     for name in ("north", "south"):
@@ -90,7 +90,7 @@ def test_hospitals_whose_budget_is_spent_are_named_all_at_once(
 
     # What cannot be told counts as spent, and says what mends it.
     (runner.store("east", PRIVATE) / LEDGER).write_bytes(b"not ours")
-    with pytest.raises(QuorumNotMet, match="east: The privacy ledger is not as it was") as broken:
+    with pytest.raises(BudgetSpent, match="east: The privacy ledger is not as it was") as broken:
         require_budgets(PRIVATE, a_plan(runner, tmp_path, quorum=1), runner)
     assert "from the hospital's backup" in str(broken.value)
 

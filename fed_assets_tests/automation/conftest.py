@@ -69,8 +69,12 @@ class Federation:
 
     def tick(self, name: str, cursor: str | None = None) -> SensorExecutionData:
         """Returns what a tick of a hospital's sensor comes to."""
+        return self.tick_of(sensor_name(name), cursor)
+
+    def tick_of(self, sensor_name: str, cursor: str | None = None) -> SensorExecutionData:
+        """Returns what a tick of the sensor of a name comes to."""
         repository = self.definitions.get_repository_def()
-        sensor = repository.get_sensor_def(sensor_name(name))
+        sensor = repository.get_sensor_def(sensor_name)
         with build_sensor_context(
             instance=self.instance, repository_def=repository, cursor=cursor
         ) as context:

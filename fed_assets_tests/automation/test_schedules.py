@@ -10,19 +10,24 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
+    RunRequest,
     ScheduleDefinition,
     build_schedule_context,
 )
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.errors import ScheduleExecutionError
 from dagster._core.scheduler.instigation import InstigatorStatus
 
+from fed_assets.automation.runs import WHY_TAG
 from fed_assets.automation.switch import OFF, SWITCH
-from fed_assets.errors import RosterError
+from fed_assets.errors import RosterError, StorageError
 from fed_assets.federation.asked import asked
 from fed_assets.federation.code_version import package_digest
 from fed_assets.federation.revocations import reinstate, revoke
 from fed_assets.federation.roster import read_roster
+from fed_assets.federation.withdrawals import rejoin, withdraw
 from fed_assets.resources.artifact_store import write_whole
+from fed_assets.resources.earlier_runs import TRY_TAG
 from fed_assets.sandboxes.presets import find_sandbox
 from fed_assets_tests.automation.conftest import HOSPITALS, Federation, federation
 from fed_assets_tests.lineages import lineage, put_lineage, round_of
@@ -52,7 +57,7 @@ def test_a_tick_asks_for_one_training_of_its_sandbox(
     assert request.tags["dagster/partition"] == "minimal"
     schedule = schedule_of(place)
     assert (schedule.job_name, schedule.default_status, schedule.execution_timezone) == (
-        "retrain",
+        "take_up_new_images",
         DefaultScheduleStatus.RUNNING,
         "Europe/Berlin",
     )
@@ -100,7 +105,10 @@ def trained(place: Federation, status: DagsterRunStatus = DagsterRunStatus.SUCCE
     put_lineage(home, record)
     values = {
         "evaluation_report": {"tracked": {"run_id": run.run_id}},
-        "federation_roster": {"digest": record["data"]["digest"]},
+        "federation_roster": {
+            "digest": record["data"]["digest"],
+            "participants": list(HOSPITALS),
+        },
     }
     for asset, value in values.items():
         write_whole(home.artifacts / asset / "minimal.json", json.dumps(value).encode())
@@ -150,7 +158,7 @@ def test_new_images_a_failed_run_and_a_hospital_that_is_kept_out_are_changes(
     trained(place)
     admitted = place.settings.home.artifacts / "federation_roster" / "minimal.json"
     before = admitted.read_bytes()
-    admitted.write_text('{"digest": "of other images"}')
+    admitted.write_text(json.dumps({"digest": "of other images", "participants": HOSPITALS}))
     assert len(tick(place, at).run_requests or []) == 1
     admitted.write_bytes(before)
     assert not tick(place, at).run_requests
@@ -159,6 +167,73 @@ def test_new_images_a_failed_run_and_a_hospital_that_is_kept_out_are_changes(
     reinstate(place.settings.home.revocations, "east")
     trained(place, DagsterRunStatus.FAILURE)
     assert len(tick(place, at).run_requests or []) == 1
+
+
+def asked_for(place: Federation) -> RunRequest:
+    """Returns the one request of a tick."""
+    (request,) = tick(place, datetime(2026, 1, 4, 3, 0, tzinfo=UTC)).run_requests or []
+    return request
+
+
+def test_with_the_hospitals_that_were_let_in_last_it_asks_for_a_training_alone(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    trained(place, DagsterRunStatus.FAILURE)
+    request = asked_for(place)
+    repository = place.definitions.get_repository_def()
+    retrained = repository.get_job("retrain").asset_layer.executable_asset_keys
+    assert {*(request.asset_selection or ())} == retrained
+    assert "federation_roster" not in {key.to_user_string() for key in retrained}
+    assert TRY_TAG in request.tags
+    assert WHY_TAG not in request.tags
+
+
+def test_after_a_withdrawal_it_asks_for_all_images_anew_and_says_so(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    trained(place)
+    withdrawals = place.settings.home.withdrawals
+    withdraw(withdrawals, "east", by="Ada", because="its board said so")
+    request = asked_for(place)
+    assert request.asset_selection is None
+    assert request.tags[WHY_TAG] == (
+        "all images anew: the last run let in east, to be left out now"
+    )
+    revoke(place.settings.home.revocations, "east")  # as `forget` does too
+    assert request.tags == asked_for(place).tags
+
+    # The run that follows lets in the others, with whom a training alone succeeds from then on.
+    admitted = place.settings.home.artifacts / "federation_roster" / "minimal.json"
+    admitted.write_text(json.dumps({"digest": "of others", "participants": ["north", "south"]}))
+    assert asked_for(place).asset_selection
+    rejoin(withdrawals, "east", by="Ada", because="its board changed its mind")
+    reinstate(place.settings.home.revocations, "east")
+    again = asked_for(place)
+    assert again.asset_selection is None
+    assert again.tags[WHY_TAG] == "all images anew: the last run did not let in east"
+
+
+def test_where_nobody_was_ever_let_in_it_asks_for_all_images(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    request = asked_for(place)
+    assert request.asset_selection is None
+    assert request.tags[WHY_TAG] == "all images anew: no run has let anybody in yet"
+
+
+def test_where_nobody_can_tell_who_withdrew_nothing_is_asked_for(
+    tmp_path: Path, scratch: DagsterInstance
+) -> None:
+    place = federation(tmp_path, scratch, schedule=SUNDAYS)
+    withdrawals = place.settings.home.withdrawals
+    withdrawals.parent.mkdir(exist_ok=True)
+    withdrawals.write_text("[")
+    with pytest.raises(ScheduleExecutionError) as refusal:
+        tick(place, datetime(2026, 1, 4, 3, 0, tzinfo=UTC))
+    assert isinstance(refusal.value.__cause__, StorageError)
 
 
 def test_without_a_time_there_is_no_schedule(fresh: Federation) -> None:
@@ -176,6 +251,7 @@ def test_without_a_time_there_is_no_schedule(fresh: Federation) -> None:
         ({"timezone": "Europe/Atlantis"}, "Europe/Atlantis is no time zone"),
         ({"look_every_seconds": 1}, "greater than or equal to 5"),
         ({"look_every_second": 60}, "Did you mean `look_every_seconds`?"),
+        ({"try_again_after_seconds": -1}, "greater than or equal to 0"),
         ({"fresh_within_days": 0}, "greater than 0"),
     ],
 )

@@ -15,9 +15,11 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 
 from fed_assets.automation.sensors import MOST_WAITS, sensor_name
 from fed_assets.automation.switch import OFF, SWITCH
+from fed_assets.automation.tries import TRY_AGAIN
 from fed_assets.federation.withdrawals import withdraw
 from fed_assets.hospital.envelope import is_sealed
 from fed_assets.hospital.store import SEEN
+from fed_assets.resources.earlier_runs import TRY_TAG
 from fed_assets_tests.automation.conftest import HOSPITALS, LANES, Federation, federation
 from fed_assets_tests.automation.pictures import damaged, draw
 from fed_assets_tests.confining import require_root
@@ -113,15 +115,36 @@ def test_a_tick_while_a_run_is_going_says_so_and_the_next_one_takes_the_change_u
     assert asked(taken_up.tick("north", cursor=tick.cursor))
 
 
-def test_a_failed_run_is_asked_for_again_once_the_data_change(taken_up: Federation) -> None:
+def test_of_a_failed_run_the_sensor_says_what_follows_and_asks_once_the_data_change(
+    taken_up: Federation,
+) -> None:
     drop(taken_up, "north")
     request = asked(taken_up.tick("north"))
+    assert request.tags[TRY_TAG] == "1"
     failed = taken_up.note_run(DagsterRunStatus.FAILURE, tags=request.tags)
     reason = nothing(taken_up.tick("north"))
-    assert f"1 new; run {failed.run_id[:8]} was to take it up and failed" in reason
-    assert "by hand" in reason
+    assert f"1 new; run {failed.run_id[:8]} was to take it up and failed; try 2 of 3" in reason
+    third = taken_up.note_run(DagsterRunStatus.FAILURE, tags={**request.tags, TRY_TAG: "3"})
+    reason = nothing(taken_up.tick("north"))
+    assert f"run {third.run_id[:8]} was to take it up and failed as try 3 of 3, so it" in reason
+    assert "run the job take_up_new_images; images that change are taken up" in reason
     drop(taken_up, "north", seed=4343)
-    assert asked(taken_up.tick("north"))
+    anew = asked(taken_up.tick("north"))
+    assert anew.tags[TRY_TAG] == "1"
+
+
+def test_a_run_that_takes_the_place_of_a_failed_one_takes_its_lanes_along(
+    taken_up: Federation,
+) -> None:
+    drop(taken_up, "north")
+    failed = asked(taken_up.tick("north"))
+    taken_up.note_run(DagsterRunStatus.FAILURE, tags=failed.tags)
+    drop(taken_up, "east")
+    request = asked(taken_up.tick("east"))
+    assert assets(request) == lane("north", "east") | TRAINING
+    assert request.tags["fed_assets/new.north"] == failed.tags["fed_assets/new.north"]
+    taken_up.switch(sensor_name("north"), InstigatorStatus.STOPPED)
+    assert assets(asked(taken_up.tick("east"))) == lane("east") | TRAINING
 
 
 def test_of_a_run_that_failed_after_it_had_prepared_the_images_the_reason_tells(
@@ -132,8 +155,10 @@ def test_of_a_run_that_failed_after_it_had_prepared_the_images_the_reason_tells(
     taken_up.take_up("north")
     failed = taken_up.note_run(DagsterRunStatus.FAILURE, tags=request.tags)
     reason = nothing(taken_up.tick("north"))
-    assert reason.startswith("north in minimal: the last change is in no model yet: run ")
-    assert failed.run_id[:8] in reason
+    assert reason.startswith(
+        "north in minimal: the last change is in no model yet; "
+        f"run {failed.run_id[:8]} was to take it up and failed; try 2 of 3 is due from "
+    )
     taken_up.note_run(DagsterRunStatus.SUCCESS, job="federated_lifecycle")
     assert nothing(taken_up.tick("north")) == "north in minimal: nothing is new."
 
@@ -248,7 +273,7 @@ def test_hospitals_sensors_are_on_and_look_as_often_as_the_roster_says(
     sensors = place.definitions.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {
         *(f"{name}_new_images" for name in HOSPITALS),
-        SWITCH,
+        *(SWITCH, TRY_AGAIN),
     }
     on = {each.name: each.default_status is DefaultSensorStatus.RUNNING for each in sensors}
     assert [name for name in on if not on[name]] == [SWITCH]

@@ -110,13 +110,20 @@ class Unattended:
         self.place.run("dagster", kind, way, name, *WORKSPACE)
 
 
-def three_hospitals(folder: Path, **automation: Any) -> tuple[Place, Path]:
-    """Returns a home of three hospitals, and where their pictures are, after drawing these."""
+def three_hospitals(folder: Path, *, port: int = 0, **automation: Any) -> tuple[Place, Path]:
+    """Returns a home of three hospitals, and where their pictures are, after drawing these.
+
+    Args:
+        folder: Where.
+        port: On which their federation meets; 0 asks the system for one.
+        automation: What of the roster's entry of that name is other than shipped.
+    """
     pictures = folder / "pictures"
     place = make_place(
         folder / "place",
         hospitals=[hospital(pictures, name, seed=at) for at, name in enumerate(HOSPITALS)],
         rounds=2,
+        federation={"port": port},
         automation={"look_every_seconds": LOOK_SECONDS, "settle_seconds": 1.0, **automation},
     )
     return place, pictures

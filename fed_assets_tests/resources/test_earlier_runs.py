@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, job, op
 
-from fed_assets.resources.earlier_runs import failed_ancestors, failed_since_success
+from fed_assets.resources.earlier_runs import (
+    TRY_TAG,
+    failed_ancestors,
+    failed_since_success,
+    goes_on,
+)
 
 SUCCESS, FAILURE = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
 CANCELED, STARTED = DagsterRunStatus.CANCELED, DagsterRunStatus.STARTED
@@ -88,3 +93,18 @@ def test_a_success_that_trained_nothing_hides_nothing(
     images = make(SUCCESS)
     found = failed_since_success(instance, make(), lambda run: run != images.run_id)
     assert list(found) == [failed.run_id]
+
+
+@pytest.mark.parametrize(
+    ("job_name", "tags", "goes"),
+    [
+        ("retrain", {}, True),
+        ("take_up_new_images", {TRY_TAG: "1"}, True),
+        ("take_up_new_images", {}, False),
+        ("federated_lifecycle", {}, False),
+    ],
+)
+def test_retrain_and_what_nobody_started_by_hand_go_on_and_what_a_person_starts_does_not(
+    job_name: str, tags: dict[str, str], goes: bool
+) -> None:
+    assert goes_on(DagsterRun(job_name=job_name, tags=tags)) is goes
