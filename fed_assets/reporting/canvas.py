@@ -229,16 +229,15 @@ def _save(figure: Figure, media: Media) -> bytes:
     written = io.BytesIO()
     if media == "svg":
         # `savefig` draws everything twice, the first time for the layout, which each draw makes.
-        canvas = FigureCanvasSVG(figure)
-        canvas.print_svg(written, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+        metadata = {"Date": None, "Creator": None}
+        FigureCanvasSVG(figure).print_svg(written, metadata=metadata)  # type: ignore[no-untyped-call]
         return written.getvalue()
     figure.savefig(written, format="png", dpi=PNG_DPI)
     # Dagster keeps these pictures in its event log: a palette makes them a third of the size.
     small = io.BytesIO()
-    image = Image.open(written).convert("RGB")
     # Maximum coverage keeps the rare colours: a thin line must not take its neighbour's.
-    image = image.quantize(PALETTE_COLORS, method=Image.Quantize.MAXCOVERAGE)
-    image.save(small, "PNG", optimize=True)
+    image, method = Image.open(written).convert("RGB"), Image.Quantize.MAXCOVERAGE
+    image.quantize(PALETTE_COLORS, method=method).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
@@ -257,6 +256,5 @@ def shorten(text: str, characters: int = 24) -> str:
     'Hospital of th\N{HORIZONTAL ELLIPSIS}'
     """
     one_line = " ".join(text.split())
-    if len(one_line) <= characters:
-        return one_line
-    return one_line[: characters - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    cut = one_line[: characters - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    return one_line if len(one_line) <= characters else cut
