@@ -238,6 +238,39 @@ def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
     assert "taken as 0" not in html["en"] and "doubt not known" not in html["en"]
 
 
+@pytest.mark.parametrize(
+    "at, english, spanish",
+    [
+        (("hospital_03", "hospital_03", "hospital_03"), None, None),
+        (
+            ("hospital_03", "hospital_07", "hospital_03"),
+            "worst hospital: hospital_07 in eyes_on; hospital_03 in the others",
+            "peor hospital: hospital_07 en eyes_on; hospital_03 en los demás",
+        ),
+        (
+            ("hospital_03", "hospital_07", None),
+            "worst hospital: hospital_03 in minimal; hospital_07 in eyes_on",
+            "peor hospital: hospital_03 en minimal; hospital_07 en eyes_on",
+        ),
+    ],
+)
+def test_a_sandbox_whose_worst_hospital_is_another_is_named(
+    at: tuple[str | None, ...], english: str | None, spanish: str | None
+) -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    for run, hospital in zip(runs, at, strict=True):
+        figure = {"value": 0.5, "low": 0.4, "high": 0.6}
+        run["quality"]["worst_sensitivity"] = figure if hospital else None
+        if hospital:
+            run["hospitals"][hospital]["sensitivity"] = figure
+    record = record_of(runs, sandboxes=SANDBOXES[:3])
+    for language, said in (("en", english), ("es", spanish)):
+        decision = HtmlPage(render_comparison(record, language)).section("decision")
+        label = page_words(language).page["decision"]["worst_hospital"].partition("{")[0]
+        assert decision.count(label) == (said is not None)
+        assert said is None or said in decision
+
+
 def numbers(text: str) -> list[str]:
     """Returns what a text says in digits, with points for decimal commas."""
     return re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d)", ".", text))
