@@ -11,7 +11,7 @@ from typing import Any
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.ranking import MAY_WIN
-from fed_assets.comparison.sentence import disagreement
+from fed_assets.comparison.sentence import OF_TWO, disagreement
 from fed_assets.comparison.spreads import POOLED
 from fed_assets.comparison.worst_hospital import WORST, worst_hospital
 from fed_assets.reporting import formats
@@ -177,7 +177,7 @@ def _pooled(spreads: Iterable[Mapping[str, Any]], words: Words) -> list[str]:
     """Returns of each criterion which spread of other sandboxes stands in, and over which."""
     pooled = {row["criterion"]: row for row in spreads if row["spread_from"] == POOLED}
     return [
-        words.page["decision"]["pooled_of"].format(
+        words.page["decision"][OF_TWO if row["degrees_of_freedom"] == 1 else "pooled_of"].format(
             criterion=words.criterion(criterion),
             spread=words.figure(formats.percents, row["relative_deviation"], 1),
             degrees=row["degrees_of_freedom"],
