@@ -9,8 +9,8 @@ from typing import Any
 from fed_assets.assets.evaluation import RESAMPLES
 from fed_assets.assets.measurement import interval_of
 from fed_assets.assets.open_data import NOT_OPEN
-from fed_assets.assets.open_sensitivity import WORST, figure_of
 from fed_assets.comparison.stored import FIGURE, MEMBERSHIP_CURE, require_membership
+from fed_assets.comparison.worst_hospital import WORST, worst_figure
 from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home
 
@@ -78,7 +78,7 @@ def _resampled_elsewhere(
     record: Mapping[str, Any], found: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Returns the resamples of other images than the common ones, of the figures that were told."""
-    worst = found[WORST] if found[WORST]["figure"] == figure_of(record) else {}
+    worst = found[WORST] if found[WORST]["figure"] == worst_figure(record) else {}
     pooled = found["resampled"] if (found["pooled"] or {}).get("value") is not None else None
     known = {WORST: worst.get("resampled"), FIGURE: pooled}
     return {

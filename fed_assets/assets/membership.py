@@ -34,10 +34,11 @@ from fed_assets.assets.known_attacks import (
     membership_value,
 )
 from fed_assets.assets.notice import synthetic_notice
-from fed_assets.assets.open_sensitivity import WORST, open_sensitivity
+from fed_assets.assets.open_sensitivity import open_sensitivity
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.comparison.stored import MEMBERSHIP_CURE, whole_attacks
+from fed_assets.comparison.worst_hospital import WORST
 from fed_assets.errors import ContainerRefused, FedAssetsError, StorageError
 from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home

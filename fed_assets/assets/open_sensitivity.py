@@ -15,13 +15,12 @@ from typing import Any
 
 from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
 from fed_assets.comparison.readings import ROUNDED
+from fed_assets.comparison.worst_hospital import METRIC, worst_figure, worst_hospital
 from fed_assets.errors import FedAssetsError
 from fed_assets.resources.home import Home
 from fed_assets.resources.hospital_runner import LocalHospitalRunner
 from fed_assets.sandboxes.presets import OPEN_DATA
 
-WORST = "worst_sensitivity"  # as measurements call it
-METRIC = "sensitivity"
 # Why there are no resamples.
 NO_FIGURE = "no sensitivity at the worst hospital was told"
 NO_THRESHOLD = "an earlier version measured its run, and kept no threshold: run it again"
@@ -50,13 +49,12 @@ def open_sensitivity(
         `figure`, as the hospital told it; `hospital`, whose it is; `resampled`, of the task
         `evaluate`, or None, and then `why_not`.
     """
-    figure, model = figure_of(record), record.get("model") or {}
+    figure, model = worst_figure(record), record.get("model") or {}
     if earlier is not None and earlier["resampled"] and earlier["figure"] == figure:
         return dict(earlier)
-    told = {name: each.get(METRIC) for name, each in record["hospitals"].items()}
-    hospital = next((name for name in sorted(told) if told[name] == figure), None)
+    hospital = worst_hospital(record)
     found = {"figure": figure, "hospital": hospital, "resampled": None, "why_not": None}
-    if figure is None or hospital is None:
+    if hospital is None:
         return found | {"why_not": NO_FIGURE}
     if hospital not in is_open:
         return found | {"why_not": closed.get(hospital, NO_FIGURE)}
@@ -78,11 +76,6 @@ def open_sensitivity(
     if not _alike(answer["metrics"][METRIC], figure):
         return found | {"why_not": OTHER_FIGURE}
     return found | {"resampled": answer["resampled"]}
-
-
-def figure_of(record: Mapping[str, Any]) -> Any:
-    """Returns the sensitivity at the worst hospital of a measurement, None where it has none."""
-    return (record.get("quality") or {}).get(WORST)
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

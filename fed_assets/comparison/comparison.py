@@ -159,7 +159,7 @@ def compare(
     constant, alike = (each.constant() if len(may_win) > 1 else () for each in (plain, problem))
     unknown = pairs_where(doubt_is_unknown, problem, cells)
     spreads = spread_rows(problem, cells, pools(cells)) if len(may_win) > 1 else []
-    of_doubt = [*spread_cautions(spreads), *unknown_cautions(unknown)]
+    of_doubt = [*spread_cautions(spreads, cells), *unknown_cautions(unknown)]
     currency = surroundings.currency or currency_of(known)
     hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(

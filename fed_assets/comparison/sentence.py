@@ -15,9 +15,10 @@ import yaml
 from fed_assets.comparison.deciding import REFUTED
 from fed_assets.comparison.decision import LIKELY, NONE, UNDECIDED
 from fed_assets.comparison.ranking import NOT_MEASURED
-from fed_assets.comparison.spreads import SOURCES, each_of
+from fed_assets.comparison.spreads import POOLED, SOURCES, each_of
 
 LANGUAGES = ("en", "es")
+OF_TWO = "pooled_of_two"  # runs alone, which have one degree of freedom
 
 
 @cache
@@ -131,8 +132,12 @@ def sentence(
 def _of_spreads(rows: Sequence[Mapping[str, Any]], language: str) -> str:
     """Returns what told how far times and memory vary: own seeds, other sandboxes, or nothing."""
     of, told = words(language)["spreads"], []
-    for source in SOURCES:
-        own = [row for row in rows if row["spread_from"] == source]
+    told_by: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        few = row["spread_from"] == POOLED and row["degrees_of_freedom"] == 1
+        told_by.setdefault(OF_TWO if few else row["spread_from"], []).append(row)
+    for source in (*SOURCES, OF_TWO):
+        own = told_by.get(source, [])
         names = listed(each_of(own, "sandbox"), language)
         over = listed(sorted({name for row in own for name in row["over"]}), language)
         told += [of[source].format(sandboxes=names, over=over)] if own else []
@@ -140,15 +145,17 @@ def _of_spreads(rows: Sequence[Mapping[str, Any]], language: str) -> str:
 
 
 def _of_seeds(seeds: Mapping[str, Sequence[int]], language: str) -> list[str]:
-    """Returns which sandboxes were measured with one seed alone, or not with all of the others."""
+    """Returns which sandboxes have one seed or two alone, or not all seeds of the others."""
     of, everywhere = words(language), {seed for each in seeds.values() for seed in each}
-    alone = [name for name, own in seeds.items() if len(own) == 1]
     fewer = [name for name, own in seeds.items() if set(own) != everywhere]
-    if alone and len(alone) == len(seeds):
-        told = [str(of["one_seed"])]
-    else:
-        fewer = [name for name in fewer if name not in alone]
-        told = [of["one_seed_of"].format(sandboxes=listed(alone, language))] if alone else []
+    told = []
+    for number, kind in ((1, "one_seed"), (2, "two_seeds")):
+        alone = [name for name, own in seeds.items() if len(own) == number]
+        if alone and len(alone) == len(seeds):
+            told.append(str(of[kind]))
+        elif alone:
+            told.append(of[f"{kind}_of"].format(sandboxes=listed(alone, language)))
+            fewer = [name for name in fewer if number > 1 or name not in alone]
     return told + ([of["fewer_seeds"].format(sandboxes=listed(fewer, language))] if fewer else [])
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from fed_assets.comparison.cells import Cell, spread_is_told
+from fed_assets.comparison.cells import SEEDS, Cell, spread_is_told
 from fed_assets.comparison.criteria import OF_SANDBOXES
 from fed_assets.comparison.criterion import Criterion
 from fed_assets.comparison.matrix import Cells
@@ -120,17 +120,34 @@ def _told(sandbox: str, criterion: Criterion, of: Cell, pooled: Mapping[str, Poo
     }
 
 
-def spread_cautions(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+def spread_cautions(rows: Iterable[Mapping[str, Any]], cells: Mapping[str, Cells]) -> list[Row]:
     """Returns of which `sandboxes` a spread was pooled `over` others, and of which it is assumed.
 
-    With the `criteria` in question; what sandboxes measured of themselves weakens nothing.
+    With the `criteria` in question. What sandboxes measured of themselves weakens nothing, unless
+    they have two values alone: neither their interval nor a spread that is pooled from them, of one
+    degree of freedom, tells much.
+
+    Args:
+        rows: of `spread_rows`.
+        cells: of every sandbox.
     """
     known = list(rows)
+    pooled = [row for row in known if row["spread_from"] == POOLED]
+    of_kinds: dict[str, Sequence[Mapping[str, Any]]] = {
+        "two_seeds": [
+            {"sandbox": sandbox, "criterion": criterion, "over": ()}
+            for sandbox, of in cells.items()
+            for criterion, each in of.items()
+            if each.basis == SEEDS and len(each.values) == 2
+        ],
+        "spread_pooled": pooled,
+        "spread_of_two_runs": [row for row in pooled if row["degrees_of_freedom"] == 1],
+        "spread_assumed": [row for row in known if row["spread_from"] == ASSUMED],
+    }
     found = []
-    for source in (POOLED, ASSUMED):
-        of = [row for row in known if row["spread_from"] == source]
+    for kind, of in of_kinds.items():
         if of:
-            row = {"kind": f"spread_{source}", "sandboxes": each_of(of, "sandbox")}
+            row = {"kind": kind, "sandboxes": each_of(of, "sandbox")}
             row |= {"criteria": each_of(of, "criterion")}
             over = {name for row in of for name in row["over"]}
             found.append(row | ({"over": sorted(over)} if over else {}))

@@ -11,8 +11,9 @@ from typing import Any
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.ranking import MAY_WIN
-from fed_assets.comparison.sentence import disagreement
+from fed_assets.comparison.sentence import OF_TWO, disagreement
 from fed_assets.comparison.spreads import POOLED
+from fed_assets.comparison.worst_hospital import WORST, worst_hospital
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
@@ -74,6 +75,7 @@ def render_comparison(record: Record, language: str) -> str:
         pooled=_pooled(spreads.values(), words),
         unknown_doubt=_pairs(record["doubt_unknown"] if drawn else ()),
         worst=_pairs(record["counted_as_worst"]),
+        worst_hospitals={WORST: _worst_hospitals(record, words)},
         rankings={name: _ranking(of) for name, of in record["profiles"].items()},
         # What was measured is weighed by every profile, be it with 0.
         weighed=list(next(iter(record["profiles"].values()), {"weights": {}})["weights"]),
@@ -126,6 +128,30 @@ def _unknown_of_hospitals(runs: Iterable[Record]) -> dict[tuple[str, str], list[
     return {key: of for key, of in found.items() if of}
 
 
+def _worst_hospitals(record: Record, words: Words) -> str:
+    """Returns at which hospital each sandbox is at its worst; nothing where all are at the same.
+
+    Of several seeds it may be several. Where most sandboxes have the same, those are the others.
+    """
+    told = words.page["decision"]
+    found: dict[str, list[str]] = {}
+    for sandbox in (row["sandbox"] for row in record["sandboxes"]):
+        runs = [run for run in record["measurements"] if run["sandbox"] == sandbox]
+        if names := {each for run in runs if (each := worst_hospital(run))}:
+            found.setdefault(", ".join(sorted(names)), []).append(sandbox)
+    if len(found) < 2:
+        return ""
+    *rare, (most, others) = sorted(found.items(), key=lambda each: len(each[1]))
+    if len(rare[-1][1]) == len(others):
+        rare, most = list(found.items()), ""
+    parts = [
+        told["worst_at"].format(hospital=name, sandboxes=", ".join(of_name))
+        for name, of_name in rare
+    ]
+    parts += [told["worst_at_others"].format(hospital=most)] if most else []
+    return str(told["worst_hospital"].format(told="; ".join(parts)))
+
+
 def _by(rows: Iterable[Mapping[str, Any]], down: str, across: str) -> Table:
     found: Table = {}
     for row in rows:
@@ -151,7 +177,7 @@ def _pooled(spreads: Iterable[Mapping[str, Any]], words: Words) -> list[str]:
     """Returns of each criterion which spread of other sandboxes stands in, and over which."""
     pooled = {row["criterion"]: row for row in spreads if row["spread_from"] == POOLED}
     return [
-        words.page["decision"]["pooled_of"].format(
+        words.page["decision"][OF_TWO if row["degrees_of_freedom"] == 1 else "pooled_of"].format(
             criterion=words.criterion(criterion),
             spread=words.figure(formats.percents, row["relative_deviation"], 1),
             degrees=row["degrees_of_freedom"],

@@ -146,6 +146,24 @@ def test_a_file_of_another_form_is_refused(whole, change) -> None:
         from_record(record)
 
 
+def test_intervals_and_spreads_of_two_seeds_alone_are_cautioned_by_name(five) -> None:
+    def cautioned(*seeds: int) -> dict[str, dict[str, Any]]:
+        more = [figures_of("minimal", seed) for seed in seeds]
+        return {each["kind"]: each for each in compared([*five, *more]).cautions}
+
+    kinds = {"two_seeds", "spread_of_two_runs"}
+    assert not cautioned().keys() & kinds
+    two = cautioned(1)
+    assert two["two_seeds"]["sandboxes"] == ["minimal"]
+    assert "wall_seconds" in two["two_seeds"]["criteria"]
+    assert "manual_steps" not in two["two_seeds"]["criteria"]  # alike with both, and exact
+    others = sorted(name for name in SANDBOXES if name != "minimal")
+    assert two["spread_of_two_runs"]["sandboxes"] == others
+    assert two["spread_of_two_runs"]["over"] == ["minimal"]
+    assert "wall_seconds" in two["spread_of_two_runs"]["criteria"]
+    assert not cautioned(1, 2).keys() & kinds
+
+
 def test_one_seed_gives_the_same_and_another_gives_other_draws(five) -> None:
     assert compared(five) == compared(five)
     other = compared(five, settings=Settings(draws=200, seed=1))
@@ -394,7 +412,8 @@ def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured)
     assert "one seed alone" in once.profiles["equal"]["sentence"]["en"]
     again = [measured(sandbox, 1) for sandbox in SANDBOXES]
     twice = compared(list(map(with_resamples, [*five, *again])))
-    assert assumed_of(twice) == set() and twice.cautions == []
+    assert assumed_of(twice) == set()
+    assert [each["kind"] for each in twice.cautions] == ["two_seeds"]
     assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
     mixed = compared(list(map(with_resamples, [*five, *again[:4]])))
     assert "of configurable, with one seed" in mixed.profiles["equal"]["sentence"]["en"]

@@ -153,6 +153,7 @@ def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> 
     first, alone = {"a": 0.97, "b": 0.03}, {"a": [0], "b": [0]}
     assert "one seed alone" in told(first, seeds=alone)
     assert "one seed alone" not in told(first, seeds={"a": [0, 1], "b": [0, 1]})
+    assert "seeds alone" not in told(first, seeds={"a": [0, 1, 2], "b": [0, 1, 2]})
     assert "one seed alone" not in told({}, seeds=alone)
 
 
@@ -166,21 +167,42 @@ def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> 
         ),
         (
             {"a": [0, 1, 2], "b": [0, 1], "c": [2]},
-            "of c, with one seed alone; not every seed was measured of b.",
-            "de c, con una sola semilla; no se midieron todas las semillas de b.",
+            "of c, with one seed alone; chance between trainings is hardly known of b, with two "
+            "seeds alone; not every seed was measured of b.",
+            "de c, con una sola semilla; apenas se conoce el azar entre entrenamientos de b, con "
+            "solo dos semillas; no se midieron todas las semillas de b.",
         ),
         (
             {"a": [0], "b": [1]},
             "is not in it; not every seed was measured of a and b.",
             "; no se midieron todas las semillas de a y b.",
         ),
-        ({"a": [0, 1], "b": [0, 1]}, "draws of weights and measurements.", "pesos y medidas."),
+        (
+            {"a": [0, 1], "b": [0, 1]},
+            "; chance between trainings is hardly known, with two seeds alone.",
+            "; apenas se conoce el azar entre entrenamientos, con solo dos semillas.",
+        ),
+        (
+            {"a": [0, 1, 2], "b": [0, 1, 2]},
+            "draws of weights and measurements.",
+            "pesos y medidas.",
+        ),
     ],
 )
 def test_who_was_measured_with_fewer_seeds_is_named(seeds, english, spanish) -> None:
     first = {"a": 0.97, "b": 0.03}
     assert told(first, seeds=seeds).endswith(english)
     assert told(first, "es", seeds=seeds).endswith(spanish)
+
+
+@pytest.mark.parametrize("language, said", [("en", "hardly tell it"), ("es", "apenas lo indican")])
+def test_a_spread_of_two_runs_is_said_to_tell_hardly_anything(language, said) -> None:
+    row = {"sandbox": "a", "criterion": "wall_seconds", "spread_from": "pooled", "over": ["b"]}
+    first = {"a": 0.97, "b": 0.03}
+    assert said in told(first, language, spreads=[row | {"degrees_of_freedom": 1}])
+    assert said not in told(first, language, spreads=[row | {"degrees_of_freedom": 2}])
+    of_own = row | {"spread_from": "seeds", "degrees_of_freedom": 1}  # of which the seeds are told
+    assert said not in told(first, language, spreads=[of_own])
 
 
 def test_no_share_of_draws_is_called_all_or_none() -> None:

@@ -238,6 +238,61 @@ def test_what_was_measured_below_zero_and_what_is_of_unknown_doubt_is_said(
     assert "taken as 0" not in html["en"] and "doubt not known" not in html["en"]
 
 
+@pytest.mark.parametrize(
+    "at, english, spanish",
+    [
+        (("hospital_03", "hospital_03", "hospital_03"), None, None),
+        (
+            ("hospital_03", "hospital_07", "hospital_03"),
+            "worst hospital: hospital_07 in eyes_on; hospital_03 in the others",
+            "peor hospital: hospital_07 en eyes_on; hospital_03 en los demás",
+        ),
+        (
+            ("hospital_03", "hospital_07", None),
+            "worst hospital: hospital_03 in minimal; hospital_07 in eyes_on",
+            "peor hospital: hospital_03 en minimal; hospital_07 en eyes_on",
+        ),
+    ],
+)
+def test_a_sandbox_whose_worst_hospital_is_another_is_named(
+    at: tuple[str | None, ...], english: str | None, spanish: str | None
+) -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:3]]
+    for run, hospital in zip(runs, at, strict=True):
+        figure = {"value": 0.5, "low": 0.4, "high": 0.6}
+        run["quality"]["worst_sensitivity"] = figure if hospital else None
+        if hospital:
+            run["hospitals"][hospital]["sensitivity"] = figure
+    record = record_of(runs, sandboxes=SANDBOXES[:3])
+    for language, said in (("en", english), ("es", spanish)):
+        decision = HtmlPage(render_comparison(record, language)).section("decision")
+        label = page_words(language).page["decision"]["worst_hospital"].partition("{")[0]
+        assert decision.count(label) == (said is not None)
+        assert said is None or said in decision
+
+
+def test_figures_of_two_seeds_alone_say_so_beside_them() -> None:
+    of_two = [figures_of("minimal", 0), figures_of("minimal", 1), figures_of("eyes_on", 0)]
+    of_two[1]["hospitals"]["hospital_01"]["cpu_seconds"] = 13.0
+    runs = list(map(with_references, of_two))
+    record = record_of(runs, sandboxes=SANDBOXES[:2])
+    told = {
+        "en": ("own spread", "pooled spread †", "(one degree of freedom, which", "bear a †:"),
+        "es": ("dispersión propia", "dispersión ajena †", "(un grado de libertad, que", "una †:"),
+    }
+    for language, (own, pooled, note, caution) in told.items():
+        page = HtmlPage(render_comparison(record, language))
+        sections = {name: page.section(name) for name in ("decision", "hospitals", "references")}
+        assert own in sections["decision"] and pooled in sections["decision"]
+        assert note in sections["decision"] and caution in page.section("answer")
+        for text in sections.values():
+            assert page_words(language).page["of_two"] in text and text.count("†") > 1
+    third = with_references(figures_of("minimal", 2))
+    for others in ([*runs, third], [runs[0], runs[2]]):
+        known = record_of(others, sandboxes=SANDBOXES[:2])
+        assert "†" not in render_comparison(known, "en")
+
+
 def numbers(text: str) -> list[str]:
     """Returns what a text says in digits, with points for decimal commas."""
     return re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d)", ".", text))
@@ -354,7 +409,7 @@ def test_what_federation_gains_and_loses_stands_there(pages: dict[str, HtmlPage]
     (minimal,) = [row for row in gains[1:] if row[0] == "minimal"]
     assert minimal[1] == "-0.002"  # of one seed there is no interval
     (eyes_on,) = [row for row in gains[1:] if row[0] == "eyes_on"]
-    assert re.fullmatch(r"-0\.\d{3} -0\.\d{3} to \+0\.\d{3}", eyes_on[1])
+    assert re.fullmatch(r"-0\.\d{3} † -0\.\d{3} to \+0\.\d{3}", eyes_on[1])  # of two
     assert "eyes_off" not in {row[0] for row in gains}
     assert "there is no interval" in told
     assert "Under differential privacy (configurable)" in told
