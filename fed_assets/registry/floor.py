@@ -10,8 +10,9 @@ every image positive there, and helps nobody. So Youden's J at that threshold, s
 specificity - 1 (Youden 1950, Cancer 3:32), has to reach the least that the roster names: it is 0
 where images are called alike or by lot, and 1 where every image is called right. The default of 0.1
 keeps out what is useless, and chooses nothing between models: on PneumoniaMNIST's 624 test images
-the shipped recipe came to 0.81 to 0.84 under three seeds, and the worst of its hospitals alone,
-with a specificity of 0.21, to 0.20 (`benchmarks/results/quality.json`).
+the shipped recipe came to 0.81 to 0.84 under three seeds, without differential privacy, and the
+worst of its hospitals alone, with a specificity of 0.21, to 0.20
+(`benchmarks/results/quality.json`).
 """
 
 from __future__ import annotations
