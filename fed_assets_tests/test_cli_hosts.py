@@ -72,6 +72,19 @@ def test_a_kit_is_written_for_a_hospital_elsewhere_alone(hub: Place, port: int) 
     assert "gets a kit for each federation by itself" in words(told)
 
 
+def test_who_is_reinstated_is_told_to_join_again_where_its_machine_gave_up(hub: Place) -> None:
+    again = "have `fed-assets hospital join` started there again; it needs no new kit"
+    for hospital, where, said in (
+        ("east", (), True),
+        ("east", ("--sandbox", "minimal"), False),  # its machine stays connected
+        ("north", (), False),
+    ):
+        assert tell(hub, "federation", "revoke", hospital, *where)[0] == 0
+        code, told = tell(hub, "federation", "reinstate", hospital, *where)
+        assert code == 0, told
+        assert (again in words(told)) == said
+
+
 def test_a_federation_with_hospitals_elsewhere_does_not_stay_up(hub: Place) -> None:
     code, told = tell(hub, "federation", "up", "minimal")
     assert code == 1

@@ -61,4 +61,32 @@ def test_a_key_that_others_may_read_is_not_taken(
     code, told = place.tell("storage", "issue", azurite.url, "--key-file", str(key_file))
     assert code == 1
     assert "others may read it" in told
+    assert f"`chmod 600 {key_file}`" in told
+    require_nothing_given(place, told)
+
+
+def test_a_key_that_is_not_the_accounts_is_told_of_as_one(
+    place: Place, azurite: Azurite, key_file: Path
+) -> None:
+    key_file.write_text("AAAA")
+    code, told = place.tell("storage", "issue", azurite.url, "--key-file", str(key_file))
+    assert code == 1
+    assert "Azure does not take the account's key" in told
+    assert "--key-file" in told
+    require_nothing_given(place, told)
+
+
+def test_a_token_that_was_pasted_with_the_accounts_address_is_not_repeated(
+    place: Place, key_file: Path
+) -> None:
+    url = "https://account.blob.core.windows.net/?sv=1&sig=pasted"
+    code, told = place.tell("storage", "issue", url, "--key-file", str(key_file))
+    assert code == 1
+    assert "Seen: more than an address." in told
+    assert "sig=" not in told
+    require_nothing_given(place, told)
+
+
+def require_nothing_given(place: Place, told: str) -> None:
+    assert "container.json" not in told
     assert not list(place.home.root.rglob("container.json"))

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fed_assets.cli.hosts import say_start_again
 from fed_assets.cli.names import SandboxName, require_hospital
 from fed_assets.errors import HospitalWithdrawn
 from fed_assets.federation import revocations, warm
@@ -114,10 +115,14 @@ def reinstate(context: typer.Context, hospital: HospitalId, sandbox: InSandbox =
             cure=f"`fed-assets forget {hospital} --undo --by NAME --because TEXT` lets it join "
             "again, where it wants to",
         )
+    # Who is revoked in some sandboxes alone stays connected.
+    turned_away = hospital in revocations.revoked_in(home.revocations, revocations.EVERYWHERE)
     if not revocations.reinstate(home.revocations, hospital, where):
         out.print(f"{hospital} is not revoked in {_named(where)}.")
         raise typer.Exit(EXIT_NOT_REVOKED)
     out.print(f"{hospital} is reinstated in {_named(where)}: the next run takes it in again.")
+    if turned_away:
+        say_start_again(chosen, hospital)
 
 
 def _where(chosen: Settings, sandbox: str | None) -> str:

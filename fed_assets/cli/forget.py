@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from fed_assets.cli.exit_codes import FAILED
+from fed_assets.cli.hosts import say_start_again
 from fed_assets.cli.model_names import named, tell_doubts
 from fed_assets.cli.names import require_hospital
 from fed_assets.cli.saying import UnheardConsole, say
@@ -99,6 +100,7 @@ def _let_join_again(chosen: Settings, hospital: str, *, by: str, because: str, y
     say(
         f"{hospital} may join again: the next run takes it in. Retired models stay retired.", to=out
     )
+    say_start_again(chosen, hospital)
 
 
 def _leave_out(home: Home, hospital: str, *, by: str, because: str) -> tuple[list[str], list[str]]:

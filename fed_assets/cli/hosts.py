@@ -17,6 +17,19 @@ from fed_assets.federation.roster import read_roster
 from fed_assets.resources.settings import Settings
 
 
+def say_start_again(chosen: Settings, hospital: str) -> None:
+    """Says what is to be done on a hospital's own machine, if it has one, to be let in again.
+
+    Raises:
+        RosterError: The roster cannot be used.
+    """
+    if hospital in read_roster(chosen.roster).remote_ids:
+        say(
+            "Its own machine gave up when it was turned away: have `fed-assets hospital join` "
+            "started there again; it needs no new kit while its certificate lasts."
+        )
+
+
 def kit(
     context: typer.Context,
     hospital: Annotated[str, typer.Argument(help="The hospital's id; it is remote.")],

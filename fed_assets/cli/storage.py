@@ -33,12 +33,12 @@ def issue(
 
     For whoever owns the storage account. A hospital's file belongs on the hospital's machine alone.
     """
-    from fed_assets.containers.issuing import container_name
+    from fed_assets.containers.issuing import container_name, read_key
     from fed_assets.containers.issuing import issue as issue_to
-    from fed_assets.containers.place import read_own, write_place
+    from fed_assets.containers.place import write_place
 
     chosen: Settings = context.obj
-    home, key = chosen.home.prepare(), read_own(key_file).strip()
+    home, key = chosen.home.prepare(), read_key(key_file)
     for party in (COORDINATOR, *read_roster(chosen.roster).hospital_ids):
         named = ORCHESTRATOR if party == COORDINATOR else party
         issued = issue_to(account_url, key, named, days=days)

@@ -102,25 +102,20 @@ class FolderCopy:
                 raise self._conflict(name)
             known[name] = Known(found.etag, found.digest, state)
             return 0
-        self._download(name, path, found)
+        self._download(name, path, found, last)
         state = _state(path)
         assert state is not None
         known[name] = Known(found.etag, found.digest, state)
         return found.size
 
-    def _download(self, name: str, path: Path, found: Found) -> None:
+    def _download(self, name: str, path: Path, found: Found, last: Known | None) -> None:
         fresh = self._aside()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(new_file(fresh), "wb") as file, self._conflicts(name):
                 digest = self.container.get(self.prefix + name, found, file)
             if digest != found.digest:
-                raise ContainerRefused(
-                    "A file of the container is not what was put there",
-                    where=self.container.url,
-                    seen="another digest",
-                    cure="Put the container back from a backup or a snapshot",
-                )
+                raise self._damaged(name, path, found, last)
             fresh.replace(path)
         except OSError as error:
             raise StorageError(
@@ -178,6 +173,21 @@ class FolderCopy:
             where=f"{self.container.url}, {PurePosixPath(name).parts[0]}",
             cure="Let one machine alone work with the container; move this one's folder aside to "
             "go on from what the container holds",
+        )
+
+    def _damaged(self, name: str, path: Path, found: Found, last: Known | None) -> ContainerRefused:
+        # What others put there may bear an image's name; what we did is known, or has a digest.
+        ours = last is not None or found.digest != ""
+        whole = last is not None and _state(path) == last.state and _digest(path) == last.digest
+        return ContainerRefused(
+            "A file of the container is not what was put there",
+            where=f"{self.container.url}/{self.prefix}{name}" if ours else self.container.url,
+            seen="another digest",
+            cure="This machine's own copy of it is whole: unless another machine worked with the "
+            "container since, remove that one file there, and the next task puts it there again; "
+            "else put it back from a backup or a snapshot"
+            if whole
+            else "Put the container back from a backup or a snapshot",
         )
 
     @contextmanager

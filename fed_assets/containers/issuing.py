@@ -7,13 +7,17 @@ nothing, for the attempts of an audit.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from fed_assets.containers.place import TIMES, Place
+from fed_assets.containers.place import TIMES, Place, fault_of_address, read_own
 from fed_assets.containers.refusals import asking
+from fed_assets.errors import AccessRefused, ContainerRefused
 
 POLICY = "fed-assets"
 _RETIRED = "fed-assets-retired"
@@ -39,6 +43,21 @@ def container_name(party: str) -> str:
     return f"fed-assets-{party.replace('_', '-')}"
 
 
+def read_key(path: Path) -> str:
+    """Returns the account's key, of a file that nobody but its owner may read.
+
+    Raises:
+        ContainerRefused: Others may read it, it cannot be read, or holds no key.
+    """
+    key = read_own(path, _no_key).strip()
+    try:
+        if binascii.a2b_base64(key, strict_mode=True):
+            return key
+    except ValueError:
+        pass
+    raise _no_key(path, "no key in base64")
+
+
 def issue(account_url: str, key: str, party: str, *, days: int) -> Issued:
     """Makes a party's container, if there is none, and tokens for it.
 
@@ -51,8 +70,16 @@ def issue(account_url: str, key: str, party: str, *, days: int) -> Issued:
         days: How long the token is valid.
 
     Raises:
-        ContainerRefused: Azure cannot be reached, or refuses the key.
+        ContainerRefused: The URL is not an account's, Azure cannot be reached, or refuses the key.
     """
+    if fault := fault_of_address(account_url):
+        raise ContainerRefused(
+            "It cannot be told which storage account is meant",
+            where="the account's URL",
+            seen=fault,
+            cure="Give its address alone, such as https://ACCOUNT.blob.core.windows.net: without a "
+            "token, and by https unless it is on this machine",
+        )
     from azure.core.credentials import AzureNamedKeyCredential
     from azure.core.exceptions import ResourceExistsError
     from azure.storage.blob import AccessPolicy, BlobServiceClient, ContainerSasPermissions
@@ -65,7 +92,7 @@ def issue(account_url: str, key: str, party: str, *, days: int) -> Issued:
     may = ContainerSasPermissions(read=True, write=True, create=True, delete=True, list=True)
     signed = {"account": account, "key": key, "container": container_name(party)}
     with (
-        asking(url),
+        _asking_as_owner(url),
         BlobServiceClient(account_url, AzureNamedKeyCredential(account, key), **TIMES) as service,
         service.get_container_client(container_name(party)) as container,
     ):
@@ -86,6 +113,32 @@ def issue(account_url: str, key: str, party: str, *, days: int) -> Issued:
     return Issued(
         Place(url, token=_sign(**signed, policy_id=policy)),
         {why: Place(url, token=token) for why, token in dead.items()},
+    )
+
+
+@contextmanager
+def _asking_as_owner(url: str) -> Iterator[None]:
+    try:
+        with asking(url):
+            yield
+    except AccessRefused as refusal:
+        raise AccessRefused(
+            "Azure does not take the account's key",
+            where=url,
+            seen=refusal.seen,
+            cure="See that --key-file holds one of this account's two keys, and that the account "
+            "lets this address in and takes keys: where it takes none, parties need identities, or "
+            "tokens by user delegation",
+        ) from None
+
+
+def _no_key(path: Path, seen: str) -> ContainerRefused:
+    return ContainerRefused(
+        "The account's key cannot be used",
+        where=str(path),
+        seen=seen,
+        cure="One of the account's two keys stands there as Azure shows it, and nothing else, "
+        f"readable by its owner alone: `chmod 600 {path}`",
     )
 
 

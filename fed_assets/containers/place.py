@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,38 +136,54 @@ def write_place(path: Path, place: Place) -> None:
         raise _refused(path, system_reason(error)) from None
 
 
-def read_own(path: Path) -> str:
+def read_own(path: Path, refused: Callable[[Path, str], ContainerRefused] | None = None) -> str:
     """Returns what a file holds that nobody but its owner may read.
+
+    Args:
+        path: The file.
+        refused: Makes the error of it and of what is wrong with it; one that speaks of a party's
+            container if left out.
 
     Raises:
         ContainerRefused: Others may read it, or it cannot be read.
     """
+    refused = refused or _refused
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(path, flags), encoding="utf-8") as file:
             found = os.fstat(file.fileno())
             # Root gives these files to their owners, and reads the orchestrator's before it is one.
             if not stat.S_ISREG(found.st_mode) or os.geteuid() not in (0, found.st_uid):
-                raise _refused(path, "it is not this user's own file")
+                raise refused(path, "it is not this user's own file")
             if found.st_mode & 0o077:
-                raise _refused(path, f"mode {stat.S_IMODE(found.st_mode):o}: others may read it")
+                raise refused(path, f"mode {stat.S_IMODE(found.st_mode):o}: others may read it")
             return file.read()
     except OSError as error:
-        raise _refused(path, system_reason(error)) from None
+        raise refused(path, system_reason(error)) from None
     except ValueError:
-        raise _refused(path, "no text") from None
+        raise refused(path, "no text") from None
+
+
+def fault_of_address(url: str) -> str:
+    """Returns why a URL cannot be an address in Azure's storage; nothing where it can.
+
+    What it says never repeats the URL, which may hold a token that somebody pasted.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is read only now
+    except ValueError:
+        return "no address"
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        return "more than an address"
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        return "not https"
+    return "" if parts.hostname else "no host"
 
 
 def _fault_of(url: str) -> str:
     """Returns what is wrong with a container's URL; nothing where it can be used."""
-    parts = urlsplit(url)
-    if parts.query or parts.username or parts.fragment:
-        return "more than an address; the token stands in `token`"
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        return "not https"
-    if not parts.hostname or not parts.path.strip("/"):
-        return "no container"
-    return ""
+    return fault_of_address(url) or ("" if urlsplit(url).path.strip("/") else "no container")
 
 
 def _refused(path: Path, seen: str) -> ContainerRefused:

@@ -179,11 +179,13 @@ class Door:
         hospital, asked = name_of(shown), stream.next(HANDSHAKE_SECONDS)
         purpose = asked.get("purpose")
         enrolling = purpose in (LOOK, ENROL)
-        if refusal := self._revoked(hospital) or self._issued.refusal(
+        revoked = self._revoked(hospital)
+        if refusal := revoked or self._issued.refusal(
             hospital, shown.serial_number, enrolling=enrolling
         ):
             self._say(f"{hospital}, from {caller}, was refused: {refusal}")
-            stream.put({"refused": f"{hospital} is not let in", "seen": refusal})
+            told = {"refused": f"{hospital} is not let in", "seen": refusal}
+            stream.put({**told, "revoked": bool(revoked)})
             stream.flush(1.0)
             return
         welcome = {

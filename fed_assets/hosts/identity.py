@@ -228,8 +228,18 @@ def refused(said: Any) -> DoorUnreachable:
     return DoorUnreachable(
         f"The door refuses: {said.get('refused', 'no reason')}",
         seen=str(said.get("seen", "")),
-        cure="Ask who runs the federation for a new kit",
+        cure=cure_of(said),
     )
+
+
+def cure_of(said: Any) -> str:
+    """Returns what a hospital is to do where the door refused its machine, as `said` tells."""
+    if said.get("revoked"):
+        return (
+            "Ask who runs the federation to reinstate the hospital; then start `fed-assets "
+            "hospital join` again, without a new kit while its certificate lasts"
+        )
+    return "Ask who runs the federation for a new kit"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fed_assets.errors import FedAssetsError
 from fed_assets.hosts.frames import Gone
-from fed_assets.hosts.identity import Identity
+from fed_assets.hosts.identity import Identity, cure_of
 from fed_assets.hosts.succession import NEXT_SIGNS, moment
 from fed_assets.hosts.tls import call, connect, shown_certificate, split_address
 from fed_assets.hosts.versions import differences, versions
@@ -154,8 +154,8 @@ def _try_certificate(identity: Identity) -> tuple[str, Mapping[str, Any], float]
         cure = "Ask who runs the federation to mend that; this machine is not to blame"
         raise _Failed("certificate", f"the door cannot look it up: {said['trouble']}", cure)
     if "time" not in said:
-        cure = "Ask who runs the federation for a new kit, or to reinstate the hospital"
-        raise _Failed("certificate", f"{said.get('refused')}: {said.get('seen')}", cure)
+        seen = f"{said.get('refused')}: {said.get('seen')}"
+        raise _Failed("certificate", seen, cure_of(said))
     until = identity.certificate.not_valid_after_utc
     offset = float(said["time"]) - (began + time.time()) / 2
     return f"of {identity.hospital}, until {until:%Y-%m-%d %H:%M} UTC", said, offset

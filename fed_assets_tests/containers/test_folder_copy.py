@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,10 +181,66 @@ def test_content_that_somebody_put_there_otherwise_is_refused(
     with azurite.owned(party) as container:
         known = container.get_blob_client(f"{PREFIX}a").get_blob_properties().metadata
         container.upload_blob(f"{PREFIX}a", io.BytesIO(b"forged"), overwrite=True, metadata=known)
-    with pytest.raises(ContainerRefused, match="not what was put there"):
+    with pytest.raises(ContainerRefused, match="not what was put there") as told:
         second.fetch()
+    assert told.value.where == f"{own.url}/{PREFIX}a"
+    assert "backup" in told.value.cure
+    assert "remove" not in told.value.cure  # nothing lies here to take its place
     assert content(second.folder) == {}
     assert not list(second.folder.glob(".partial*"))
+
+
+@pytest.mark.parametrize("keeps_digest", [True, False])
+def test_a_damaged_file_is_named_and_comes_again_from_the_machine_that_has_it(
+    azurite: Azurite, own: Place, party: str, tmp_path: Path, keeps_digest: bool
+) -> None:
+    copy = copy_of(tmp_path / "first", own)
+    write(copy.folder / "validated.json", b"whole")
+    copy.keep()
+    with azurite.owned(party) as container:
+        blob = container.get_blob_client(f"{PREFIX}validated.json")
+        known = blob.get_blob_properties().metadata if keeps_digest else None
+        blob.upload_blob(b"whale", overwrite=True, metadata=known)
+        with pytest.raises(ContainerRefused, match="not what was put there") as told:
+            copy.fetch()
+        assert told.value.where == f"{own.url}/{PREFIX}validated.json"
+        assert "remove that one file" in told.value.cure
+        assert content(copy.folder) == {"validated.json": b"whole"}
+        blob.delete_blob()  # as it says
+        copy.fetch()
+        copy.keep()
+        assert blob.download_blob().readall() == b"whole"
+
+
+def test_what_is_damaged_here_too_is_not_said_to_be_whole(
+    azurite: Azurite, own: Place, party: str, tmp_path: Path
+) -> None:
+    copy = copy_of(tmp_path / "first", own)
+    path = copy.folder / "validated.json"
+    write(path, b"whole")
+    copy.keep()
+    was = path.stat()
+    write(path, b"whale")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))  # as a disk damages it
+    with azurite.owned(party) as container:
+        container.upload_blob(f"{PREFIX}validated.json", b"whirl", overwrite=True)
+    with pytest.raises(ContainerRefused, match="not what was put there") as told:
+        copy.fetch()
+    assert "backup" in told.value.cure
+    assert "remove" not in told.value.cure
+
+
+def test_a_file_that_others_put_there_is_not_named(
+    azurite: Azurite, own: Place, party: str, tmp_path: Path
+) -> None:
+    copy = copy_of(tmp_path / "first", own)
+    with azurite.owned(party) as container:
+        container.upload_blob(f"{PREFIX}smith_1950.png", b"pixels")
+    with pytest.raises(ContainerRefused, match="not what was put there") as told:
+        copy.fetch()
+    assert told.value.where == own.url
+    assert "smith" not in str(told.value)
+    assert content(copy.folder) == {}
 
 
 def test_one_prefix_knows_nothing_of_another(own: Place, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_it_knows_its_account_and_what_opens_it(monkeypatch: pytest.MonkeyPatch)
         ({"url": "http://account.blob.core.windows.net/north", "token": TOKEN}, "not https"),
         ({"url": f"{URL}?{TOKEN}", "token": TOKEN}, "more than an address"),
         ({"url": "https://account.blob.core.windows.net", "token": TOKEN}, "no container"),
+        ({"url": "https://[", "token": TOKEN}, "no address"),
         ({"url": 3, "token": TOKEN}, "no text"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fed_assets.errors import DoorUnreachable, HostAway
-from fed_assets.federation.revocations import revoke
+from fed_assets.federation.revocations import reinstate, revoke
 from fed_assets.hosts.authority import DOOR, open_authority
 from fed_assets.hosts.desk_socket import reach_desk
 from fed_assets.hosts.frames import Gone, Stream, relay
@@ -141,7 +141,20 @@ def test_a_revoked_hospital_is_parted_with_and_not_let_in(hosts: Path, join: Joi
         revoke(hosts.parent / "revoked.json", "st_mary")
         assert within(10, lambda: bool(st_mary.ended_by))
         assert "it is revoked since" in st_mary.ended_by[0].seen
+        assert "without a new kit" in st_mary.ended_by[0].cure
         assert door.desk.connected() == []
+
+
+def test_a_reinstated_hospital_serves_again_without_a_new_kit(hosts: Path, join: Join) -> None:
+    listed = hosts.parent / "revoked.json"
+    with open_door(hosts) as door:
+        own = join("st_mary", door.address)
+        revoke(listed, "st_mary")
+        with machine(own) as st_mary:
+            assert within(10, lambda: bool(st_mary.ended_by))
+        assert reinstate(listed, "st_mary")
+        with machine(own):
+            assert "result" in ask(hosts, "st_mary")
 
 
 def test_what_ails_the_door_ends_no_machine_and_passes(hosts: Path, join: Join) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fed_assets.federation.revocations import revoke
 from fed_assets.hosts import steps
 from fed_assets.hosts.identity import Identity, take_up
 from fed_assets.hosts.issued import Issued
@@ -109,6 +110,16 @@ def test_a_kit_that_was_used(hosts: Path, own: Identity) -> None:
     with open_door(hosts) as door:
         step = failing(replace(own, address=door.address), "certificate")
     assert "the kit was used" in step.seen
+    assert "for a new kit" in step.cure
+
+
+def test_a_revoked_hospital(hosts: Path, own: Identity) -> None:
+    revoke(hosts.parent / "revoked.json", "st_mary")
+    with open_door(hosts) as door:
+        step = failing(replace(own, address=door.address), "certificate")
+    assert "it is revoked since" in step.seen
+    assert "to reinstate the hospital" in step.cure
+    assert "without a new kit" in step.cure
 
 
 def test_a_certificate_that_has_ended(hosts: Path, give: Give, tmp_path: Path) -> None:
