@@ -174,6 +174,18 @@ def test_a_failure_ends_in_a_summary_that_says_at_which_step(tmp_path: Path) -> 
     assert summary.startswith("## The federation of `minimal` failed: dagster definitions validate")
     assert "fed_assets.errors.RosterError: " in summary
     assert "Stack Trace" not in summary
+    assert "report.html" not in summary
+
+
+@pytest.mark.slow
+def test_a_step_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
+    ran = small_lifecycle(tmp_path / "results", SANDBOX="nosuch")
+    assert ran.returncode == 1
+    summary = (tmp_path / "results" / "summary.md").read_text()
+    assert summary.startswith("## The federation of `nosuch` failed: dagster job execute")
+    assert "\n```\nThere is no sandbox named nosuch. To mend it: Choose one of minimal, " in summary
+    assert "File " not in summary
+    assert "report.html" not in summary
 
 
 def test_without_a_folder_for_results_it_says_what_is_missing() -> None:
@@ -192,6 +204,7 @@ def test_the_small_lifecycle_ends_with_its_report(tmp_path: Path) -> None:
     summary = (results / "summary.md").read_text()
     assert summary.startswith("## The federation of `minimal` trained")
     assert "SYNTHETIC DATA" in summary
+    assert "The whole report is report.html among the artifacts." in summary
     for hospital in ("North", "East", "South"):
         assert f"| {hospital} hospital |" in summary
     assert sorted(path.name for path in results.iterdir()) == [

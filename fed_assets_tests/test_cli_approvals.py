@@ -67,6 +67,7 @@ def test_on_a_hospitals_own_host_that_hospital_approves_whatever_roster_lies_the
     place: Place, tmp_path: Path
 ) -> None:
     kit, _ = make_kit(open_authority(tmp_path / "hosts"), "st_mary", "hub.example:1", version="1")
+    (tmp_path / "kit").touch(0o600)
     (tmp_path / "kit").write_bytes(kit)
     take_up(read_kit(tmp_path / "kit"), place.home.host)
     code, lines, errors = approve(place, "configurable")

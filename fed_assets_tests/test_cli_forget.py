@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,32 @@ def forget(home: Home, tmp_path: Path) -> Forget:
 @pytest.fixture
 def bench(home: Home, mlflow_tables: Path) -> Bench:
     return a_bench(mlflow_tables, home.root)
+
+
+@pytest.fixture
+def models_disk(home: Home) -> Iterator[Path]:
+    """Yields the folder of the sandbox's versions, on a small disk of its own."""
+    folder = home.models("minimal")
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Leaves no room on a disk but in the last page of each file."""
+    try:
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        yield
+    finally:
+        (disk / "filler").unlink()
 
 
 def run_id(seed: int) -> str:
@@ -195,6 +222,26 @@ def test_models_are_retired_though_neither_list_can_be_written(
     assert "could not be entered" in ran.stderr and "could not be revoked" in ran.stderr
     assert bench.registry.champion("minimal") is None
     assert version in bench.registry.history("minimal").retired
+
+
+@pytest.mark.slow
+def test_a_full_disk_hinders_no_retirement_that_needs_no_room_and_every_other_one_is_named(
+    forget: Forget, home: Home, models_disk: Path, bench: Bench
+) -> None:
+    former, champion = bench.promoted(1), bench.promoted(2)
+    with filled(models_disk):
+        ran = forget("south", "--yes", "--no-retrain", "--by", "Ada", "--because", "so " * 2000)
+        assert ran.returncode == 1
+        assert "Traceback" not in ran.stderr
+        for version in (former, champion):
+            assert f"minimal@{version} could not be retired. The registry of models" in ran.stderr
+        assert f"Where: {models_disk}. Seen: No space left on device" in ran.stderr
+        assert bench.registry.champion("minimal") == champion
+        assert bench.registry.history("minimal").retired == {}
+        ran = forget("south", "--yes", "--no-retrain")
+        assert ran.returncode == 0, ran.stderr
+    assert bench.registry.champion("minimal") is None
+    assert {former, champion} == bench.registry.history("minimal").retired.keys()
 
 
 @pytest.mark.slow

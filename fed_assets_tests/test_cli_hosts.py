@@ -140,6 +140,13 @@ def test_a_machine_says_what_it_lacks_to_join(hub: Place, machine: Place, port: 
     assert code == 1
     assert "nobody knows where the door is" in words(told)
     kit = str(hub.home.root.parent / "east.kit")
+    Path(kit).chmod(0o644)  # as a copy of it is, where nobody sees to that
+    for command in (("hospital", "join", kit), ("doctor", "--hospital", "--kit", kit)):
+        code, told = tell(machine, *command)
+        assert code == 1
+        assert "is open to others" in words(told)
+        assert "chmod 600" in words(told)
+    Path(kit).chmod(0o600)
     code, told = tell(machine, "hospital", "join", kit, "--fingerprint", "00")
     assert code == 1
     assert "not of yours" in words(told)

@@ -20,6 +20,7 @@ from fed_assets.resources.model_folders import RECORD
 from fed_assets.resources.quiet_mlflow import DATABASE
 from fed_assets.resources.registered_models import create_version, writing
 from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench
+from fed_assets_tests.registry.versions import figures
 
 LOSES = Gate("overall", False, -0.03, -0.01, "AUROC is 0.0300 lower than that of version 1")
 
@@ -234,6 +235,10 @@ def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
         "participants": ("north", "east"),
         "absent": {"south": "south did not take part: left out"},
         "data_digest": "e" * 64,
+        "evaluation": {
+            "test": {"images": 40, **figures(0.97)},
+            "hospitals": {"north": {"images": 9, **figures(0.88)}},
+        },
     }
     record = bench.record("other", tracked, weights, **changes)
     bench.registry.register(record, tracked, weights=weights)
@@ -241,8 +246,9 @@ def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
         row["what"]: (row["one"], row["other"], row["difference"])
         for row in json.loads(told(bench, "diff", "minimal", "1", "2", "--json"))
     }
-    assert rows["AUROC, common test set"] == (0.95, 0.95, 0.0)
-    assert rows["AUROC, north"] == (0.9, 0.9, 0.0)
+    assert rows["AUROC, common test set"] == (0.95, 0.97, pytest.approx(0.02))  # a gain is above 0
+    assert rows["AUROC, north"] == (0.9, 0.88, pytest.approx(-0.02))
+    assert rows["AUROC, south"] == (0.9, None, None)
     assert rows["data"] == ("c" * 12, "e" * 12, "differs")
     assert rows["code"][2] is None
     settings = {name: row for name, row in rows.items() if name.startswith("training setting: ")}
@@ -253,6 +259,8 @@ def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
     }
     assert rows["south took part"] == ("yes", "no", "differs")
     shown = told(bench, "diff", "minimal", "1", "2")
+    assert re.search(r"version 1 +.? *version 2 +.? *2 minus 1", shown)
+    assert re.search(r"AUROC, common test set +.? *0\.95 +.? *0\.97 +.? *0\.02 ", shown)
     for said in ("weights", "training setting: learning rate", "0.01 at the start", "an image is"):
         assert said in shown
     for raw in ("learning_rate", "augment ", "local"):

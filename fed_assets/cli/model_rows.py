@@ -126,10 +126,10 @@ def _facts(record: ModelVersion) -> dict[str, Any]:
 def difference_rows(one: ModelVersion, other: ModelVersion) -> list[dict[str, Any]]:
     """Returns two versions side by side: `what`, `one`, `other`, and the `difference` of figures.
 
-    Of what is no figure, the difference is the word `differs`, or None where there is none. The
-    figures are each version's own, as it was reported: what both came to on the very same images
-    is in the gates. Training settings and controls stand there where they differ, settings in the
-    model card's words.
+    That is what the other has over the one, so that a gain is above zero. Of what is no figure, the
+    difference is the word `differs`, or None where there is none. The figures are each version's
+    own, as it was reported: what both came to on the very same images is in the gates. Training
+    settings and controls stand there where they differ, settings in the model card's words.
     """
     rows = [_figure("common test set", "test", metric, one, other) for metric in METRICS]
     hospitals = [*one.evaluation["hospitals"]]
@@ -164,7 +164,7 @@ def _figure(
         "what": f"{METRIC_NAMES[metric]}, {called}",
         "one": first,
         "other": second,
-        "difference": None if first is None or second is None else first - second,
+        "difference": None if first is None or second is None else second - first,
     }
 
 

@@ -203,17 +203,20 @@ def diff(
     context: typer.Context,
     sandbox: SandboxName,
     one: Version,
-    other: Annotated[int, typer.Argument(min=1, help="The version that it is held against.")],
+    other: Annotated[int, typer.Argument(min=1, help="The version held against it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show two versions side by side: figures, recipe, data, and who took part."""
+    """Show two versions side by side: figures, recipe, data, and who took part.
+
+    The difference of a figure is what the second version has over the first.
+    """
     registry = registry_of(context, sandbox)
     rows = difference_rows(registry.version(sandbox, one), registry.version(sandbox, other))
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     table = Table("what", title=f"Versions of {sandbox}", title_justify="left")
-    for heading in (f"version {one}", f"version {other}", "difference"):
+    for heading in (f"version {one}", f"version {other}", f"{other} minus {one}"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(each)) for each in row.values()))

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from fed_assets.errors import RosterError
 from fed_assets.federation.automation import Automation, Drift
@@ -118,6 +118,13 @@ class Limits(Entry):
     round_timeout_seconds: float = Field(default=600, gt=0)
     total_timeout_seconds: float = Field(default=7200, gt=0)
     task_timeout_seconds: float = Field(default=1800, gt=0)
+
+    @field_validator("door")
+    @classmethod
+    def _door_has_a_port(cls, door: str) -> str:
+        if door and not 1 <= int(door.rpartition(":")[2]) <= 65535:
+            raise ValueError("its port has to be one of 1 to 65535")
+        return door
 
 
 class Roster(Entry):

@@ -8,6 +8,9 @@ from then on.
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -106,11 +109,12 @@ def read_kit(path: Path, *, expected: str = "") -> Kit:
             nobody did, and the kit's own word has to do.
 
     Raises:
-        KitRefused: It is not there, damaged, changed, another authority's, or not valid now; or
-            its certificate, or its key, belongs to somebody else.
+        KitRefused: It is not there, open to others, damaged, changed, another authority's, or not
+            valid now; or its certificate, or its key, belongs to somebody else.
     """
     try:
         with path.open("rb") as file:
+            _require_own(path, os.fstat(file.fileno()).st_mode)
             said: Any = json.loads(file.read(LONGEST_KIT))
         if said["format"] != FORMAT:
             raise _refused(path, f"format {said['format']}, and this version reads {FORMAT}")
@@ -147,6 +151,17 @@ def read_kit(path: Path, *, expected: str = "") -> Kit:
             cure="Set this machine's clock",
         )
     return kit
+
+
+def _require_own(path: Path, mode: int) -> None:
+    if mode & 0o077:
+        raise KitRefused(
+            "The start-up kit, which holds a private key, is open to others",
+            where=str(path),
+            seen=f"mode {stat.S_IMODE(mode):04o}",
+            cure=f"`chmod 600 {shlex.quote(str(path))}`; if others could have read it, have the "
+            "orchestrator make a new one by `fed-assets federation kit HOSPITAL`",
+        )
 
 
 def _require_signed(path: Path, said: Mapping[str, Any], authority: Certificate) -> None:

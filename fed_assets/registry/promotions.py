@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,12 +161,11 @@ def hold(folder: Path, *, by: str, doing: str, wait_seconds: float = 0) -> Itera
                 )
             time.sleep(LOOK_SECONDS)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{by} {doing} since {now}, process {os.getpid()}".encode(), 0)
+        _note(lock, f"{by} {doing} since {now}, process {os.getpid()}")
         try:
             yield
         finally:
-            os.ftruncate(lock, 0)
+            _note(lock, "")
     finally:
         os.close(lock)
 
@@ -177,6 +176,12 @@ def _taken(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _note(lock: int, said: str) -> None:
+    with suppress(OSError):  # it is for information alone: on a full disk, the lock holds as well
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, said.encode(), 0)
 
 
 def _holder(lock: int) -> str:
@@ -219,22 +224,18 @@ def append(folder: Path, events: Sequence[Event]) -> None:
     except OSError as error:
         raise _unwritten(folder, error) from None
     try:
-        content = _content(log)
-        whole = content.rfind(b"\n") + 1
+        whole = os.pread(log, os.fstat(log).st_size, 0).rfind(b"\n") + 1
         try:
             os.ftruncate(log, whole)
             if os.pwrite(log, lines, whole) < len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(log)
         except OSError as error:
-            os.ftruncate(log, whole)
+            with suppress(OSError):  # what is left of a line is removed by the next one
+                os.ftruncate(log, whole)
             raise _unwritten(folder, error) from None
     finally:
         os.close(log)
-
-
-def _content(file: int) -> bytes:
-    return os.pread(file, os.fstat(file).st_size, 0)
 
 
 def _event(line: bytes, number: int, folder: Path) -> Event:

@@ -139,6 +139,14 @@ def test_a_roster_does_not_change(tmp_path: Path) -> None:
         (top(recipe={"learning_rate": 0}), "learning_rate cannot be used"),
         (top(recipe={"schedule": "linear"}), "schedule cannot be used.*Seen: linear"),
         (top(federation={"port": 70000}), r"federation\.port cannot be used.*Seen: 70000"),
+        (
+            top(federation={"door": "hub:65536"}),
+            r"federation\.door cannot be used: its port.*65536",
+        ),
+        (
+            top(federation={"door": "[::1]:0"}),
+            r"federation\.door cannot be used: its port.*1 to 655",
+        ),
         (top(federation={"round_timeout_seconds": 0}), "round_timeout_seconds cannot be used"),
         (top(title=["a", "b"]), "title cannot be used: it has to be text"),
         (top(rounds="many"), "rounds cannot be used: it has to be a whole number.*Seen: many"),

@@ -34,6 +34,7 @@ def give(tmp_path: Path, hosts: Path, authority: Authority) -> Callable[..., Pat
         content, made = make_kit(authority, hospital, address, version="1", lifetime=lifetime)
         Issued(hosts).give_kit(hospital, made.serial_number)
         path = tmp_path / f"{hospital}.kit"
+        path.touch(0o600)
         path.write_bytes(content)
         return path
 

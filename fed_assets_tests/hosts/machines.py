@@ -134,6 +134,7 @@ def serving(
     content, made = make_kit(open_authority(door.folder), hospital, door.address, version="1")
     Issued(door.folder).give_kit(hospital, made.serial_number)
     kit = chosen.home.root / "kit"
+    kit.touch(0o600)
     kit.write_bytes(content)
     identity = take_up(read_kit(kit), chosen.home.host)
     said: list[str] = []

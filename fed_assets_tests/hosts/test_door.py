@@ -83,6 +83,7 @@ def test_a_stranger_gets_no_word(hosts: Path, join: Join, tmp_path: Path) -> Non
         own = join("st_mary", door.address)
         strange = open_authority(tmp_path / "strange")
         path = tmp_path / "strange.kit"
+        path.touch(0o600)
         path.write_bytes(make_kit(strange, "st_mary", door.address, version="1")[0])
         stranger = take_up(read_kit(path), tmp_path / "at_stranger")
         # He knows our door, and shows a certificate of an authority of his own.

@@ -73,6 +73,7 @@ def test_a_kit_of_another_authority_is_refused(
 ) -> None:
     stranger = open_authority(tmp_path / "stranger")
     path = tmp_path / "strange.kit"
+    path.touch(0o600)
     path.write_bytes(make_kit(stranger, "st_mary", "localhost:1", version="1")[0])
     assert read_kit(path).hospital == "st_mary"  # nobody said which authority it has to be
     with pytest.raises(KitRefused, match="not of yours"):
@@ -98,6 +99,7 @@ def test_another_hospitals_certificate_or_key_is_refused(give: Give, authority: 
 def test_what_is_no_kit_is_refused(tmp_path: Path, give: Give, authority: Authority) -> None:
     with pytest.raises(KitRefused, match="No such file"):
         read_kit(tmp_path / "none.kit")
+    (tmp_path / "junk.kit").touch(0o600)
     (tmp_path / "junk.kit").write_bytes(b"\x00\xff")
     with pytest.raises(KitRefused, match="no kit, or damaged"):
         read_kit(tmp_path / "junk.kit")
@@ -107,6 +109,16 @@ def test_what_is_no_kit_is_refused(tmp_path: Path, give: Give, authority: Author
         read_kit(newer)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_kit_that_others_may_read_is_refused(give: Give, mode: int) -> None:
+    path = give("st_mary")
+    path.chmod(mode)
+    with pytest.raises(KitRefused, match=rf"open to others\..*Seen: mode {mode:04o}.*chmod 600"):
+        read_kit(path)
+    path.chmod(0o400)
+    assert read_kit(path).hospital == "st_mary"
+
+
 def test_a_machine_takes_up_no_other_hospitals_kit(give: Give, tmp_path: Path) -> None:
     folder = tmp_path / "machine"
     take_up(read_kit(give("st_mary")), folder)
@@ -114,6 +126,7 @@ def test_a_machine_takes_up_no_other_hospitals_kit(give: Give, tmp_path: Path) -
         take_up(read_kit(give("st_john")), folder)
     stranger = open_authority(tmp_path / "stranger")
     path = tmp_path / "strange.kit"
+    path.touch(0o600)
     path.write_bytes(make_kit(stranger, "st_mary", "localhost:1", version="1")[0])
     with pytest.raises(KitRefused, match="another authority than this machine has joined"):
         take_up(read_kit(path), folder)

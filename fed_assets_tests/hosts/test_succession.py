@@ -49,8 +49,10 @@ def joined(hub: Path, folder: Path, name: str, address: str) -> Identity:
     signer = keep_authority(hub, known_within=MONTH)
     content, made = make_kit(signer, name, address, version="1")
     Issued(hub).give_kit(name, made.serial_number)
-    folder.with_suffix(".kit").write_bytes(content)
-    return take_up(read_kit(folder.with_suffix(".kit")), folder)
+    path = folder.with_suffix(".kit")
+    path.touch(0o600)
+    path.write_bytes(content)
+    return take_up(read_kit(path), folder)
 
 
 def shown(door: OpenDoor) -> datetime:
@@ -156,6 +158,7 @@ def test_a_kit_is_no_proof_of_the_authorities_that_it_names_beside_its_signer(
     stranger = open_authority(tmp_path / "stranger")
     liar = Authority(stranger.certificate, stranger.key, tuple(own.authorities))
     content, _ = make_kit(liar, "st_mary", "localhost:1", version="1")
+    (tmp_path / "strange.kit").touch(0o600)
     (tmp_path / "strange.kit").write_bytes(content)
     with pytest.raises(KitRefused, match="another authority than this machine has joined"):
         take_up(read_kit(tmp_path / "strange.kit"), own.folder)

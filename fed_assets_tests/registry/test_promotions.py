@@ -3,10 +3,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,43 @@ def test_a_holder_that_is_just_going_is_waited_for_and_one_that_stays_silent_is_
     going.start()
     with hold(tmp_path, by="bob", doing="rolls back"):
         going.join()
+
+
+@contextmanager
+def room_for_files_of(size: int) -> Iterator[None]:
+    """Has every file that is written now end after so many bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_on_a_full_disk_the_lock_holds_though_it_does_not_say_who(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fed_assets.registry.promotions.SILENT_SECONDS", 0.2)
+    with (
+        room_for_files_of(0),
+        hold(tmp_path, by="ann", doing="promotes version 2"),
+        pytest.raises(PromotionRefused, match="it does not say who it is"),
+        hold(tmp_path, by="bob", doing="rolls back"),
+    ):
+        pass
+    with hold(tmp_path, by="bob", doing="rolls back"):
+        assert (tmp_path / LOCK).read_text().startswith("bob rolls back since ")
+
+
+def test_on_a_full_disk_the_log_stays_as_it_was(tmp_path: Path) -> None:
+    append(tmp_path, [Event("registered", 1, "a")])
+    before = (tmp_path / LOG).read_bytes()
+    for room in (0, 1, 100):
+        with room_for_files_of(len(before) + room), pytest.raises(StorageError) as told:
+            append(tmp_path, [Event("registered", 2, "a")])
+        assert str(tmp_path) in str(told.value)
+        assert "Free disk space" in str(told.value)
+        assert (tmp_path / LOG).read_bytes() == before
 
 
 def test_where_nothing_was_registered_there_is_nothing_to_hold(tmp_path: Path) -> None:

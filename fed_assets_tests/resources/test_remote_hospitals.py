@@ -144,6 +144,7 @@ def nonsense(hub: Path, folder: Path) -> Iterator[None]:
     with open_door(hub, away_seconds=60) as door:
         content, made = make_kit(open_authority(hub), "north", door.address, version="1")
         Issued(hub).give_kit("north", made.serial_number)
+        (folder / "kit").touch(0o600)
         (folder / "kit").write_bytes(content)
         with machine(take_up(read_kit(folder / "kit"), folder / "north")):
             assert door.heard("is connected", 30)
