@@ -224,7 +224,10 @@ def test_who_comes_meanwhile_is_told_who_holds_the_registry(bench: Bench) -> Non
 
 
 @pytest.mark.slow
-def test_two_versions_are_held_against_each_other(bench: Bench) -> None:
+def test_two_versions_are_held_against_each_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fed_assets.cli.models.out.width", 200)  # whoever imported it first
     tracked, weights = bench.logged("one", 1)
     recipe = {"learning_rate": 0.002, "local_epochs": 2}
     record = bench.record("one", tracked, weights, recipe=recipe)
