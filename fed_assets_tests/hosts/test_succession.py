@@ -126,18 +126,18 @@ def test_what_broke_off_as_the_next_took_over_is_finished(hosts: Path) -> None:
 def test_machines_follow_from_one_authority_to_the_next_without_a_restart_or_a_kit(
     hosts: Path, tmp_path: Path
 ) -> None:
-    old = open_authority(hosts, lifetime=timedelta(seconds=16))
-    lives = timedelta(seconds=3)
-    with open_door(hosts, lifetime=lives, own_lifetime=timedelta(seconds=2)) as door:
+    old = open_authority(hosts, lifetime=timedelta(seconds=32))
+    lives = timedelta(seconds=6)  # on a busy machine a renewal takes a second or two
+    with open_door(hosts, lifetime=lives, own_lifetime=timedelta(seconds=4)) as door:
         own = joined(hosts, tmp_path / "at", "st_mary", door.address)
         assert own.authorities == [old.certificate]
         with machine(own) as st_mary:
             assert "result" in ask(hosts, "st_mary")
-            assert within(20, lambda: len(own.authorities) == 2)
+            assert within(40, lambda: len(own.authorities) == 2)
             assert datetime.now(UTC) < old.certificate.not_valid_after_utc
-            assert within(20, lambda: datetime.now(UTC) > old.certificate.not_valid_after_utc)
+            assert within(40, lambda: datetime.now(UTC) > old.certificate.not_valid_after_utc)
             assert "result" in ask(hosts, "st_mary")
-            assert within(10, lambda: own.certificate.not_valid_before_utc > _end(old))
+            assert within(20, lambda: own.certificate.not_valid_before_utc > _end(old))
             assert "result" in ask(hosts, "st_mary")
             assert st_mary.ended_by == []
             # A new hospital gets a kit of the next one, and only that lets it in.
