@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,20 +24,14 @@ def open_instance(home: Home) -> Iterator[DagsterInstance]:
         RunConfigError: its settings cannot be used.
         StorageError: its tables cannot be read or written.
     """
-    from dagster import DagsterInstance
     from dagster._check import CheckError
     from dagster._core.errors import DagsterInvalidConfigError
 
     try:
-        with DagsterInstance.from_config(str(home.instance)) as instance:
+        with _made(home) as instance:
             yield instance
     except (DagsterInvalidConfigError, CheckError, ModuleNotFoundError) as error:
-        raise RunConfigError(
-            "The settings of Dagster's instance cannot be used",
-            where=str(home.instance / "dagster.yaml"),
-            seen=_unusable(error),
-            cure="Correct the file that FED_ASSETS_INSTANCE names, or give what it asks for",
-        ) from None
+        raise _refused(home, _unusable(error)) from None
     except Exception as error:
         if not _of_database(error):
             raise
@@ -47,6 +42,25 @@ def open_instance(home: Home) -> Iterator[DagsterInstance]:
             cure="Free disk space under FED_ASSETS_HOME, or see to the database that "
             "FED_ASSETS_INSTANCE names; `--job retrain` then goes on after the last whole round",
         ) from None
+
+
+def _made(home: Home) -> DagsterInstance:
+    from dagster import DagsterInstance
+
+    try:
+        return DagsterInstance.from_config(str(home.instance))
+    except ValueError:  # whose words may hold a part of the password
+        seen = "a value that is none, such as a port that is no number"
+        raise _refused(home, seen) from None
+
+
+def _refused(home: Home, seen: str) -> RunConfigError:
+    return RunConfigError(
+        "The settings of Dagster's instance cannot be used",
+        where=str(home.instance / "dagster.yaml"),
+        seen=seen,
+        cure="Correct the file that FED_ASSETS_INSTANCE names, or give what it asks for",
+    )
 
 
 def _of_database(error: Exception) -> bool:
@@ -60,7 +74,9 @@ def _cause(error: BaseException) -> str:
     """Returns what the driver said, in a line; it never holds the password."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return str(error).partition("\n")[0].strip()
+    told = str(error).partition("\n")[0].strip()
+    # Of a password with an @ in it, the driver takes what follows for the host, and names it.
+    return re.sub(r"""[^\s"']*@""", "…@", told)
 
 
 def _unusable(error: Exception) -> str:

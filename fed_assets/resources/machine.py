@@ -45,6 +45,8 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Returns a finding per thing that a run needs, in the order in which to mend them."""
     findings = [_python(), *(_package(name) for name in PACKAGES), _home(settings)]
+    if findings[-1].state == "ok":
+        findings.append(_guarded("Dagster's records", partial(_records, settings)))
     findings += [_disk(settings), _memory(), _cores(), _walls(), _chromium()]
     roster: Roster | None = None
     try:
@@ -93,6 +95,15 @@ def _home(settings: Settings) -> Finding:
     except FedAssetsError as error:
         return _from_error("home", error)
     return Finding("home", "ok", str(settings.home.root))
+
+
+def _records(settings: Settings) -> Finding:
+    from fed_assets.resources.instance import open_instance
+
+    with open_instance(settings.home) as instance:
+        count = instance.get_runs_count()
+    named = settings.home.instance_settings
+    return Finding("Dagster's records", "ok", f"{count} runs, as {named} says")
 
 
 def _disk(settings: Settings) -> Finding:

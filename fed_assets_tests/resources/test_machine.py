@@ -12,6 +12,7 @@ from fed_assets.resources.machine import PACKAGES, Finding, examine
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.enforcement import ENFORCED
 from fed_assets.sandboxes.presets import EYES_ON, SANDBOX_NAMES
+from fed_assets_tests.places import PROJECT
 
 ROSTER = {
     "title": "One",
@@ -23,6 +24,11 @@ ROSTER = {
 
 def settings(folder: Path, **changes: object) -> Settings:
     return Settings(**{"home": Home(folder / "home"), **changes})  # type: ignore[arg-type]
+
+
+def at_a_server(folder: Path) -> Home:
+    shipped = PROJECT / "deploy" / "postgres" / "dagster.yaml"
+    return Home(folder / "home", instance_settings=shipped)
 
 
 def found(chosen: Settings) -> dict[str, Finding]:
@@ -37,7 +43,15 @@ def with_source(folder: Path, **source: object) -> Path:
 
 def test_a_machine_that_is_set_up_lacks_nothing(tmp_path: Path) -> None:
     findings = found(settings(tmp_path))
-    for what in ("Python", *PACKAGES, "home", "disk", "roster", "sandbox minimal"):
+    for what in (
+        "Python",
+        *PACKAGES,
+        "home",
+        "Dagster's records",
+        "disk",
+        "roster",
+        "sandbox minimal",
+    ):
         assert findings[what].state == "ok", findings[what]
     assert not [each for each in findings.values() if each.state == "missing"]
 
@@ -65,6 +79,40 @@ def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_pat
     finding = found(settings(tmp_path, home=Home(tmp_path / "my home")))["home"]
     assert finding.state == "missing"
     assert "white space" in finding.seen
+
+
+def test_records_without_the_address_of_their_server_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FED_ASSETS_DATABASE", raising=False)
+    finding = found(settings(tmp_path, home=at_a_server(tmp_path)))["Dagster's records"]
+    assert finding.state == "missing"
+    assert "FED_ASSETS_DATABASE" in finding.seen
+    assert "FED_ASSETS_INSTANCE" in finding.cure
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("postgresql+psycopg2://fed_assets:hidden@127.0.0.1:1/db", "refused"),
+        ("postgresql+psycopg2//fed_assets:hidden@127.0.0.1:1/db", "URL"),
+        ("postgresql+psycopg2://fed_assets:hidden@127.0.0.1:one/db", "no number"),
+        ("postgresql+psycopg2://fed_assets:half@hidden@127.0.0.1:1/db", "…@127.0.0.1"),
+    ],
+)
+def test_records_at_a_server_that_does_not_answer_are_missing_and_no_password_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, seen: str
+) -> None:
+    monkeypatch.setenv("FED_ASSETS_DATABASE", address)
+    finding = found(settings(tmp_path, home=at_a_server(tmp_path)))["Dagster's records"]
+    assert finding.state == "missing"
+    assert seen in finding.seen
+    assert "hidden" not in str(finding)
+
+
+def test_records_are_not_looked_for_in_a_home_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("mine")
+    assert "Dagster's records" not in found(settings(tmp_path))
 
 
 def test_each_refused_sandbox_says_which_control(
