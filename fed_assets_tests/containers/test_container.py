@@ -203,5 +203,5 @@ def test_a_container_that_is_gone_and_an_address_that_answers_nothing_are_told_a
 
 
 def test_a_wrong_account_key_is_refused(azurite: Azurite) -> None:
-    with pytest.raises(ContainerRefused, match="does not let"):
+    with pytest.raises(ContainerRefused, match="does not take the account's key"):
         issue(azurite.url, "d3Jvbmc=", azurite.party(), days=1)
