@@ -57,10 +57,11 @@ class Bench:
         )
         return Tracking(folder=str(self.home.tracking)).log_federation(federation), weights
 
-    def register(self, seed: int) -> int:
+    def register(self, seed: int, **changes: Any) -> int:
         run = f"{seed:08d}-2222-3333-4444-555555555555"
         tracked, weights = self.logged(run, seed)
-        return self.registry.register(self.record(run, tracked, weights), tracked, weights=weights)
+        record = self.record(run, tracked, weights, **changes)
+        return self.registry.register(record, tracked, weights=weights)
 
     def record(self, run: str, tracked: str, weights: Path, **changes: Any) -> ModelVersion:
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()

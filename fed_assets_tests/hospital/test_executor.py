@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -32,6 +31,7 @@ from fed_assets.hospital.weights import weights_of
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, canonical, entries_of, first_fault, sha256
 from fed_assets.privacy.clipping import learned_of, statistics_of, update_norm
 from fed_assets.privacy.digests import weights_digest
+from fed_assets_tests.full_disk import no_file_larger_than
 from fed_assets_tests.hospital.test_evaluation import a_store, a_validated_store
 from fed_assets_tests.networks import SMALL_RESNET
 
@@ -341,12 +341,8 @@ def test_no_weights_leave_that_cannot_be_noted(
     caplog.set_level("INFO")
     store = a_validated_store(tmp_path)
     context, task = a_site(tmp_path, store), a_task()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
-    try:
+    with no_file_larger_than(room_bytes):
         reply = HospitalExecutor().execute("train", task, context, Signal())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert reply.get_header(ERROR_HEADER)["kind"] == "StorageError"
     assert "nothing leaves the hospital" in reply.get_header(ERROR_HEADER)["what"]

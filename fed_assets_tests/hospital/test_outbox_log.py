@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import stat
 import subprocess
@@ -29,6 +28,7 @@ from fed_assets.privacy.chain import (
     first_fault,
     sha256,
 )
+from fed_assets_tests.full_disk import no_file_larger_than
 from fed_assets_tests.hospital.keys import a_sealed_store
 
 WRITER = textwrap.dedent(
@@ -250,14 +250,12 @@ def test_a_full_disk_is_told_and_the_log_is_as_it_was(store: Store) -> None:
     log = a_log(store)
     log.left(text("update", b"x"))
     before = the_file(store).read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for room in (0, 1, 100):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, hard))
-        try:
-            with pytest.raises(StorageError, match="nothing leaves the hospital") as refused:
-                log.left(text("update", b"y"))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with (
+            no_file_larger_than(len(before) + room),
+            pytest.raises(StorageError, match="nothing leaves the hospital") as refused,
+        ):
+            log.left(text("update", b"y"))
         assert "Free disk space" in str(refused.value)
         assert the_file(store).read_bytes() == before
     assert log.left(text("update", b"y")).entries == 2

@@ -3,12 +3,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from fed_assets.errors import PromotionRefused, RunConfigError, StorageError
 from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import LOCK, LOG, Event, History, append, hold, read_history
 from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
+from fed_assets_tests.full_disk import no_file_larger_than
 
 HOLD = """
 import sys
@@ -141,23 +140,12 @@ def test_a_holder_that_is_just_going_is_waited_for_and_one_that_stays_silent_is_
         going.join()
 
 
-@contextmanager
-def room_for_files_of(size: int) -> Iterator[None]:
-    """Has every file that is written now end after so many bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_on_a_full_disk_the_lock_holds_though_it_does_not_say_who(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fed_assets.registry.promotions.SILENT_SECONDS", 0.2)
     with (
-        room_for_files_of(0),
+        no_file_larger_than(0),
         hold(tmp_path, by="ann", doing="promotes version 2"),
         pytest.raises(PromotionRefused, match="it does not say who it is"),
         hold(tmp_path, by="bob", doing="rolls back"),
@@ -171,7 +159,7 @@ def test_on_a_full_disk_the_log_stays_as_it_was(tmp_path: Path) -> None:
     append(tmp_path, [Event("registered", 1, "a")])
     before = (tmp_path / LOG).read_bytes()
     for room in (0, 1, 100):
-        with room_for_files_of(len(before) + room), pytest.raises(StorageError) as told:
+        with no_file_larger_than(len(before) + room), pytest.raises(StorageError) as told:
             append(tmp_path, [Event("registered", 2, "a")])
         assert str(tmp_path) in str(told.value)
         assert "Free disk space" in str(told.value)

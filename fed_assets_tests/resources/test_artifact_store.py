@@ -1,10 +1,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 import json
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from dagster import (
 
 from fed_assets.errors import FedAssetsError, StorageError
 from fed_assets.resources.artifact_store import JsonArtifacts, write_whole
+from fed_assets_tests.full_disk import no_file_larger_than
 
 SANDBOXES = StaticPartitionsDefinition(["minimal", "eyes_on"])
 
@@ -36,17 +34,6 @@ def report(images: dict[str, Any]) -> dict[str, Any]:
 @asset(partitions_def=SANDBOXES)
 def endless() -> float:
     return float("inf")
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """A disk that is full after `size` bytes, for this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def make(folder: Path, *assets: Any, select: Any = None, sandbox: str = "minimal") -> Any:

@@ -213,12 +213,9 @@ def test_a_model_whose_served_threshold_is_useless_serves_only_where_a_person_sa
     bench: Bench,
 ) -> None:
     bench.promoted(1)
-    run = f"{2:08d}-2222-3333-4444-555555555555"
-    tracked, weights = bench.logged(run, 2)
     hospitals = {name: figures(0.9) for name in HOSPITALS}
     alike = figures(0.95, sensitivity=1.0, specificity=0.0)
-    record = bench.record(run, tracked, weights, evaluation={"test": alike, "hospitals": hospitals})
-    second = bench.registry.register(record, tracked, weights=weights)
+    second = bench.register(2, evaluation={"test": alike, "hospitals": hospitals})
     bench.package(second)
     champion, kept = (bench.registry.version("minimal", each) for each in (1, second))
     bench.judge(second, *judge(kept, champion, differences(), POSTURE, Terms()))
