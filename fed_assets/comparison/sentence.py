@@ -15,7 +15,7 @@ import yaml
 from fed_assets.comparison.deciding import REFUTED
 from fed_assets.comparison.decision import LIKELY, NONE, UNDECIDED
 from fed_assets.comparison.ranking import NOT_MEASURED
-from fed_assets.comparison.spreads import POOLED, SOURCES, each_of
+from fed_assets.comparison.spreads import SOURCES, each_of, of_two_runs
 
 LANGUAGES = ("en", "es")
 OF_TWO = "pooled_of_two"  # runs alone, which have one degree of freedom
@@ -134,8 +134,7 @@ def _of_spreads(rows: Sequence[Mapping[str, Any]], language: str) -> str:
     of, told = words(language)["spreads"], []
     told_by: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        few = row["spread_from"] == POOLED and row["degrees_of_freedom"] == 1
-        told_by.setdefault(OF_TWO if few else row["spread_from"], []).append(row)
+        told_by.setdefault(OF_TWO if of_two_runs(row) else row["spread_from"], []).append(row)
     for source in (*SOURCES, OF_TWO):
         own = told_by.get(source, [])
         names = listed(each_of(own, "sandbox"), language)

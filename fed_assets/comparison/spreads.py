@@ -120,6 +120,11 @@ def _told(sandbox: str, criterion: Criterion, of: Cell, pooled: Mapping[str, Poo
     }
 
 
+def of_two_runs(row: Mapping[str, Any]) -> bool:
+    """Returns whether a spread was pooled over two runs alone, of one degree of freedom."""
+    return bool(row["spread_from"] == POOLED and row["degrees_of_freedom"] == 1)
+
+
 def spread_cautions(rows: Iterable[Mapping[str, Any]], cells: Mapping[str, Cells]) -> list[Row]:
     """Returns of which `sandboxes` a spread was pooled `over` others, and of which it is assumed.
 
@@ -141,7 +146,7 @@ def spread_cautions(rows: Iterable[Mapping[str, Any]], cells: Mapping[str, Cells
             if each.basis == SEEDS and len(each.values) == 2
         ],
         "spread_pooled": pooled,
-        "spread_of_two_runs": [row for row in pooled if row["degrees_of_freedom"] == 1],
+        "spread_of_two_runs": [row for row in known if of_two_runs(row)],
         "spread_assumed": [row for row in known if row["spread_from"] == ASSUMED],
     }
     found = []

@@ -12,7 +12,7 @@ from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.ranking import MAY_WIN
 from fed_assets.comparison.sentence import OF_TWO, disagreement
-from fed_assets.comparison.spreads import POOLED
+from fed_assets.comparison.spreads import POOLED, of_two_runs
 from fed_assets.comparison.worst_hospital import WORST, worst_hospital
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
@@ -72,6 +72,7 @@ def render_comparison(record: Record, language: str) -> str:
         references=reference_tables(record, words),
         features=_by(record["features"], "control", "sandbox"),
         spreads=spreads,
+        of_two_runs=of_two_runs,
         pooled=_pooled(spreads.values(), words),
         unknown_doubt=_pairs(record["doubt_unknown"] if drawn else ()),
         worst=_pairs(record["counted_as_worst"]),
@@ -177,7 +178,7 @@ def _pooled(spreads: Iterable[Mapping[str, Any]], words: Words) -> list[str]:
     """Returns of each criterion which spread of other sandboxes stands in, and over which."""
     pooled = {row["criterion"]: row for row in spreads if row["spread_from"] == POOLED}
     return [
-        words.page["decision"][OF_TWO if row["degrees_of_freedom"] == 1 else "pooled_of"].format(
+        words.page["decision"][OF_TWO if of_two_runs(row) else "pooled_of"].format(
             criterion=words.criterion(criterion),
             spread=words.figure(formats.percents, row["relative_deviation"], 1),
             degrees=row["degrees_of_freedom"],
