@@ -59,8 +59,7 @@ def elsewhere(chosen: Settings) -> set[str]:
     Raises:
         RosterError: The roster cannot be used.
     """
-    read = read_roster(chosen.roster)
-    return {*read.remote_ids, *read.azure_ids} - set(own_hospitals(chosen))
+    return set(read_roster(chosen.roster).elsewhere_ids) - set(own_hospitals(chosen))
 
 
 def own_hospitals(chosen: Settings) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def agreed_rule(roster: Roster, sandbox: Sandbox) -> Rule:
         sandbox.update_protection is UpdateProtection.HOMOMORPHIC_ENCRYPTION
         and roster.federation.door
     ):
-        require_key_apart((*roster.remote_ids, *roster.azure_ids), roster.hospital_ids)
+        require_key_apart(roster.elsewhere_ids, roster.hospital_ids)
     return rule
 
 

@@ -179,8 +179,12 @@ class Roster(Entry):
 
     def here(self) -> tuple[str, ...]:
         """Returns the ids of the hospitals whose machine is the orchestrator's."""
-        elsewhere = {*self.azure_ids, *self.remote_ids}
-        return tuple(name for name in self.hospital_ids if name not in elsewhere)
+        return tuple(name for name in self.hospital_ids if name not in self.elsewhere_ids)
+
+    @property
+    def elsewhere_ids(self) -> tuple[str, ...]:
+        """Returns the ids of the hospitals whose machine is another than the orchestrator's."""
+        return (*self.remote_ids, *self.azure_ids)
 
     @property
     def azure_ids(self) -> tuple[str, ...]:
