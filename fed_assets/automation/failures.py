@@ -84,9 +84,10 @@ def _passes(instance: DagsterInstance, run: DagsterRun) -> bool:
 
     Where too few hospitals were let in, one of them has to have been kept out by what passes.
     """
-    away = any(_passing(kind) for kind in _kinds_of_lanes(instance, run))
     return all(
-        away if kind == CHECK_FAILED else _passing(kind)
+        any(map(_passing, _kinds_of_lanes(instance, run)))
+        if kind == CHECK_FAILED
+        else _passing(kind)
         for kind in _kinds_of_failures(instance, run)
     )
 

@@ -132,9 +132,13 @@ def _left_over(looking: Looking) -> dict[str, str]:
     last = last_training(looking.instance, looking.sandbox)
     if last is None or last.status is not DagsterRunStatus.FAILURE or try_of(last) is None:
         return {}
-    off = switched_off(looking.instance)
-    known = {each.id for each in _looked_at(looking.roster) if sensor_name(each.id) not in off}
+    known = {each.id for each in _not_switched_off(looking)}
     return {name: change for name, change in lanes_of(last).items() if name in known}
+
+
+def _not_switched_off(looking: Looking) -> list[Hospital]:
+    off = switched_off(looking.instance)
+    return [each for each in _looked_at(looking.roster) if sensor_name(each.id) not in off]
 
 
 def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
@@ -143,11 +147,9 @@ def _others(looking: Looking, hospital: Hospital) -> dict[str, str]:
     Those that there is no time to look at change the model in a run of their own.
     """
     until = time.monotonic() + OTHERS_TOGETHER_SECONDS
-    off = switched_off(looking.instance)
     found = {}
-    for other in _looked_at(looking.roster):
-        wanted = other.id != hospital.id and sensor_name(other.id) not in off
-        if wanted and time.monotonic() < until:
+    for other in _not_switched_off(looking):
+        if other.id != hospital.id and time.monotonic() < until:
             change = looking.look(other, own=False).change
             if change is not None:
                 found[other.id] = change

@@ -85,7 +85,8 @@ def _request(
     if ahead.try_number is None or time.time() < ahead.at:
         return said
     askers = [sensor_name(name) for name in lanes] or [schedule_name(sandbox)]
-    if off := [name for name in askers if name in switched_off(instance)]:
+    switched = switched_off(instance)
+    if off := [name for name in askers if name in switched]:
         return f"{said} It is not asked for, as {', '.join(off)} is switched off."
     if lanes:
         selection = with_lanes(context.repository_def, instance, sandbox, lanes)

@@ -75,11 +75,12 @@ def useful_threshold(version: ModelVersion, terms: Terms) -> Gate:
         terms: With the least that J has to be.
     """
     least = terms.least_youden
-    places, where = ["test"], "on the common test set"
-    if version.common_test_digest is None:
-        places = [name for name in version.evaluation["hospitals"] if _rates(version, name)]
-        where = f"in the mean of {len(places)} hospitals (there is no common test set)"
+    common = version.common_test_digest is not None
+    places = ["test"] if common else version.evaluation["hospitals"]
     told = [rates for place in places if (rates := _rates(version, place))]
+    where = "on the common test set"
+    if not common:
+        where = f"in the mean of {len(told)} hospitals (there is no common test set)"
     if not told:
         said = f"no sensitivity and specificity were told {where}"
         return Gate(USEFUL_THRESHOLD, False, None, least, said, waivable=True)
