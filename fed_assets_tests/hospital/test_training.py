@@ -15,6 +15,7 @@ from fed_assets.hospital.training import (
     Stopped,
     draw_epoch,
     even_batches,
+    half_precision,
     log_prior,
     round_seed,
     to_pixels,
@@ -83,6 +84,29 @@ def test_a_round_is_the_same_again_and_differs_by_hospital_and_round() -> None:
     later = digest_of(trained(images=images, labels=labels, round_number=2)[0])
     assert again[0] == again[1]
     assert len({again[0], hospital, later}) == 3
+
+
+@pytest.mark.parametrize(("supported", "half"), [(True, torch.bfloat16), (False, None)])
+def test_a_processor_takes_16_bits_where_it_has_instructions_for_them(
+    monkeypatch: pytest.MonkeyPatch, supported: bool, half: torch.dtype | None
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    assert half_precision(torch.device("cpu")) is half
+
+
+def test_with_16_bits_weights_stay_float32_and_learn_the_same_but_for_rounding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = bright_and_dark()
+    seen = {}
+    for supported in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)  # noqa: B023
+        network, metrics = trained(images=images, labels=labels, recipe={"local_epochs": 4})
+        seen[supported] = weights_of(network), metrics.loss
+    (rounded, loss), (exact, exact_loss) = seen[True], seen[False]
+    assert {array.dtype for array in rounded.values()} == {np.dtype("float32")}
+    assert any((rounded[name] != exact[name]).any() for name in exact)
+    assert loss == pytest.approx(exact_loss, abs=0.05)
 
 
 def test_only_the_rows_given_are_learned_from() -> None:
