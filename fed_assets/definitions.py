@@ -28,6 +28,7 @@ from fed_assets.federation.roster import Roster, read_roster
 from fed_assets.resources.artifact_store import artifacts_of
 from fed_assets.resources.federation import LocalFederation
 from fed_assets.resources.mixed_runner import MixedHospitalRunner
+from fed_assets.resources.quick_tables import write_quickly
 from fed_assets.resources.sandboxes import Sandboxes
 from fed_assets.resources.settings import Settings, settings_from
 from fed_assets.resources.source_location import source_paths
@@ -105,6 +106,7 @@ def _load() -> Definitions:
     os.umask(0o077)  # whatever this process writes is its owner's alone
     settings = settings_from(os.environ, working_directory=Path.cwd())
     settings.home.prepare()
+    write_quickly(settings.home.instance)
     return build_definitions(settings, read_roster(settings.roster))
 
 

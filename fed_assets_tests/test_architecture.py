@@ -144,6 +144,7 @@ THIRD_PARTY_OF = {
     "resources/container_apps.py": {"azure"},
     "resources/instance.py": {"sqlalchemy"},  # what a full disk shows as
     "resources/orchestrator_container.py": {"azure", "upath"},
+    "resources/quick_tables.py": {"sqlalchemy"},  # through which Dagster opens them
     "resources/whole_files.py": {"upath"},
     "resources/datasets.py": {"httpx", "yaml"},
     "resources/federation.py": {"pydantic"},

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fed_assets.errors import RunConfigError, StorageError
 from fed_assets.resources.home import Home
+from fed_assets.resources.quick_tables import write_quickly
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -47,6 +48,7 @@ def open_instance(home: Home) -> Iterator[DagsterInstance]:
 def _made(home: Home) -> DagsterInstance:
     from dagster import DagsterInstance
 
+    write_quickly(home.instance)
     try:
         return DagsterInstance.from_config(str(home.instance))
     except ValueError:  # whose words may hold a part of the password

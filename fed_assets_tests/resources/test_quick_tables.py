@@ -1,0 +1,110 @@
+"""Dagster's tables: no record waits for the disk, and a killed process loses none."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from fed_assets.resources import quick_tables
+from fed_assets.resources.quick_tables import HELD, write_quickly
+
+FULL, NORMAL = 2, 1  # values of SQLite's `synchronous`
+WRITES_AND_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dagster import DagsterInstance
+from fed_assets.resources.quick_tables import write_quickly
+
+write_quickly(Path(sys.argv[1]))
+with DagsterInstance.from_config(sys.argv[1]) as instance:
+    instance.report_engine_event("kept", job_name="some", run_id="some-run")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_held() -> Iterator[None]:
+    """Closes what a test has kept open."""
+    yield
+    while quick_tables._held:
+        quick_tables._held.popitem()[1].close()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    """Returns the folder of an instance whose tables are written quickly."""
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    write_quickly(folder)
+    return folder
+
+
+def _synchronous(file: Path, journal: str = "wal") -> int:
+    """Returns how SQLAlchemy's next connection to a new file waits for the disk."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA journal_mode={journal}")
+        connection.execute("CREATE TABLE records (id)")
+    engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+    with engine.connect() as connected:
+        return int(connected.execute(text("PRAGMA synchronous")).scalar_one())
+
+
+def test_a_record_of_the_instance_does_not_wait_for_the_disk(instance: Path) -> None:
+    assert _synchronous(instance / "some.db") == NORMAL
+
+
+def test_a_file_elsewhere_does(instance: Path, tmp_path: Path) -> None:
+    assert _synchronous(tmp_path / "other.db") == FULL
+
+
+def test_a_table_without_a_write_ahead_log_does_as_a_power_cut_could_harm_it(
+    instance: Path,
+) -> None:
+    assert _synchronous(instance / "some.db", journal="delete") == FULL
+
+
+def test_tables_are_made_with_a_write_ahead_log_from_the_start(instance: Path) -> None:
+    engine = create_engine(f"sqlite:///{instance / 'new.db'}", poolclass=NullPool)
+    with engine.connect() as connected:
+        assert connected.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_the_log_is_not_moved_to_the_table_after_each_record(instance: Path) -> None:
+    with DagsterInstance.from_config(str(instance)) as dagster:
+        for _ in range(3):
+            dagster.report_engine_event("something", job_name="some", run_id="some-run")
+        logs = sorted(path.name for path in instance.rglob("*.db-wal"))
+    assert "some-run.db-wal" in logs
+
+
+def test_no_more_files_are_kept_open_than_a_run_writes(instance: Path) -> None:
+    for number in range(HELD + 3):
+        _synchronous(instance / f"{number}.db")
+    assert len(list(instance.glob("*.db-wal"))) == HELD
+
+
+def test_a_killed_process_loses_no_record(instance: Path) -> None:
+    writer = subprocess.run([sys.executable, "-c", WRITES_AND_IS_KILLED, str(instance)])
+    assert writer.returncode == -signal.SIGKILL
+    with DagsterInstance.from_config(str(instance)) as dagster:
+        (entry,) = dagster.all_logs("some-run")
+        assert entry.get_dagster_event().message == "kept"
+
+
+def test_a_file_that_is_no_table_is_told_of_by_what_it_is_opened_for(instance: Path) -> None:
+    (instance / "broken.db").write_bytes(b"no table" * 1000)
+    engine = create_engine(f"sqlite:///{instance / 'broken.db'}", poolclass=NullPool)
+    with engine.connect() as connected, pytest.raises(Exception, match="not a database") as told:
+        connected.execute(text("SELECT 1 FROM sqlite_master"))
+    assert type(told.value).__module__.startswith("sqlalchemy")
