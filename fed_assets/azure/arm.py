@@ -64,7 +64,7 @@ def id_of(kind: str, *names: str) -> str:
 
 
 def joined(*parts: str) -> str:
-    """Returns the expression of several texts in a row."""
+    """Returns the expression of several texts, or several lists, in a row."""
     return f"concat({', '.join(parts)})"
 
 

@@ -82,13 +82,13 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "process": {
         "shared": "no network for the hospitals; stores answer every network, and roles decide",
         "own": "a network for each hospital with a list of what may leave it; its store answers "
-        "that network and the viewers' addresses alone",
+        "that network and the addresses of its officers and of viewers alone",
         "confined": "moreover `publicNetworkAccess: Disabled` and a private endpoint for each "
         "store, vault, registry and workspace, and no public address on a machine",
     },
     "previews": {
         "yes": "Storage Blob Data Reader for the group `viewers` on each hospital's images",
-        "no": "nobody but the hospital's machine has a role on its images",
+        "no": "nobody but the hospital's machine has a role that reads its images",
     },
     "statistics": {"*": SOFTWARE},
     "job_code": {

@@ -55,7 +55,15 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "officers": {
         "type": "string",
         "metadata": {
-            "description": "Object id of the group of the hospital's people who start its jobs."
+            "description": "Object id of the group of the hospital's people who put its images "
+            "into its store and, where it has a workspace, start its jobs."
+        },
+    },
+    "officerAddresses": {
+        "type": "array",
+        "metadata": {
+            "description": "Public addresses from which they put images there: [{value: ADDRESS, "
+            "action: Allow}]."
         },
     },
     "viewers": {

@@ -78,6 +78,8 @@ def _texts(arguments: list[Any]) -> list[str]:
 
 
 def _concat(arguments: list[Any], _: Place) -> Any:
+    if arguments and all(isinstance(each, list) for each in arguments):
+        return [part for each in arguments for part in each]
     return "".join(_texts(arguments))
 
 

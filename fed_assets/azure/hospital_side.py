@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fed_assets.azure.arm import Body, told
+from fed_assets.azure.arm import Body, id_of, joined, told
 from fed_assets.azure.cloud_controls import CloudControls
 from fed_assets.azure.declared import declared_template
 from fed_assets.azure.endpoints import Endpoint, endpoints, to_server
@@ -21,11 +21,14 @@ from fed_assets.azure.networks import (
 from fed_assets.azure.roles import (
     BLOB_CONTRIBUTOR,
     BLOB_READER,
+    DEFINITIONS,
+    IMAGES_ROLE,
     MACHINE,
     SUBMITTER,
     assignment,
     definition_of,
     identity,
+    images_role,
     to_group,
     to_identity,
 )
@@ -42,12 +45,17 @@ from fed_assets.azure.workspaces import (
 )
 
 IMAGES = "images"
+# What the hospital's software keeps there: sealed stores, the outbox log, the privacy ledger, keys.
+HOME = "home"
+_STORE = "variables('store')"
+_IMAGES_ID = container_id(_STORE, f"'{IMAGES}'")
+_HOME_ID = container_id(_STORE, f"'{HOME}'")
+_OFFICERS = "parameters('officers')"
 
 
 def hospital_template(cloud: CloudControls) -> Body:
     """Returns the template of one hospital's resource group."""
     rules = _subnet_rules(cloud)
-    images = container_id("variables('store')", f"'{IMAGES}'")
     made = [identity("variables('machine')")]
     if cloud.vault:
         made.append(
@@ -60,24 +68,19 @@ def hospital_template(cloud: CloudControls) -> Body:
         )
         made += keys(cloud)
     made += account(
-        "variables('store')",
+        _STORE,
         closed=cloud.private,
         rules=rules,
-        addresses="parameters('viewerAddresses')" if rules and cloud.viewed else "",
+        addresses=_addresses(cloud) if rules else "",
         sealed=cloud.customer_keys,
     )
-    made += [
-        container("variables('store')", f"'{IMAGES}'"),
-        to_identity(BLOB_CONTRIBUTOR, MACHINE, images),
-    ]
-    if cloud.viewed:
-        made.append(to_group(BLOB_READER, "parameters('viewers')", images))
+    made += _containers(cloud)
     if cloud.own_network:
         made += _network(cloud)
         made += endpoints(_endpoints(cloud))
         made += to_server("parameters('serverService')")
     if cloud.workspace:
-        made += _workspace(cloud, rules, images)
+        made += _workspace(cloud, rules)
     else:
         made += machine(
             "hospital", confidential=True, admin_key="parameters('adminKey')", behind={}
@@ -93,6 +96,38 @@ def _subnet_rules(cloud: CloudControls) -> list[Body]:
     if cloud.private or not cloud.own_network:
         return []
     return [{"id": told(subnet_id("machines"))}]
+
+
+def _addresses(cloud: CloudControls) -> str:
+    """Returns from which public addresses people reach a store that answers its network alone."""
+    officers = "parameters('officerAddresses')"
+    return joined("parameters('viewerAddresses')", officers) if cloud.viewed else officers
+
+
+def _containers(cloud: CloudControls) -> list[Body]:
+    """Returns what lies in the hospital's store, and who may do what there.
+
+    A role holds for a whole container: were the home in that of the images, the machine could
+    change these too.
+    """
+    keeping = id_of(DEFINITIONS, IMAGES_ROLE)
+    made = [
+        *(container(_STORE, f"'{name}'") for name in (IMAGES, HOME)),
+        to_identity(BLOB_READER, MACHINE, _IMAGES_ID),
+        to_identity(BLOB_CONTRIBUTOR, MACHINE, _HOME_ID),
+        images_role(),
+        assignment(
+            keeping,
+            _OFFICERS,
+            _IMAGES_ID,
+            named_by=(_IMAGES_ID, _OFFICERS, IMAGES_ROLE),
+            kind="Group",
+            after=(_IMAGES_ID, keeping),
+        ),
+    ]
+    if cloud.viewed:
+        made.append(to_group(BLOB_READER, "parameters('viewers')", _IMAGES_ID))
+    return made
 
 
 def _network(cloud: CloudControls) -> list[Body]:
@@ -139,11 +174,14 @@ def _endpoints(cloud: CloudControls) -> list[Endpoint]:
     return wanted
 
 
-def _workspace(cloud: CloudControls, rules: list[Body], images: str) -> list[Body]:
+def _workspace(cloud: CloudControls, rules: list[Body]) -> list[Body]:
     made = workspace(closed=cloud.private, rules=rules, sealed=cloud.customer_keys, registry=True)
     made += cluster(inside=cloud.own_network, public_address=not cloud.private)
-    made.append(datastore(IMAGES, "variables('store')", IMAGES, images))
-    made.append(to_group(SUBMITTER, "parameters('officers')", WORKSPACE_ID))
+    made += [
+        datastore(IMAGES, _STORE, IMAGES, _IMAGES_ID),
+        datastore(HOME, _STORE, HOME, _HOME_ID),
+        to_group(SUBMITTER, _OFFICERS, WORKSPACE_ID),
+    ]
     if cloud.submitted:
         made.append(
             assignment(

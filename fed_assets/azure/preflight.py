@@ -9,6 +9,7 @@ from typing import Any
 
 from fed_assets.azure.declared import PARAMETERS
 from fed_assets.azure.deployment import Deployment
+from fed_assets.azure.hospital_side import HOME, IMAGES
 from fed_assets.azure.machines import MACHINES, SIZES
 from fed_assets.azure.networks import ADDRESS
 from fed_assets.azure.parties import COORDINATOR, Party
@@ -16,7 +17,7 @@ from fed_assets.azure.roles import ASSIGNMENTS, DEFINITIONS
 from fed_assets.azure.stores import ACCOUNT, CONTAINER
 from fed_assets.azure.template import OWN
 from fed_assets.azure.vaults import RETENTION_DAYS, VAULT
-from fed_assets.azure.workspaces import REGISTRY, WORKSPACE
+from fed_assets.azure.workspaces import DATASTORE, REGISTRY, WORKSPACE
 from fed_assets.sandboxes.controls import KeyCustody
 from fed_assets.sandboxes.sandbox import Sandbox
 
@@ -24,6 +25,11 @@ FREE_NAMES = {
     ACCOUNT: "az storage account check-name --name NAME",
     VAULT: "az keyvault check-name --name NAME",
     REGISTRY: "az acr check-name --name NAME",
+}
+# By datastore, which is called as the roster's `azure_ml` calls it, which folder of it is meant.
+FOLDERS = {
+    HOME: "FOLDER is one of its choice",
+    IMAGES: "FOLDER is the one that its officers put images into",
 }
 
 
@@ -186,7 +192,7 @@ def _values(template: Mapping[str, Any]) -> Iterator[Need]:
             look = f"{said['metadata']['description']} By default {said['defaultValue']}."
             yield Need("value", name, "parameters", look)
     for each in template["parameters"]["hospitals"]["defaultValue"]:
-        for name in ("officers", "adminKey"):
+        for name in ("officers", "officerAddresses", "adminKey"):
             if name in each and name in OWN:
                 said = str(PARAMETERS[name]["metadata"]["description"])
                 yield Need("value", name, each["id"], said)
@@ -213,9 +219,18 @@ def _of_sandbox(
 def _of_roster(deployment: Deployment, known: list[Party]) -> Iterator[Need]:
     """Yields what the roster has to say of hospitals to whom the coordinator may submit jobs."""
     parties = {each.short: each.id for each in known}
+    look = "the hospital's `azure_ml` takes it"
+    submitted = set()
     for each in deployment.of_kind(CONTAINER):
         account, _, name = each.name.split("/")
         of, _, short = name.partition("-")
         if of == "messages":
+            submitted.add(f"hospital-{short}")
             what = f"messages: https://{account}.blob.core.windows.net/{name}"
-            yield Need("roster", what, parties[short], "the hospital's `azure_ml` takes it")
+            yield Need("roster", what, parties[short], look)
+    for each in deployment.of_kind(DATASTORE):
+        if each.template in submitted:
+            name = each.name.rpartition("/")[2]
+            what = f"{name}: azureml://datastores/{name}/paths/FOLDER"
+            hospital = parties[each.template.removeprefix("hospital-")]
+            yield Need("roster", what, hospital, f"{look}; {FOLDERS[name]}")

@@ -92,10 +92,11 @@ ACTIONS: Mapping[str, May] = {
     f"{_BLOBS}/write": May.WRITE,
     f"{_BLOBS}/delete": May.DELETE,
 }
-# Azure has no role that lets somebody put in and neither overwrite nor delete, nor one without
-# reading and listing besides.
+# Azure has no role that lets somebody put in and neither overwrite nor delete, nor one that writes
+# without reading and listing besides.
 DROP_BOX_ROLE = "guid(resourceGroup().id, 'drop box')"
 MESSAGES_ROLE = "guid(resourceGroup().id, 'messages')"
+IMAGES_ROLE = "guid(resourceGroup().id, 'images')"
 
 
 def drop_box_role() -> Body:
@@ -119,12 +120,26 @@ def messages_role() -> Body:
     )
 
 
-def _definition(name: str, called: str, description: str, *actions: str) -> Body:
+def images_role() -> Body:
+    """Returns the definition of the role by which a hospital's officers keep its images there."""
+    return _definition(
+        IMAGES_ROLE,
+        "Images",
+        "Puts blobs there, overwrites and deletes them; neither reads nor lists.",
+        f"{_BLOBS}/write",
+        f"{_BLOBS}/delete",
+        whose="variables('dashed')",
+    )
+
+
+def _definition(
+    name: str, called: str, description: str, *actions: str, whose: str = "parameters('base')"
+) -> Body:
     return resource(
         DEFINITIONS,
         name,
         properties={
-            "roleName": told(f"concat('{called} of ', parameters('base'))"),
+            "roleName": told(f"concat('{called} of ', {whose})"),
             "description": description,
             "type": "CustomRole",
             "permissions": [

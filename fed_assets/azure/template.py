@@ -33,7 +33,7 @@ DEPLOYMENT = "Microsoft.Resources/deployments"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # Azure refuses a role for it
 NO_KEY = "the public SSH key of the hospital"
 # What each hospital says for itself; all others are the same for all.
-OWN = ("short", "key", "network", "location", "officers", "adminKey")
+OWN = ("short", "key", "network", "location", "officers", "officerAddresses", "adminKey")
 _THIS = "parameters('hospitals')[copyIndex()]"
 _EACH = {"name": "hospitals", "count": "[length(parameters('hospitals'))]"}
 
@@ -83,6 +83,7 @@ def _entry(party: Party, nested: Body, *, base: str, region: str) -> dict[str, A
         "key": party.key,
         "network": party.network,
         "officers": NOBODY,
+        "officerAddresses": [],
         "adminKey": NO_KEY,
     }
     asked = {"id", "resourceGroup", "short", *nested["parameters"]}

@@ -30,6 +30,7 @@ REGISTRY_ID = id_of(REGISTRY, "variables('registry')")
 INSIGHTS_ID = id_of(INSIGHTS, "'insights'")
 LOGS_ID = id_of(LOGS, "'logs'")
 ITS_IDENTITY = id_of(IDENTITY, "variables('workspaceIdentity')")
+DATASTORE = f"{WORKSPACE}/datastores"
 CLUSTER = "machines"
 
 
@@ -192,7 +193,7 @@ def datastore(name: str, store: str, container: str, after: str) -> Body:
         after: the expression of the container's id.
     """
     return resource(
-        f"{WORKSPACE}/datastores",
+        DATASTORE,
         "variables('workspace')",
         f"'{name}'",
         after=(WORKSPACE_ID, after),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import permutations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fed_assets.federation.data_sources import DATA_FOLDER, Entry, PhantomSource, Source
 
@@ -31,7 +33,7 @@ class AzureML(Entry):
         workspace: Its workspace.
         compute: The compute of the workspace that its jobs run on.
         environment: What they run in, with fed_assets installed, `azureml:NAME:VERSION`.
-        home: The folder of a datastore that its stores and keys lie in.
+        home: The folder of a datastore that its stores and keys lie in, and nothing else.
         images: The folder of a datastore that its images lie in, which jobs can read alone. The
             roster's `${FED_ASSETS_DATA}` stands for it.
         messages: The URL of the blob container that tasks and answers pass through.
@@ -67,6 +69,15 @@ class AzureML(Entry):
             raise ValueError("messages has to name the container behind the account's address")
         return url.rstrip("/")
 
+    @model_validator(mode="after")
+    def _home_lies_apart_from_images(self) -> AzureML:
+        if self.images is not None and _datastore(self.images) == _datastore(self.home):
+            raise ValueError(
+                "its `home` lies in the datastore of its `images`, and who may write the one may "
+                "write the other: name a datastore of the home's own"
+            )
+        return self
+
     @property
     def account_url(self) -> str:
         """Returns the address of the blob account that the messages' container is in."""
@@ -76,6 +87,33 @@ class AzureML(Entry):
     def container(self) -> str:
         """Returns the name of the messages' container."""
         return self.messages.rpartition("/")[2]
+
+
+def _datastore(folder: str) -> str:
+    """Returns the name of the datastore that a folder lies in; Azure takes no heed of case."""
+    return folder.removeprefix("azureml://datastores/").partition("/")[0].lower()
+
+
+def _workspace(machine: AzureML) -> tuple[str, ...]:
+    whole = (machine.subscription, machine.resource_group, machine.workspace)
+    return tuple(name.lower() for name in whole)
+
+
+def require_own_homes(machines: Mapping[str, AzureML]) -> None:
+    """Raises ValueError where a hospital's home lies in a datastore that another one uses.
+
+    Datastores are a workspace's: those of one name in two workspaces are two.
+
+    Args:
+        machines: By the hospitals' ids.
+    """
+    for (one, machine), (other, another) in permutations(machines.items(), 2):
+        used = {_datastore(folder) for folder in (another.home, another.images) if folder}
+        if _workspace(machine) == _workspace(another) and _datastore(machine.home) in used:
+            raise ValueError(
+                f"the `home` of {one} lies in a datastore that {other} uses too, so that one's "
+                "machine could open what is the other's: name a datastore of each home's own"
+            )
 
 
 def require_own_images(machine: AzureML, source: Source | None) -> None:

@@ -106,5 +106,6 @@ def in_azure_ml(entries: dict[str, Any], *names: str) -> Roster:
     """Returns the roster with these hospitals' machines in Azure ML."""
     for hospital in entries["hospitals"]:
         if hospital["id"] in names:
-            hospital |= {"azure_ml": PLACE, "source": {"kind": "phantom"}}
+            own = PLACE | {"workspace": f"{hospital['id']}-ws"}
+            hospital |= {"azure_ml": own, "source": {"kind": "phantom"}}
     return Roster.model_validate(entries | {"automation": {"sandboxes": ["minimal"]}})

@@ -13,6 +13,7 @@ from fed_assets.azure.permissions import VIEWERS, Right, rights
 from fed_assets.azure.roles import May
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.azure.deployments import EVERYONE
+from fed_assets_tests.azure.own_store import broken_in_stores
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 VAULT = "Microsoft.KeyVault/vaults"
@@ -34,6 +35,7 @@ def broken_promises(sandbox: Sandbox, whole: Deployment) -> list[str]:
         f"{control}: {said}"
         for control, found in {
             "every sandbox": _everywhere(whole, given),
+            "a hospital's store": broken_in_stores(whole, given),
             "storage": _storage(sandbox, whole),
             "key_custody": _key_custody(sandbox, whole, given),
             "process": _process(sandbox, whole),

@@ -99,7 +99,7 @@ def no_wait_for_what_is_named(made: Made) -> None:
 
 
 def no_wait_for_a_parent(made: Made) -> None:
-    del resource(nested(made), f"{ACCOUNT}/blobServices/containers")["dependsOn"]
+    del resource(nested(made), f"{ACCOUNT}/blobServices/containers", "home")["dependsOn"]
 
 
 def no_wait_for_what_a_role_is_on(made: Made) -> None:

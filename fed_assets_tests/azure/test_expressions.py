@@ -51,6 +51,7 @@ def test_what_is_not_well_formed_is_refused_where_it_breaks(text: str, found: st
     ("name", "given", "result"),
     [
         ("concat", ["kv-", "north"], "kv-north"),
+        ("concat", [["a"], [], ["b", "c"]], ["a", "b", "c"]),
         ("replace", ["east-end", "-", ""], "eastend"),
         ("length", [["a", "b"]], 2),
         ("string", [8002], "8002"),

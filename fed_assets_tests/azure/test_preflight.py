@@ -10,7 +10,7 @@ from fed_assets.azure.check import require_sound
 from fed_assets.azure.parties import parties
 from fed_assets.azure.preflight import Need, grouped, needs
 from fed_assets.azure.template import sandbox_template
-from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, MINIMAL
+from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 
 KEY = "https://kv-heart-{hospital}.vault.azure.net/keys/{hospital}"
@@ -80,7 +80,12 @@ def test_what_only_the_deployer_knows_is_asked_for() -> None:
         *(("viewers", "parameters"), ("machineImage", "parameters"), ("adminKey", "parameters")),
         *(("officers", "north"), ("officers", "south")),
     ]
+    assert of("value", wanted(EYES_ON))[-4:] == [
+        *(("officers", "north"), ("officerAddresses", "north")),
+        *(("officers", "south"), ("officerAddresses", "south")),
+    ]
     confidential = of("value", wanted(CONFIDENTIAL_VM))
+    assert ("officers", "south") in confidential
     assert ("adminKey", "south") in confidential
     assert ("attestation", "parameters") in confidential
 
@@ -118,5 +123,23 @@ def test_people_read_it_by_kind_and_command() -> None:
 def test_where_jobs_messages_pass_is_told_as_the_roster_takes_it() -> None:
     found = wanted(MINIMAL, ("north", "east_end"))
     url = "messages: https://stheartcoordinator.blob.core.windows.net/messages-"
-    assert of("roster", found) == [(f"{url}north", "north"), (f"{url}east-end", "east_end")]
+    assert [each for each in of("roster", found) if each[0].startswith("messages")] == [
+        (f"{url}north", "north"),
+        (f"{url}east-end", "east_end"),
+    ]
     assert of("roster", wanted(EYES_OFF)) == []
+
+
+def test_so_are_the_datastores_of_its_home_and_its_images() -> None:
+    found = wanted(MINIMAL, ("north", "east_end"))
+    stores = [each for each in of("roster", found) if not each[0].startswith("messages")]
+    assert stores == [
+        (f"{name}: azureml://datastores/{name}/paths/FOLDER", hospital)
+        for hospital in ("north", "east_end")
+        for name in ("images", "home")
+    ]
+    told = {(what, look) for kind, what, look in grouped(found) if kind == "roster"}
+    home = "home: azureml://datastores/home/paths/FOLDER: north, east_end"
+    assert [look for what, look in told if what == home] == [
+        "the hospital's `azure_ml` takes it; FOLDER is one of its choice"
+    ]

@@ -215,6 +215,10 @@ def test_a_missing_private_endpoint_breaks_one() -> None:
         ("eyes_off", "containers/reports", BLOB_CONTRIBUTOR.id, "own", "coordinator's reports"),
         ("eyes_off", "containers/images", BLOB_CONTRIBUTOR.id, "viewers", "viewers may look"),
         ("minimal", "containers/images", BLOB_CONTRIBUTOR.id, "viewers", "more than look"),
+        ("eyes_off", "containers/images", BLOB_CONTRIBUTOR.id, "own", "images of north, its mach"),
+        ("confidential_vm", "containers/home", BLOB_READER.id, "coordinator", "a role on the home"),
+        ("eyes_on", "containers/home", BLOB_READER.id, "viewers", "a role on the home of north"),
+        ("eyes_off", "containers/home", BLOB_READER.id, "far", "the home of another"),
     ],
 )
 def test_a_role_too_many_breaks_one(

@@ -25,7 +25,9 @@ PLACE: dict[str, Any] = {
 FOLDER = {"kind": "folder", "path": "${FED_ASSETS_DATA}/xrays"}
 
 
-def read(folder: Path, source: Any = FOLDER, **changes: Any) -> Roster:
+def read(
+    folder: Path, source: Any = FOLDER, beside: dict[str, Any] | None = None, **changes: Any
+) -> Roster:
     place = {name: value for name, value in (PLACE | changes).items() if value is not None}
     north = {"id": "north", "name": "North", "azure_ml": place}
     entries = {
@@ -37,6 +39,9 @@ def read(folder: Path, source: Any = FOLDER, **changes: Any) -> Roster:
         ],
         "network": {"_target_": "monai.networks.nets.ResNet"},
     }
+    if beside:
+        west = {"id": "west", "name": "West", "source": FOLDER, "azure_ml": PLACE | beside}
+        entries["hospitals"].append(west)
     path = folder / "roster.yaml"
     path.write_text(yaml.safe_dump(entries))
     return read_roster(path)
@@ -81,6 +86,10 @@ def test_a_registrys_environment_and_a_named_identity_are_known(tmp_path: Path) 
         ({"environment": "fed-assets:7; rm -rf /"}, r"azure_ml\.environment"),
         ({"home": "/mnt/home"}, r"azure_ml\.home"),
         ({"home": "azureml://datastores/x/paths/$(id)"}, r"azure_ml\.home"),
+        (
+            {"home": "azureml://datastores/North_Images/paths/fed_assets"},
+            r"azure_ml.*`home` lies in the datastore of its `images`",
+        ),
         ({"messages": "http://north.blob.core.windows.net/messages"}, "https URL"),
         ({"messages": "https://north.blob.core.windows.net/"}, "name the container"),
         ({"messages": "https://n.blob.core.windows.net/m?sv=1&sig=abc"}, "without a credential"),
@@ -110,6 +119,44 @@ def test_images_that_no_job_could_be_given_are_refused(
 ) -> None:
     with pytest.raises(RosterError, match=found):
         read(tmp_path, source)
+
+
+HOME = "azureml://datastores/west_store/paths/fed_assets"
+IMAGES = "azureml://datastores/west_images/paths/chest"
+
+
+@pytest.mark.parametrize(
+    ("beside", "found"),
+    [
+        ({"images": IMAGES}, "`home` of north lies in a datastore that west uses"),
+        # A role is for a whole datastore, whatever its folders are called.
+        (
+            {"home": "azureml://datastores/NORTH_STORE/paths/west", "images": IMAGES},
+            "`home` of north lies in a datastore that west uses",
+        ),
+        (
+            {"home": "azureml://datastores/north_images/paths/west", "images": IMAGES},
+            "`home` of west lies in a datastore that north uses",
+        ),
+        (
+            {"home": HOME, "images": "azureml://datastores/north_store/paths/chest"},
+            "`home` of north lies in a datastore that west uses",
+        ),
+        ({"images": IMAGES, "workspace": "North-WS"}, "`home` of north lies in a datastore"),
+    ],
+)
+def test_a_home_that_is_not_a_hospitals_own_is_refused(
+    tmp_path: Path, beside: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(RosterError, match=found):
+        read(tmp_path, beside=beside)
+
+
+@pytest.mark.parametrize("beside", [{"workspace": "west-ws"}, {"home": HOME, "images": IMAGES}])
+def test_homes_are_apart_in_two_datastores_or_two_workspaces(
+    tmp_path: Path, beside: dict[str, Any]
+) -> None:
+    assert read(tmp_path, beside=beside).azure_ids == ("north", "west")
 
 
 def test_phantoms_are_made_there_and_take_no_images(tmp_path: Path) -> None:

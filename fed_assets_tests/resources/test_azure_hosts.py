@@ -197,7 +197,9 @@ def test_the_kit_of_another_hospital_is_not_taken(
 ) -> None:
     south = hub.home.root.parent / "roster.yaml"
     entries = yaml.safe_load(south.read_text())
-    entries["hospitals"].append(entries["hospitals"][0] | {"id": "south"})
+    (north,) = entries["hospitals"]
+    own = north["azure_ml"] | {"workspace": "south-ws"}
+    entries["hospitals"].append(north | {"id": "south", "azure_ml": own})
     south.write_text(yaml.safe_dump(entries))
     monkeypatch.setattr(hub.way, "kit", lambda _: RemoteHospitals.kit(hub.way, "south"))
     with pytest.raises(KitRefused, match=r"sent the start-up kit of another hospital.*south"):
