@@ -99,8 +99,8 @@ def _workspace(machine: AzureML) -> tuple[str, ...]:
     return tuple(name.lower() for name in whole)
 
 
-def require_own_homes(machines: Mapping[str, AzureML]) -> None:
-    """Raises ValueError where a hospital's home lies in a datastore that another one uses.
+def require_own_places(machines: Mapping[str, AzureML]) -> None:
+    """Raises ValueError where two share messages, or a home lies in what another uses.
 
     Datastores are a workspace's: those of one name in two workspaces are two.
 
@@ -108,6 +108,11 @@ def require_own_homes(machines: Mapping[str, AzureML]) -> None:
         machines: By the hospitals' ids.
     """
     for (one, machine), (other, another) in permutations(machines.items(), 2):
+        if machine.messages.lower() == another.messages.lower():
+            raise ValueError(
+                f"the `messages` of {one} are those of {other} too, so that each could read what "
+                "the other is asked and answers: name a container of each one's own"
+            )
         used = {_datastore(folder) for folder in (another.home, another.images) if folder}
         if _workspace(machine) == _workspace(another) and _datastore(machine.home) in used:
             raise ValueError(

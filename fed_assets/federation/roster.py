@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from fed_assets.errors import RosterError
 from fed_assets.federation.automation import Automation, Drift
 from fed_assets.federation.averaging import Averaging
-from fed_assets.federation.azure_ml import AzureML, require_own_homes, require_own_images
+from fed_assets.federation.azure_ml import AzureML, require_own_images, require_own_places
 from fed_assets.federation.data_sources import DATA_FOLDER, Entry, Seed, Source
 from fed_assets.federation.learning import (
     Learning,
@@ -162,7 +162,7 @@ class Roster(Entry):
             raise ValueError(
                 f"{self.remote_ids[0]} is remote, and `federation` has no `door` to call at"
             )
-        require_own_homes({each.id: each.azure_ml for each in self.hospitals if each.azure_ml})
+        require_own_places({each.id: each.azure_ml for each in self.hospitals if each.azure_ml})
         if "_target_" not in self.network:
             raise ValueError("network needs a `_target_`, such as monai.networks.nets.ResNet")
         return self

@@ -106,6 +106,8 @@ def in_azure_ml(entries: dict[str, Any], *names: str) -> Roster:
     """Returns the roster with these hospitals' machines in Azure ML."""
     for hospital in entries["hospitals"]:
         if hospital["id"] in names:
-            own = PLACE | {"workspace": f"{hospital['id']}-ws"}
+            name = hospital["id"]
+            messages = f"https://{name}.blob.core.windows.net/messages"
+            own = PLACE | {"workspace": f"{name}-ws", "messages": messages}
             hospital |= {"azure_ml": own, "source": {"kind": "phantom"}}
     return Roster.model_validate(entries | {"automation": {"sandboxes": ["minimal"]}})

@@ -40,7 +40,8 @@ def read(
         "network": {"_target_": "monai.networks.nets.ResNet"},
     }
     if beside:
-        west = {"id": "west", "name": "West", "source": FOLDER, "azure_ml": PLACE | beside}
+        own = PLACE | {"messages": "https://west.blob.core.windows.net/messages"} | beside
+        west = {"id": "west", "name": "West", "source": FOLDER, "azure_ml": own}
         entries["hospitals"].append(west)
     path = folder / "roster.yaml"
     path.write_text(yaml.safe_dump(entries))
@@ -123,6 +124,12 @@ def test_images_that_no_job_could_be_given_are_refused(
 
 HOME = "azureml://datastores/west_store/paths/fed_assets"
 IMAGES = "azureml://datastores/west_images/paths/chest"
+
+
+def test_messages_of_two_hospitals_in_one_container_are_refused(tmp_path: Path) -> None:
+    same = PLACE["messages"].replace("north", "North")
+    with pytest.raises(RosterError, match="the `messages` of north are those of west too"):
+        read(tmp_path, beside={"workspace": "west-ws", "messages": same})
 
 
 @pytest.mark.parametrize(

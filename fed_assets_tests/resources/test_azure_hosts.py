@@ -198,7 +198,8 @@ def test_the_kit_of_another_hospital_is_not_taken(
     south = hub.home.root.parent / "roster.yaml"
     entries = yaml.safe_load(south.read_text())
     (north,) = entries["hospitals"]
-    own = north["azure_ml"] | {"workspace": "south-ws"}
+    messages = north["azure_ml"]["messages"] + "-south"
+    own = north["azure_ml"] | {"workspace": "south-ws", "messages": messages}
     entries["hospitals"].append(north | {"id": "south", "azure_ml": own})
     south.write_text(yaml.safe_dump(entries))
     monkeypatch.setattr(hub.way, "kit", lambda _: RemoteHospitals.kit(hub.way, "south"))
