@@ -18,6 +18,7 @@ from fed_assets.privacy.digests import weights_digest
 
 # Header under which an executor that failed may put its error's `as_record()`.
 ERROR_HEADER = "fed_assets_error"
+ERROR_PARTS = ("what", "where", "seen", "cure")
 LONGEST_REASON = 300
 METRICS = ("loss", "auroc", "accuracy")
 PRIVACY = ("epsilon", "delta", "noise_multiplier")
@@ -61,9 +62,9 @@ def read_answer(
     from nvflare.apis.fl_constant import ReturnCode
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-    if reply.get_return_code() != ReturnCode.OK:
-        return refusal(reply)
     try:
+        if reply.get_return_code() != ReturnCode.OK:
+            return refusal(reply)
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
@@ -127,10 +128,11 @@ def _judge(
 def refusal(reply: Any) -> str:
     """Returns the reason that a reply gives that is no answer."""
     reason = f"its executor answered {reply.get_return_code()}"
-    error = reply.get_header(ERROR_HEADER)
+    # As a cookie where a filter failed before there was anything to answer.
+    error = reply.get_header(ERROR_HEADER) or reply.get_cookie(ERROR_HEADER)
     if isinstance(error, Mapping) and error.get("what"):
-        what, where, cure = (_line(error.get(part)) for part in ("what", "where", "cure"))
-        at = f" ({where})" if where else ""
+        what, where, seen, cure = (_line(error.get(part)) for part in ERROR_PARTS)
+        at = f" ({'; '.join(filter(None, (where, seen)))})" if where or seen else ""
         mending = f"; to mend it: {cure}" if cure else ""
         reason += f": {what}{at}{mending}"
     return reason

@@ -45,7 +45,12 @@ class FetchWeights(Filter):  # type: ignore[misc]
     """At a hospital: puts the weights that the server offers into the task."""
 
     def process(self, shareable: Any, fl_ctx: Any) -> Any:
-        """Returns the task with its weights, which are read from disk as they are used."""
+        """Returns the task with its weights, which are read from disk as they are used.
+
+        Raises:
+            StorageError: They could not be written.
+            JobFailed: They did not come.
+        """
         task = from_shareable(shareable)
         reference = task.get_meta_props().pop(REFERENCE)
         path = _new_file()
@@ -53,6 +58,11 @@ class FetchWeights(Filter):  # type: ignore[misc]
             fetch(_cell(fl_ctx), job_cell(SERVER, fl_ctx.get_job_id()), reference, path)
             task.data = mapped_weights(path)
             fl_ctx.set_prop(_OF_TASK, task.data, private=True, sticky=False)
+        except FedAssetsError as error:
+            log.error("%s: %s", type(error).__name__, error)
+            # NVFlare answers for a filter that fails, and echoes the task's cookies as it does.
+            shareable.add_cookie(ERROR_HEADER, error.as_record())
+            raise
         finally:
             path.unlink(missing_ok=True)  # the mapping holds what it needs
         return task.update_shareable(shareable)

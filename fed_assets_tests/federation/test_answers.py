@@ -115,6 +115,20 @@ def test_an_error_says_where_and_how_to_mend_it():
     assert read(reply).endswith(": Refused (images.npy); to mend it: Put it back")
 
 
+def test_an_error_says_what_was_seen_also_where_a_filter_failed():
+    error = {"what": "Weights that came in could not be written", "seen": "No space left"}
+    reply = make_reply(ReturnCode.TASK_DATA_FILTER_ERROR)
+    assert read(reply) == "its executor answered TASK_DATA_FILTER_ERROR"
+    reply.add_cookie("fed_assets_error", error)
+    assert read(reply).endswith(": Weights that came in could not be written (No space left)")
+
+
+def test_cookies_of_an_odd_form_end_no_round():
+    reply = make_reply(ReturnCode.EXECUTION_EXCEPTION)
+    reply.set_cookie_jar(["fed_assets_error"])
+    assert "unreadable" in read(reply)
+
+
 def test_an_update_above_the_norm_that_hospitals_promise_is_refused():
     statistics = {"max_statistics_norm": 1.0}
     assert "its L2 norm is above max_norm=1.7" in read(
