@@ -72,7 +72,7 @@ def read_answer(
     except StorageError:
         raise
     except JobFailed as error:
-        return f"its update did not come ({error.seen})"
+        return f"its update did not come ({_line(error.seen)}); to mend it: {_line(error.cure)}"
     except Exception as error:  # whatever a hospital sends must not end the round
         return f"its answer is unreadable ({type(error).__name__})"
 

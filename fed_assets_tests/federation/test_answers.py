@@ -156,12 +156,13 @@ def good_reply():
 
 def test_weights_that_did_not_come_are_a_reason_and_a_full_disk_is_raised():
     def lost(model):
-        raise JobFailed("Weights could not be fetched", seen="timeout")
+        raise JobFailed("Weights could not be fetched", seen="timeout", cure="Look at the line.")
 
     def full(model):
         raise StorageError("Weights that came in could not be written", seen="No space left")
 
-    assert read(good_reply(), weights_of=lost) == "its update did not come (timeout)"
+    reason = "its update did not come (timeout); to mend it: Look at the line"
+    assert read(good_reply(), weights_of=lost) == reason
     with pytest.raises(StorageError, match="No space left"):
         read(good_reply(), weights_of=full)
 

@@ -22,15 +22,16 @@ BAD_ROUNDS = {
     4: ("names", "names are missing"),
     5: ("forged", "its digest is not that of the weights received"),
     6: ("nothing", "its executor answered TASK_RESULT_FILTER_ERROR"),
-    7: ("hang", "it did not answer within 6 s"),
+    7: ("twice", "its update did not come (more than 8,0"),
+    8: ("hang", "it did not answer within 6 s"),
 }
 
 
 @pytest.fixture(scope="module")
 def degraded(tmp_path_factory, write_plan, start_session, behave):
-    """Returns the plan and the result of eight rounds, in all but the last of which one is bad."""
+    """Returns the plan and the result of nine rounds, in all but the last of which one is bad."""
     root = tmp_path_factory.mktemp("large")
-    limits = {"quorum": 2, "rounds": 8, "round_timeout_seconds": 6}
+    limits = {"quorum": 2, "rounds": 9, "round_timeout_seconds": 6}
     plan = write_plan(root, hospitals=3, shape=SHAPE, **limits)
     behave(plan, "hospital_02", {number: name for number, (name, _) in BAD_ROUNDS.items()})
     session = start_session(plan)

@@ -75,6 +75,8 @@ class TinyExecutor(Executor):
             weights = {name: array[..., :1] for name, array in weights.items()}
         if behaviour == "names":
             weights = {f"other.{name}": array for name, array in weights.items()}
+        if behaviour == "twice":
+            weights = {name: np.concatenate([array, array]) for name, array in weights.items()}
         if behaviour == "forged":
             weights["canary_layer.weight"][0, 0] += 1
         answer = FLModel(
