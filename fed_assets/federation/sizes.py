@@ -9,6 +9,10 @@ from fed_assets.federation.weights import mapped_weights
 from fed_assets.privacy.encryption_terms import CIPHERTEXT_BYTES, ciphertexts_for
 from fed_assets.privacy.fixed_point import WORD
 
+# Of a message, and of a frame that it travels in; NVFlare takes 4 GB and 2 GB. It holds weights of
+# up to `LARGE_BYTES`, as words 4 times as many at most, or 123 ciphertexts of a quarter megabyte.
+MESSAGE_BYTES = 1 << 26
+
 
 def most_update_bytes(plan: FederationPlan) -> int:
     """Returns how many bytes the file of an update can have, by the weights that rounds begin with.

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fed_assets.federation.sizes import most_update_bytes
-from fed_assets.federation.weights import read_weights, write_weights
+from fed_assets.federation.sizes import MESSAGE_BYTES, most_update_bytes
+from fed_assets.federation.weights import LARGE_BYTES, read_weights, write_weights
 from fed_assets.privacy.encrypted_sums import encrypted, new_key, read_context
-from fed_assets.privacy.encryption_terms import ciphertext_name
+from fed_assets.privacy.encryption_terms import MOST_PARAMETERS, ciphertext_name, ciphertexts_for
 from fed_assets.privacy.fixed_point import encoded
 from fed_assets_tests.federation.conftest import BOUNDS
 
@@ -75,3 +75,11 @@ def test_an_encrypted_update_has_room_and_one_three_times_as_large_has_none(
 
     most = most_update_bytes(plan)
     assert file_of(update(1), tmp_path) <= most < file_of(update(3), tmp_path)
+
+
+def test_whatever_travels_in_a_message_has_room_in_it(tmp_path, write_encrypted_plan):
+    assert 4 * LARGE_BYTES < MESSAGE_BYTES / 1.5
+    elements = MOST_PARAMETERS - 1
+    plan = write_encrypted_plan(tmp_path, shape=(1, elements))
+    assert ciphertexts_for(elements + 2) == 123
+    assert most_update_bytes(plan) < MESSAGE_BYTES / 1.5
