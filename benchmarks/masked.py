@@ -60,7 +60,9 @@ class Masked:
         Raises:
             SystemExit: A hospital did not answer as it should.
         """
-        carriage = Carriage(False, file.parent, LIMIT_SECONDS, None, RUN)
+        carriage = Carriage(
+            large=False, folder=file.parent, most=0, seconds=LIMIT_SECONDS, cell=None, job_id=RUN
+        )
         told = {**said, "limit_seconds": LIMIT_SECONDS}
         one = MaskedRound(
             plan=self.plan,

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from fed_assets.assets.packaging import facts_of, origin_of
-from fed_assets.registry.gate import Gate
+from fed_assets.registry.gate import GATES, Gate
 from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.home import Home
 from fed_assets.resources.model_registry import ModelRegistry
@@ -26,6 +26,12 @@ from fed_assets_tests.registry.versions import a_version, figures
 
 OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
 ABSENT = Gate("quorum", False, 9, 10, "west was left out", waivable=True)
+
+
+def with_the_rest(*gates: Gate) -> list[Gate]:
+    """Returns gates beside all others, which are open."""
+    named = {gate.name: gate for gate in gates}
+    return [named.get(name) or Gate(name, True, None, None, "fine") for name in GATES]
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Bench:
     def judge(self, version: int, *gates: Gate) -> None:
         against = self.registry.champion("minimal")
         self.registry.keep_judgement(
-            "minimal", version, gates or (OPEN,), against=against, by="run 1"
+            "minimal", version, with_the_rest(*gates), against=against, by="run 1"
         )
 
     def promoted(self, seed: int) -> int:

@@ -168,6 +168,10 @@ def small_lifecycle(results: Path, **environment: str) -> subprocess.CompletedPr
 
 def test_a_failure_ends_in_a_summary_that_says_at_which_step(tmp_path: Path) -> None:
     (tmp_path / "roster.yaml").write_text("title: Nobody\nroundz: 3\n")
+    (tmp_path / "results").mkdir()
+    earlier = ("summary.md", "report.md", "report.json", "report.html", "run.log", "mine.txt")
+    for name in earlier:
+        (tmp_path / "results" / name).write_text("of an earlier run")
     ran = small_lifecycle(tmp_path / "results", FED_ASSETS_ROSTER=str(tmp_path / "roster.yaml"))
     assert ran.returncode != 0
     summary = (tmp_path / "results" / "summary.md").read_text()
@@ -175,6 +179,9 @@ def test_a_failure_ends_in_a_summary_that_says_at_which_step(tmp_path: Path) -> 
     assert "fed_assets.errors.RosterError: " in summary
     assert "Stack Trace" not in summary
     assert "report.html" not in summary
+    assert "earlier" not in summary
+    left = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert left == ["mine.txt", "run.log", "summary.md"]
 
 
 @pytest.mark.slow

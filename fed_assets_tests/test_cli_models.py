@@ -174,7 +174,7 @@ def test_a_version_is_shown_with_its_gates_and_its_history(bench: Bench) -> None
     assert "did not pass the gate overall" in str(refused(bench.home, "promote", "minimal", "2"))
     record = json.loads(told(bench, "show", "minimal", str(second), "--json"))
     assert record["weights_digest"] == bench.registry.version("minimal", 2).weights_digest
-    assert [gate["name"] for gate in record["gates"]] == ["overall"]
+    assert [gate["name"] for gate in record["gates"]] == list(GATES)
     assert [event["event"] for event in record["history"]] == ["registered", "judged", "refused"]
     shown = told(bench, "show", "minimal", "2")
     assert "Version 2 of minimal: challenger" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -18,9 +19,12 @@ from fed_assets.privacy.digests import weights_digest
 
 # Header under which an executor that failed may put its error's `as_record()`.
 ERROR_HEADER = "fed_assets_error"
-LONGEST_REASON = 300
+ERROR_PARTS = ("what", "where", "seen", "cure")
+LONGEST_REASON = 300  # of each part of one
+MOST_COUNT = 2**53
 METRICS = ("loss", "auroc", "accuracy")
 PRIVACY = ("epsilon", "delta", "noise_multiplier")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 Hidden = Callable[[object], str | None]
 # Judging takes a core, and memory for the largest array several times over.
 _ONE_AT_A_TIME = threading.Lock()
@@ -61,9 +65,9 @@ def read_answer(
     from nvflare.apis.fl_constant import ReturnCode
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-    if reply.get_return_code() != ReturnCode.OK:
-        return refusal(reply)
     try:
+        if reply.get_return_code() != ReturnCode.OK:
+            return refusal(reply)
         model = FLModelUtils.from_shareable(reply)
         weights = weights_of(model)
         with _ONE_AT_A_TIME:
@@ -71,7 +75,7 @@ def read_answer(
     except StorageError:
         raise
     except JobFailed as error:
-        return f"its update did not come ({error.seen})"
+        return f"its update did not come ({_line(error.seen)}); to mend it: {_line(error.cure)}"
     except Exception as error:  # whatever a hospital sends must not end the round
         return f"its answer is unreadable ({type(error).__name__})"
 
@@ -97,7 +101,7 @@ def _judge(
     if model.params_type != ParamsType.FULL:
         return "its update is refused: it holds no full weights"
     if fault := hidden(weights) if hidden else difference_in_form(weights, like):
-        return f"its update is refused: {fault}"
+        return f"its update is refused: {_line(fault)}"
     examples = _count(said.get("examples"))
     if examples < 1 and not hidden:
         return "its update is refused: it was learned from no images"
@@ -114,23 +118,24 @@ def _judge(
         "bytes_up": payload_bytes(weights if hidden else like, {**said, **metrics}),
         "bytes_down": bytes_down,
         "update_digest": digest,
-        "dataset_digest": _text(said.get("dataset_digest")),
+        "dataset_digest": _digest(said.get("dataset_digest")),
         **_suppressed(said.get("suppressed")),
         **_clipped(said.get("clipped")),
         **_privacy(said),
         "outbox_entries": _count(said.get("outbox_entries")) or None,
-        "outbox_head": _text(said.get("outbox_head")),
+        "outbox_head": _digest(said.get("outbox_head")),
     }
     return Update(hospital=hospital, examples=examples, weights=weights, report=report)
 
 
 def refusal(reply: Any) -> str:
     """Returns the reason that a reply gives that is no answer."""
-    reason = f"its executor answered {reply.get_return_code()}"
-    error = reply.get_header(ERROR_HEADER)
+    reason = f"its executor answered {_line(reply.get_return_code())}"
+    # As a cookie where a filter failed before there was anything to answer.
+    error = reply.get_header(ERROR_HEADER) or reply.get_cookie(ERROR_HEADER)
     if isinstance(error, Mapping) and error.get("what"):
-        what, where, cure = (_line(error.get(part)) for part in ("what", "where", "cure"))
-        at = f" ({where})" if where else ""
+        what, where, seen, cure = (_line(error.get(part)) for part in ERROR_PARTS)
+        at = f" ({'; '.join(filter(None, (where, seen)))})" if where or seen else ""
         mending = f"; to mend it: {cure}" if cure else ""
         reason += f": {what}{at}{mending}"
     return reason
@@ -141,7 +146,9 @@ def _line(text: object) -> str:
 
 
 def _count(value: object) -> int:
-    return int(value) if isinstance(value, Integral) else 0
+    """Returns a count as JSON can hold it; 0 of what is none."""
+    count = int(value) if isinstance(value, Integral) else 0
+    return count if abs(count) <= MOST_COUNT else 0
 
 
 def _number(value: object) -> float | None:
@@ -167,5 +174,5 @@ def _privacy(said: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _digest(value: object) -> str | None:
+    return value if isinstance(value, str) and _SHA256.fullmatch(value) else None

@@ -17,6 +17,7 @@ from fed_assets.federation.memory import give_back_memory
 from fed_assets.federation.outbox import written
 from fed_assets.federation.parked import ParkedWeights
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.sizes import most_update_bytes
 from fed_assets.federation.weights import Weights, are_large
 
 PARKED = "parked"
@@ -29,6 +30,7 @@ class Carriage:
     Attributes:
         large: Whether as files.
         folder: Where files that came in lie until their round is aggregated.
+        most: How many bytes a file that comes in may have.
         seconds: How long a file that goes out may be left untouched.
         cell: NVFlare's end of the connections of this process.
         job_id: NVFlare's id of the job.
@@ -36,6 +38,7 @@ class Carriage:
 
     large: bool
     folder: Path
+    most: int
     seconds: float
     cell: Any
     job_id: str
@@ -46,6 +49,7 @@ class Carriage:
         return cls(
             large=are_large(Path(plan.initial_weights)),
             folder=Path(plan.folder) / PARKED,
+            most=most_update_bytes(plan),
             seconds=plan.round_timeout_seconds,
             cell=fl_ctx.get_engine().get_cell(),
             job_id=fl_ctx.get_job_id(),
@@ -90,7 +94,7 @@ class Carriage:
 
         Raises:
             StorageError: They could not be written.
-            JobFailed: They did not come.
+            JobFailed: They did not come, or there are more than an update can hold.
         """
         if not self.large:
             arrays: dict[str, np.ndarray[Any, Any]] = answer.params
@@ -98,6 +102,6 @@ class Carriage:
         # Where the file is, the hospital does not say: with itself, and nowhere else.
         source, path = job_cell(hospital, self.job_id), self.folder / f"{hospital}.safetensors"
         path.unlink(missing_ok=True)  # of a round that was closed as it began to come
-        fetch(self.cell, source, answer.meta[REFERENCE], path)
+        fetch(self.cell, source, answer.meta[REFERENCE], path, self.most)
         give_back_memory()  # what the parts went through, before the next hospital's come
         return ParkedWeights(path)

@@ -6,12 +6,14 @@ Inside a message they would lie in memory several times over, in each process on
 from __future__ import annotations
 
 import logging
+import math
+import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.filter import Filter
@@ -45,7 +47,12 @@ class FetchWeights(Filter):  # type: ignore[misc]
     """At a hospital: puts the weights that the server offers into the task."""
 
     def process(self, shareable: Any, fl_ctx: Any) -> Any:
-        """Returns the task with its weights, which are read from disk as they are used."""
+        """Returns the task with its weights, which are read from disk as they are used.
+
+        Raises:
+            StorageError: They could not be written.
+            JobFailed: They did not come.
+        """
         task = from_shareable(shareable)
         reference = task.get_meta_props().pop(REFERENCE)
         path = _new_file()
@@ -53,6 +60,11 @@ class FetchWeights(Filter):  # type: ignore[misc]
             fetch(_cell(fl_ctx), job_cell(SERVER, fl_ctx.get_job_id()), reference, path)
             task.data = mapped_weights(path)
             fl_ctx.set_prop(_OF_TASK, task.data, private=True, sticky=False)
+        except FedAssetsError as error:
+            log.error("%s: %s", type(error).__name__, error)
+            # NVFlare answers for a filter that fails, and echoes the task's cookies as it does.
+            shareable.add_cookie(ERROR_HEADER, error.as_record())
+            raise
         finally:
             path.unlink(missing_ok=True)  # the mapping holds what it needs
         return task.update_shareable(shareable)
@@ -119,21 +131,22 @@ def offered(cell: Any, path: Path, seconds: float) -> Iterator[str]:
         offer.delete_transaction()
 
 
-def fetch(cell: Any, source: str, reference: str, path: Path) -> None:
-    """Writes an offered file to a path.
+def fetch(cell: Any, source: str, reference: str, path: Path, most: int | None = None) -> None:
+    """Writes an offered file to a path, where nothing of it is left if that fails.
 
     Args:
         cell: NVFlare's end of the connections of this process.
         source: The name of the cell that offers it, see `job_cell`.
         reference: What it was offered under.
         path: A file that is not there yet.
+        most: How many bytes it may have; no more than these are written.
 
     Raises:
         StorageError: It could not be written.
-        JobFailed: It did not come, or not whole.
+        JobFailed: It did not come, or not whole, or is larger than that.
     """
     with written("Weights that came in", path.parent), path.open("xb") as stream:
-        file = _File(stream.write)
+        file = _File(stream, most)
         download_object(
             from_fqcn=source,
             ref_id=reference,
@@ -141,26 +154,49 @@ def fetch(cell: Any, source: str, reference: str, path: Path) -> None:
             cell=cell,
             consumer=file,
         )
+        if file.failure:
+            _remove(path, stream)
         if file.unwritten is not None:
             raise file.unwritten
     if file.failure:
-        raise JobFailed("Weights could not be fetched", seen=file.failure)
+        raise JobFailed("Weights could not be fetched", seen=file.failure, cure=file.cure)
+
+
+def _remove(path: Path, stream: IO[bytes]) -> None:
+    """Removes a file that is being written, unless another has its name by now."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(path.stat(), os.fstat(stream.fileno())):
+            path.unlink()
 
 
 class _File(Consumer):  # type: ignore[misc]
-    """Writes parts as they come, and keeps what hindered it."""
+    """Writes parts as they come, no more than it may hold, and keeps what hindered it."""
 
     supports_pipelining = True  # `consume` leaves the state as it is
 
-    def __init__(self, write: Callable[[bytes], int]) -> None:
+    def __init__(self, stream: IO[bytes], most: int | None) -> None:
         super().__init__()
-        self._write = write
+        self._stream = stream
+        self._most = math.inf if most is None else most
+        self._size = 0
         self.unwritten: OSError | None = None
         self.failure = ""
+        self.cure = "Look at the connection, and at the log of whoever offered them"
 
     def consume(self, ref_id: str, state: dict[str, Any], data: bytes) -> dict[str, Any]:
+        if not data:
+            raise ValueError("a part is empty")  # there could be any number of them
+        if not os.fstat(self._stream.fileno()).st_nlink:
+            # Its round is over. It would go on taking a thread and room on the disk.
+            raise ValueError("nobody waits for it any more")
+        self._size += len(data)
+        if self._size > self._most:
+            self.failure = f"more than {self._most:,} bytes, which no update of this network has"
+            self.cure = "Have the hospital run the release of fed_assets that the others run"
+            raise ValueError("too many bytes")
         try:
-            self._write(data)
+            self._stream.write(data)
+            self._stream.flush()
         except OSError as error:
             self.unwritten = error
             raise
@@ -170,7 +206,7 @@ class _File(Consumer):  # type: ignore[misc]
         """Does nothing: the file is closed by whoever opened it."""
 
     def download_failed(self, ref_id: str, reason: str) -> None:
-        self.failure = reason
+        self.failure = self.failure or reason
 
 
 def job_cell(site: str, job_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fed_assets.federation.log_config import LOG_CONFIG
 from fed_assets.federation.plan import FederationPlan
+from fed_assets.federation.sizes import MESSAGE_BYTES
 from fed_assets.privacy.chain import sha256
 from fed_assets.privacy.encryption_terms import HOSPITAL_CONTEXT
 
@@ -154,6 +155,8 @@ def _links(transport: str) -> dict[str, Any]:
         # Both ends hold a whole such piece for each message under way, and for some that are over.
         # Half the default still takes a message of a small model in one piece.
         "streaming_chunk_size": 524_288,
+        # What is larger is refused with its first piece.
+        "streaming_max_blob_size": MESSAGE_BYTES,
         "allow_adhoc_conns": False,
         "internal": {
             "scheme": TLS_SCHEME if transport == "mtls" else "tcp",

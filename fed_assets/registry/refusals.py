@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fed_assets.errors import PromotionRefused, RunConfigError
@@ -88,6 +88,13 @@ def refusal_of(
             + (f", by {standing.change.by} at {standing.change.at}" if standing.change else ""),
             cure=judge,
         )
+    judged = {gate.name for gate in standing.gates}
+    if unjudged := [name for name in GATES if name not in judged]:
+        return PromotionRefused(
+            f"{what}: it was not judged by {_listed(unjudged)}",
+            seen="its last judgement is of an earlier version of fed_assets",
+            cure=judge,
+        )
     closed = [gate for gate in standing.failed if gate.name not in waived]
     fast = [gate for gate in standing.failed if gate.name in waived and not gate.waivable]
     if not closed and not fast:
@@ -96,7 +103,7 @@ def refusal_of(
     only = len(openable) == len(closed) and not fast
     options = " ".join(f"--waive {name}" for name in openable)
     return PromotionRefused(
-        f"{what}: it did not pass {_listed([*closed, *fast])}",
+        f"{what}: it did not pass {_listed([gate.name for gate in [*closed, *fast]])}",
         seen="; ".join(f"{gate.name}: {gate.said}" for gate in [*closed, *fast]),
         cure=f"Train a better one, or open it by `{options} --by NAME --because TEXT`"
         if only
@@ -137,6 +144,5 @@ def _named(version: int | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
-def _listed(gates: Collection[Gate]) -> str:
-    names = [gate.name for gate in gates]
+def _listed(names: Sequence[str]) -> str:
     return f"the gate {names[0]}" if len(names) == 1 else f"the gates {', '.join(names)}"

@@ -48,12 +48,12 @@ from fed_assets.serving.package import open_package, sign_package
 from fed_assets.serving.server import ModelServer
 from fed_assets_tests.here_alone import HereAlone
 from fed_assets_tests.lineages import lineage, put_lineage
+from fed_assets_tests.registered import with_the_rest
 from fed_assets_tests.registry.versions import a_version, figures
 
 pytestmark = pytest.mark.slow  # each logs a model with MLflow, and starts a service
 SANDBOX = "minimal"
 NETWORK: dict[str, Any] = yaml.safe_load(SHIPPED_ROSTER.read_text())["network"]
-OPEN = Gate("overall", True, 0.0, -0.01, "AUROC is equal")
 CLOSED = Gate("overall", False, -0.05, -0.01, "AUROC is 0.05 lower, and 0.01 is allowed")
 
 
@@ -97,7 +97,7 @@ class Bench:
             )
         )
         number = self.registry.register(record, tracked, weights=weights)
-        judged = gates or (OPEN,)
+        judged = with_the_rest(*gates)
         champion = self.registry.champion(SANDBOX)
         self.registry.keep_judgement(SANDBOX, number, judged, against=champion, by="run 1")
         value = {
@@ -272,7 +272,7 @@ def test_a_version_whose_gates_are_open_is_packaged_promoted_and_checked(bench: 
 
 
 def test_a_closed_gate_leaves_the_champion_and_the_version_packaged(bench: Bench) -> None:
-    bench.register(3, OPEN, CLOSED)
+    bench.register(3, CLOSED)
     before = bench.told()
 
     result = bench.deploy()
@@ -341,7 +341,7 @@ def test_a_service_that_does_not_start_takes_the_version_back(
 
 
 def test_a_tampered_package_is_refused_before_anything_is_promoted(bench: Bench) -> None:
-    version = bench.register(6, OPEN, CLOSED)
+    version = bench.register(6, CLOSED)
     assert bench.deploy().success
     bench.register(6)
     onnx = bench.registry.folder(SANDBOX, version.version) / "package" / "model.onnx"

@@ -19,7 +19,7 @@ from fed_assets.registry.version import ModelVersion
 from fed_assets.sandboxes.presets import SHIPPED_CONFIGURABLE, find_sandbox
 from fed_assets_tests.here_alone import HereAlone
 from fed_assets_tests.networks import SMALL_RESNET
-from fed_assets_tests.registered import Bench, a_bench
+from fed_assets_tests.registered import Bench, a_bench, with_the_rest
 from fed_assets_tests.registry.versions import figures
 
 pytestmark = pytest.mark.slow  # MLflow takes ten seconds to make its tables
@@ -99,7 +99,7 @@ def test_a_version_with_data_of_who_withdrew_is_no_measure_for_what_comes_after(
     assert gate.passed
     assert gate.said.endswith("version 1 sets no bar any more: south withdrew")
 
-    judged = [gates["overall"], gate]
+    judged = with_the_rest(gates["overall"], gate)
     bench.registry.keep_judgement("minimal", second.version, judged, against=None, by="run 2")
     bench.registry.promote("minimal", second.version, "run 2", "every gate was passed")
     log = bench.home.models("minimal") / "promotions.jsonl"

@@ -115,6 +115,43 @@ def test_an_error_says_where_and_how_to_mend_it():
     assert read(reply).endswith(": Refused (images.npy); to mend it: Put it back")
 
 
+def test_an_error_says_what_was_seen_also_where_a_filter_failed():
+    error = {"what": "Weights that came in could not be written", "seen": "No space left"}
+    reply = make_reply(ReturnCode.TASK_DATA_FILTER_ERROR)
+    assert read(reply) == "its executor answered TASK_DATA_FILTER_ERROR"
+    reply.add_cookie("fed_assets_error", error)
+    assert read(reply).endswith(": Weights that came in could not be written (No space left)")
+
+
+def test_no_part_of_a_reason_is_longer_than_it_may_be():
+    assert len(read(make_reply("LONG" * 1000))) < LONGEST_REASON + 60
+    odd = np.zeros(3, dtype=[(f"field {number}", "u1") for number in range(100)])
+    reason = answer(params={"w": odd})
+    assert "has dtype" in reason
+    assert len(reason) < LONGEST_REASON + 60
+
+
+def test_cookies_of_an_odd_form_end_no_round():
+    reply = make_reply(ReturnCode.EXECUTION_EXCEPTION)
+    reply.set_cookie_jar(["fed_assets_error"])
+    assert "unreadable" in read(reply)
+
+
+@pytest.mark.parametrize("odd", ["a" * 63, "A" * 64, "a" * 65, "a" * 10**6, 5, None])
+def test_what_is_no_digest_is_not_kept(odd):
+    digests = ("dataset_digest", "outbox_head")
+    assert [answer(meta=dict.fromkeys(digests, "a" * 64)).report[name] for name in digests] == [
+        "a" * 64
+    ] * 2
+    report = answer(meta=dict.fromkeys(digests, odd)).report
+    assert [report[name] for name in digests] == [None, None]
+
+
+def test_a_count_that_json_cannot_hold_is_none():
+    assert answer(meta={"examples": 2**53}).examples == 2**53
+    assert "learned from no images" in answer(meta={"examples": 2**53 + 1})
+
+
 def test_an_update_above_the_norm_that_hospitals_promise_is_refused():
     statistics = {"max_statistics_norm": 1.0}
     assert "its L2 norm is above max_norm=1.7" in read(
@@ -142,12 +179,13 @@ def good_reply():
 
 def test_weights_that_did_not_come_are_a_reason_and_a_full_disk_is_raised():
     def lost(model):
-        raise JobFailed("Weights could not be fetched", seen="timeout")
+        raise JobFailed("Weights could not be fetched", seen="timeout", cure="Look at the line.")
 
     def full(model):
         raise StorageError("Weights that came in could not be written", seen="No space left")
 
-    assert read(good_reply(), weights_of=lost) == "its update did not come (timeout)"
+    reason = "its update did not come (timeout); to mend it: Look at the line"
+    assert read(good_reply(), weights_of=lost) == reason
     with pytest.raises(StorageError, match="No space left"):
         read(good_reply(), weights_of=full)
 

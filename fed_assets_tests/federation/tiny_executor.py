@@ -17,6 +17,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fed_assets.errors import NotValidated
+from fed_assets.federation.sizes import MESSAGE_BYTES
 from fed_assets.privacy.digests import weights_digest
 
 # Files in a hospital's store: one that it waits for, and one that says that it has learned.
@@ -75,6 +76,8 @@ class TinyExecutor(Executor):
             weights = {name: array[..., :1] for name, array in weights.items()}
         if behaviour == "names":
             weights = {f"other.{name}": array for name, array in weights.items()}
+        if behaviour == "twice":
+            weights = {name: np.concatenate([array, array]) for name, array in weights.items()}
         if behaviour == "forged":
             weights["canary_layer.weight"][0, 0] += 1
         answer = FLModel(
@@ -87,6 +90,8 @@ class TinyExecutor(Executor):
                 "dataset_digest": hashlib.sha256(identity["hospital"].encode()).hexdigest(),
             },
         )
+        if behaviour == "flood":
+            answer.meta["more"] = bytes(MESSAGE_BYTES)
         (Path(identity["store"]) / LEARNED).touch()
         return FLModelUtils.to_shareable(answer)
 

@@ -16,6 +16,7 @@ from fed_assets.registry.gate import Gate
 from fed_assets.registry.promotions import LOCK, LOG, Event, History, append, hold, read_history
 from fed_assets.registry.refusals import Standing, refusal_of, require_reasons
 from fed_assets_tests.full_disk import no_file_larger_than
+from fed_assets_tests.registered import with_the_rest
 
 HOLD = """
 import sys
@@ -183,7 +184,7 @@ ABSENT = Gate("quorum", False, 9, 10, "west was left out", waivable=True)
 def standing(
     *gates: Gate, champion: int | None = 1, against: int | None = 1, **changes: object
 ) -> Standing:
-    records = tuple(gate.as_record() for gate in gates)
+    records = tuple(gate.as_record() for gate in with_the_rest(*gates))
     judged = Event("judged", 2, "run", "", against, against, records)
     known: dict[str, object] = {"retired": None, "packaged": True, "judgement": judged}
     return Standing(version=2, champion=champion, **known | changes)  # type: ignore[arg-type]
@@ -212,6 +213,23 @@ def test_what_passed_every_gate_may_serve() -> None:
 def test_what_may_not_serve_at_all_says_why(changes: dict[str, object], said: str) -> None:
     with pytest.raises(PromotionRefused, match=f"Version 2 of minimal is not promoted.*{said}"):
         raise refusal_of("minimal", standing(OPEN, **changes)) or AssertionError  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (["useful_threshold"], "it was not judged by the gate useful_threshold"),
+        (["useful_threshold", "quorum"], "by the gates useful_threshold, quorum"),
+    ],
+)
+def test_what_was_judged_before_a_gate_was_there_is_judged_anew_first(
+    lacking: list[str], said: str
+) -> None:
+    gates = [gate for gate in with_the_rest() if gate.name not in lacking]
+    judged = Event("judged", 2, "run", "", 1, 1, tuple(gate.as_record() for gate in gates))
+    told = refused(standing(judgement=judged), waived=["useful_threshold"])
+    assert said in told
+    assert "To mend it: Materialize registered_model of minimal with the run config" in told
 
 
 def test_a_closed_gate_is_named_with_what_it_saw() -> None:
