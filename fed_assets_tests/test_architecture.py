@@ -174,6 +174,7 @@ ENVIRONMENT = {
     "containers/job_messages.py": "Azure ML tells a job in it as which identity it acts",
     "federation/identity.py": "a forked process gets the environment of its site, built anew",
     "federation/program.py": "which graphics cards there are is passed on",
+    "resources/instance.py": "which variables are empty that Dagster's settings name is told",
     "resources/run_process.py": "a job that a person starts gets that person's environment",
     "resources/quiet_mlflow.py": "MLflow's telemetry can be switched off there alone",
 }

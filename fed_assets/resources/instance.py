@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def open_instance(home: Home) -> Iterator[DagsterInstance]:
         with _made(home) as instance:
             yield instance
     except (DagsterInvalidConfigError, CheckError, ModuleNotFoundError) as error:
-        raise _refused(home, _unusable(error)) from None
+        raise _refused(home, _empty(home) or _unusable(error)) from None
     except Exception as error:
         if not _of_database(error):
             raise
@@ -79,6 +80,14 @@ def _cause(error: BaseException) -> str:
     told = str(error).partition("\n")[0].strip()
     # Of a password with an @ in it, the driver takes what follows for the host, and names it.
     return re.sub(r"""[^\s"']*@""", "…@", told)
+
+
+def _empty(home: Home) -> str:
+    """Says which variables that the settings take a value from are empty, if any is."""
+    settings = (home.instance / "dagster.yaml").read_text(encoding="utf-8")
+    names = dict.fromkeys(re.findall(r"""\benv:\s*["']?(\w+)""", settings))
+    empty = [name for name in names if os.environ.get(name) == ""]
+    return f"set to nothing, which counts as not set: {', '.join(empty)}" if empty else ""
 
 
 def _unusable(error: Exception) -> str:

@@ -81,13 +81,22 @@ def test_a_home_with_white_space_is_refused_before_nvflare_trips_over_it(tmp_pat
     assert "white space" in finding.seen
 
 
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        (None, '"FED_ASSETS_DATABASE" which is not set'),
+        ("", "set to nothing, which counts as not set: FED_ASSETS_DATABASE"),
+    ],
+)
 def test_records_without_the_address_of_their_server_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, seen: str
 ) -> None:
     monkeypatch.delenv("FED_ASSETS_DATABASE", raising=False)
+    if address is not None:
+        monkeypatch.setenv("FED_ASSETS_DATABASE", address)
     finding = found(settings(tmp_path, home=at_a_server(tmp_path)))["Dagster's records"]
     assert finding.state == "missing"
-    assert "FED_ASSETS_DATABASE" in finding.seen
+    assert seen in finding.seen
     assert "FED_ASSETS_INSTANCE" in finding.cure
 
 
