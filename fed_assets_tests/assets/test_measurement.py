@@ -144,6 +144,7 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     }
     assert record["quality"]["calibration_error"] == INTERVAL
     assert record["quality"]["worst_sensitivity"] is None, "south withholds its own"
+    assert record["not_measured"]["worst_sensitivity"] == "withheld"
     assert record["hospitals"]["south"]["sensitivity"] is None
     assert record["hospitals"]["south"]["train_seconds"] == 3.0
     assert record["model"] == {
@@ -201,7 +202,8 @@ def test_each_hospital_has_its_own_time_and_its_largest_process() -> None:
 
 
 def test_what_was_not_measured_is_null_and_says_why() -> None:
-    assert measured()["not_measured"] == {"energy_joules": "no_counters"}
+    withheld = {"worst_sensitivity": "withheld"}  # south tells none of its own
+    assert measured()["not_measured"] == {"energy_joules": "no_counters"} | withheld
     alone = usage_of(None, own_federation=True)
     assert alone["cpu_seconds"] > 0
     assert set(alone["not_measured"].values()) == {"not_watched"}

@@ -17,7 +17,7 @@ import yaml
 
 from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
 from fed_assets.assets.known_attacks import ATTACK_FAILED, NOT_ATTACKED, REASONS
-from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
+from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE, WITHHELD
 from fed_assets.assets.report_inputs import SYNTHETIC
 from fed_assets.assets.surroundings import surroundings_of
 from fed_assets.comparison.comparison import compare
@@ -767,7 +767,7 @@ def test_an_interval_without_width_is_a_dash_with_a_note() -> None:
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
     of = page_words("en").page
     recorded = {*UNKNOWN, HIDDEN, NOT_WATCHED, UP_BEFORE, NOT_ALL_MEASURED}
-    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED}
+    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED, WITHHELD}
     assert set(of["decision"]["why"]) == recorded
     assert set(of["effort"]["steps"]) == set(Kind)
     assert set(of["effort"]["people"]) == {OPERATOR, ROSTER_WRITER, COORDINATOR}
