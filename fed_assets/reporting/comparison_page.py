@@ -18,6 +18,7 @@ from fed_assets.comparison.worst_hospital import WORST, worst_hospital
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
+from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_references import reference_tables
 from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words, weakening
 from fed_assets.reporting.page import WRITTEN, data_uri, templates
@@ -85,6 +86,7 @@ def render_comparison(record: Record, language: str) -> str:
         origin=origin,
         steps=record["steps"],
         unknown=_unknown(runs),
+        withholding=withholding(record),
         unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )

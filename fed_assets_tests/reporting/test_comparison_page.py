@@ -28,6 +28,7 @@ from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
+from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
@@ -302,6 +303,19 @@ def test_a_sandbox_whose_worst_hospital_is_another_is_named(
         label = page_words(language).page["decision"]["worst_hospital"].partition("{")[0]
         assert decision.count(label) == (said is not None)
         assert said is None or said in decision
+
+
+def test_why_a_hospitals_own_figures_are_missing_is_said() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]]
+    for run in runs:
+        run["hospitals"] = {name: run["hospitals"][name] for name in ("hospital_01", "hospital_02")}
+        run["controls"]["statistics"] = {"declared": "small_counts_suppressed", "enforced": True}
+    assert withholding(record_of(runs, sandboxes=SANDBOXES[:2])) == []
+    runs[1]["hospitals"]["hospital_02"]["auroc"] = None
+    record = record_of(runs, sandboxes=SANDBOXES[:2])
+    assert withholding(record) == ["eyes_on"]
+    said = "En eyes_on se suprimen los recuentos pequeños."
+    assert said in HtmlPage(render_comparison(record, "es")).section("hospitals")
 
 
 def test_figures_of_two_seeds_alone_say_so_beside_them() -> None:
