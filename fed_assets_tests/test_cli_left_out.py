@@ -27,6 +27,7 @@ from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
 from fed_assets_tests.comparison.conftest import figures_of
 from fed_assets_tests.federation.test_azure_ml import PLACE
 from fed_assets_tests.places import Place, make_place
+from fed_assets_tests.sentences import said_of
 
 CONFINED = find_sandbox("confidential_vm")
 # Without walls, so that what a test puts on record is the hospital's own.
@@ -230,7 +231,7 @@ def test_what_was_left_out_says_why_on_page_terminal_and_in_json_and_never_that_
             f"left out: {english}",
             f"configurable is missing: it was left out, as {english}.",
             "not run",
-            "configurable left out because",
+            "Left out because",
         ),
         (
             "es",
@@ -238,12 +239,12 @@ def test_what_was_left_out_says_why_on_page_terminal_and_in_json_and_never_that_
             f"fuera: {spanish}",
             f"configurable falta: se dejó fuera porque {spanish}.",
             "sin ejecutar",
-            "configurable: fuera porque",
+            "Fuera porque",
         ),
     ):
         page = render_comparison(record, language).replace("&#39;", "'")
         assert standing in page and missing in page and not_run not in page
-        assert sentence in record["profiles"]["equal"]["sentence"][language]
+        assert sentence in said_of(record["profiles"]["equal"], language)
         show_comparison(record, language)
         told = capsys.readouterr().out
         cells = [row.split("│")[2].strip() for row in told.splitlines() if row.count("│") == 3]

@@ -108,7 +108,7 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
             value=comparison,
             metadata={
                 **{
-                    name: each["sentence"][config.language]
+                    name: " ".join([each["sentence"][config.language], *_caveats(each, config)])
                     for name, each in comparison["profiles"].items()
                 },
                 "sandboxes": MetadataValue.table(
@@ -121,6 +121,10 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
         )
 
     return sandbox_comparison
+
+
+def _caveats(profile: Mapping[str, Any], config: ComparisonConfig) -> Iterator[str]:
+    return (each["said"] for each in profile["caveats"][config.language])
 
 
 def measurements(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fed_assets.comparison.worst_hospital import WORST
 from fed_assets.federation.cost import family_cpu_seconds
 from fed_assets.reporting.rounds import total
 from fed_assets.resources.process_table import TASK
@@ -21,8 +22,9 @@ from fed_assets.sandboxes.controls import Process
 CALLED = {"expected_calibration_error": "calibration_error"}
 METRICS = ("auroc", "accuracy", "f1", "expected_calibration_error")
 USED = ("cpu_seconds", "peak_memory_bytes", "energy_joules")
-# Why a figure is not known: nobody measured the run, or its federation was up before and after.
-NOT_WATCHED, UP_BEFORE = "not_watched", "federation_was_up"
+# Why a figure is not known: nobody measured the run, its federation was up before and after, or a
+# hospital told none of its own.
+NOT_WATCHED, UP_BEFORE, WITHHELD = "not_watched", "federation_was_up", "withheld"
 
 
 def usage_of(measured: Mapping[str, Any] | None, *, own_federation: bool) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def measurement(
         },
         "quality": {
             **_metrics(report["test"], METRICS),
-            "worst_sensitivity": interval_of(_worst(report, "sensitivity")),
+            WORST: interval_of(_worst(report, "sensitivity")),
         },
         "resampled": None
         if resampled is None
@@ -135,7 +137,8 @@ def measurement(
         },
         "processes": usage.get("processes", []),
         "meter": usage.get("meter"),
-        "not_measured": usage["not_measured"],
+        "not_measured": usage["not_measured"]
+        | ({WORST: WITHHELD} if _withheld(report, "sensitivity") else {}),
     }
 
 
@@ -186,10 +189,14 @@ def _startup_seconds(seconds: float, rounds: Iterable[Mapping[str, Any]]) -> flo
 
 def _worst(report: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
     """Returns the worst hospital's figure; none where one withholds its own, which may be worse."""
-    if any(entry[metric].get("suppressed") for entry in report["hospitals"].values()):
+    if _withheld(report, metric):
         return {}
     name = report["worst"][metric]
     return report["hospitals"][name][metric] if name else {}
+
+
+def _withheld(report: Mapping[str, Any], metric: str) -> bool:
+    return any(entry[metric].get("suppressed") for entry in report["hospitals"].values())
 
 
 def _metrics(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -211,10 +211,12 @@ def _words(language: str) -> Words:
 
 
 def show_comparison(record: dict[str, Any], language: str) -> None:
-    """Prints who may win, how often each comes first, and each profile's sentence.
+    """Prints who may win, how often each comes first, each profile's choice, and what weakens it.
 
     Names stand whole in 80 columns.
     """
+    from fed_assets.reporting.comparison_words import weakening
+
     words = _words(language)
     page = words.page
     table = _table(page["sandboxes"]["heading"], page["origin"]["sandbox"])
@@ -234,6 +236,10 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
     out.print(page["ranking"]["first_note"], style="dim")
     for name, profile in profiles:
         out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)
+    if told := weakening(record, words):
+        out.print(f"{page['answer']['cautions']}:")
+    for said, _ in told:
+        out.print(f"- {said}", highlight=False, markup=False)
 
 
 def _table(title: str, first: str) -> Table:

@@ -20,7 +20,7 @@ class Step:
         sandbox: Its partition; None for a job without.
         seed: Of the training; None where there is none.
         again: Why it is run again though it was before: cautions, see
-            `comparison.sentence.measured_with`.
+            `comparison.caveats.measured_with`.
     """
 
     job: str

@@ -42,7 +42,7 @@ from fed_assets.comparison.spreads import ASSUMED_SPREAD, pools, spread_cautions
 from fed_assets.comparison.surroundings import Surroundings, currency_of
 from fed_assets.errors import MeasurementError
 
-FORMAT = 6
+FORMAT = 7
 
 
 @dataclass(frozen=True, kw_only=True)

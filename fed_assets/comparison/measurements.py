@@ -46,7 +46,8 @@ there is no bound; where nothing is known of it, it is left out. An interval is 
     not_measured  why a figure is null, by its name. Of `efficiency`: no_counters or
                 counters_unreadable (of energy), processes_hidden (who measures may not look into
                 confined ones), not_watched (nobody measured), federation_was_up (before the run),
-                not_all_measured (what a cost is reckoned from); and why there is no
+                not_all_measured (what a cost is reckoned from). Of `quality`: withheld (a hospital
+                told no sensitivity of its own, which may be the worst). And why there is no
                 `membership_advantage`: no_weights, no_references, other_images, own_images,
                 too_few_images, not_attacked, attack_failed. A hospital has one of its own.
     prices      the table that `cost` was reckoned by

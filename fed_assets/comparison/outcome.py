@@ -1,4 +1,4 @@
-"""What comes of the measurements by one profile: ranking, doubt, choice and sentence."""
+"""What comes of the measurements by one profile: ranking, doubt, choice and sentences."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fed_assets.comparison.caveats import caveats
 from fed_assets.comparison.deciding import claim, influence
-from fed_assets.comparison.decision import decide, kept_out
+from fed_assets.comparison.decision import NONE, decide, kept_out
 from fed_assets.comparison.doubt import (
     Drawn,
     first_shares,
@@ -61,9 +62,9 @@ def outcome(
         `first_by_method` (`ranking.first_by_method`) and whether the `methods_agree` on it, `first`
         (probability of coming first, by sandbox), `ranks` (`doubt.rank_probabilities`), `reversals`
         (`doubt.reversals`), `influence` (`deciding.influence`), `claim` (`deciding.claim` of
-        efficiency), `decision` (`decision.decide`), and by language `sentence` and `verdict` (on
-        the claim). Where fewer than two may win nothing is ranked, and nothing drawn: what that
-        tells is None or empty.
+        efficiency), `decision` (`decision.decide`), and by language `sentence` (the choice),
+        `caveats` (what weakens it, of `caveats.caveats`) and `verdict` (on the claim). Where fewer
+        than two may win nothing is ranked, and nothing drawn: what that tells is None or empty.
     """
     problem = of.problem
     plain = profile.weights_of(problem.criteria)
@@ -104,12 +105,7 @@ def outcome(
     found["decision"] = decide(found["first"], weighed=weighed)
     weighed_spreads = [each for each in spreads if plain.get(each["criterion"])]
     weighed_unknown = [each for each in dict.fromkeys(doubt_unknown) if plain.get(each)]
-    found["sentence"] = {
-        each: _sentence(
-            profile, found, sandboxes, otherwise, weighed_spreads, weighed_unknown, each
-        )
-        for each in LANGUAGES
-    }
+    found |= _said(profile, found, sandboxes, otherwise, weighed_spreads, weighed_unknown)
     found["verdict"] = {
         each: verdict(found["claim"], each) if found["claim"] else None for each in LANGUAGES
     }
@@ -128,33 +124,42 @@ def _why_out(row: Mapping[str, Any]) -> str:
     return str(left_out or row["standing"])
 
 
-def _sentence(
+def _said(
     profile: Profile,
     found: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     otherwise: Sequence[Mapping[str, Any]],
     spreads: Sequence[Mapping[str, Any]],
     doubt_unknown: Sequence[str],
-    language: str,
-) -> str:
+) -> dict[str, Any]:
+    """Returns `sentence` and `caveats`, each by language."""
+    decision, out = found["decision"], kept_out({row["sandbox"]: _why_out(row) for row in rows})
+    unmeasured = decision["status"] == NONE and list(out) == [NOT_MEASURED]
     may_win = [row for row in rows if row["standing"] == MAY_WIN]
     names = {row["sandbox"] for row in may_win}
-    concerned = [
-        {**each, "sandboxes": ranked}
-        for each in otherwise
-        if (ranked := [name for name in each["sandboxes"] if name in names])
-    ]
-    return sentence(
-        profile.name,
-        found["decision"],
-        first_by_method=found["first_by_method"],
-        kept_out=kept_out({row["sandbox"]: _why_out(row) for row in rows}),
-        unaudited=[row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
-        audited_otherwise=[row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS],
-        otherwise=concerned,
-        tells_nothing=found["tells_nothing"] or 0.0,
-        spreads=spreads,
-        doubt_unknown=doubt_unknown,
-        seeds={row["sandbox"]: row["seeds"] for row in may_win},
-        language=language,
-    )
+    weakens: dict[str, Any] = {
+        "first_by_method": found["first_by_method"],
+        "kept_out": {} if unmeasured else out,
+        "unaudited": [row["sandbox"] for row in may_win if row["audit"] == NO_AUDIT],
+        "audited_otherwise": [
+            row["sandbox"] for row in may_win if row["audit"] == OF_OTHER_CONTROLS
+        ],
+        "otherwise": [
+            {**each, "sandboxes": concerned}
+            for each in otherwise
+            if (concerned := [name for name in each["sandboxes"] if name in names])
+        ],
+        "tells_nothing": found["tells_nothing"] or 0.0,
+        "spreads": spreads,
+        "doubt_unknown": doubt_unknown,
+        "seeds": {row["sandbox"]: row["seeds"] for row in may_win},
+    }
+    return {
+        "sentence": {
+            each: sentence(profile.name, decision, unmeasured=unmeasured, language=each)
+            for each in LANGUAGES
+        },
+        "caveats": {
+            each: caveats(decision["status"], **weakens, language=each) for each in LANGUAGES
+        },
+    }

@@ -120,6 +120,18 @@ def hospital_maps(record: Record, words: Words, simulated: Sequence[str]) -> Ite
             yield _hospitals_of(sandbox, rows, words, words.sandbox(sandbox, simulated))
 
 
+def withholding(record: Record) -> list[str]:
+    """Returns the sandboxes that suppress small counts, and so miss figures of some hospitals."""
+    missing = {row["sandbox"] for row in record["hospitals"] if row["value"] is None}
+    return [
+        row["sandbox"]
+        for row in record["features"]
+        if row["control"] == "statistics"
+        and "small_counts_suppressed" in row["declared"]
+        and row["sandbox"] in missing
+    ]
+
+
 def _hospitals_of(sandbox: str, rows: Sequence[Row], words: Words, named: str) -> Sketch:
     of = words.page["hospitals"]
     hospitals, criteria, shades = grid(rows, by="hospital")

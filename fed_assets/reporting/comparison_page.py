@@ -6,19 +6,21 @@ It is made of the comparison's record alone: a stored one gives the same page, t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from fed_assets.comparison.caveats import OF_TWO, disagreement
 from fed_assets.comparison.comparison import from_record
 from fed_assets.comparison.matrix import grid
 from fed_assets.comparison.ranking import MAY_WIN
-from fed_assets.comparison.sentence import OF_TWO, disagreement
 from fed_assets.comparison.spreads import POOLED, of_two_runs
 from fed_assets.comparison.worst_hospital import WORST, worst_hospital
 from fed_assets.reporting import formats
 from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
+from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_references import reference_tables
-from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words
+from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words, weakening
 from fed_assets.reporting.page import WRITTEN, data_uri, templates
 
 Record = Mapping[str, Any]
@@ -56,7 +58,8 @@ def render_comparison(record: Record, language: str) -> str:
     return environment.get_template("comparison.html.j2").render(
         record=record,
         words=words,
-        disagreement=lambda firsts: capitalized(disagreement(firsts, language)),
+        weakening=weakening(record, words),
+        disagreement=partial(disagreement, language=language),
         page=words.page,
         shared=words.shared,
         synthetic=synthetic,
@@ -83,14 +86,10 @@ def render_comparison(record: Record, language: str) -> str:
         origin=origin,
         steps=record["steps"],
         unknown=_unknown(runs),
+        withholding=withholding(record),
         unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
-
-
-def capitalized(text: str) -> str:
-    """Returns it with a capital at its beginning, and the end of a sentence at its end."""
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def simulated_sandboxes(record: Record) -> list[str]:

@@ -117,6 +117,10 @@ def _choice(of: Mapping[str, Any]) -> dict[str, Any]:
         "claim": claim.get("verdict"),
         "decides_most": claim.get("strongest"),
         **{f"sentence_{language}": said for language, said in of["sentence"].items()},
+        **{
+            f"caveats_{language}": " ".join(each["said"] for each in said)
+            for language, said in of["caveats"].items()
+        },
         **{f"verdict_{language}": said for language, said in of["verdict"].items()},
     }
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from fed_assets.comparison.caveats import measured_with
+from fed_assets.comparison.decision import LIKELY
 from fed_assets.comparison.measurements import NO_AUDIT
 from fed_assets.comparison.ranking import NOT_MEASURED
-from fed_assets.comparison.sentence import LANGUAGES, measured_with, words
+from fed_assets.comparison.sentence import LANGUAGES, percent, with_percents, words
 from fed_assets.comparison.surroundings import AUDIT_FAILED, RUN_FAILED
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting import formats
@@ -107,11 +109,15 @@ class Words:
         return str(self.page[part][why_missing(row)]).format(sandbox=row["sandbox"], why=why)
 
     def caution(self, caution: Mapping[str, Any]) -> str:
-        """Returns what weakens a comparison, as a sentence."""
+        """Returns what weakens a comparison, in a sentence or two."""
         plain = self.shared["cautions"].get(caution["kind"])
-        if plain is None:
-            told = measured_with(caution, self.language)
-            return f"{told[:1].upper()}{told[1:]}."
+        return measured_with(caution, self.language) if plain is None else self._of(caution, plain)
+
+    def detail(self, caution: Mapping[str, Any]) -> str:
+        """Returns why that is, and what stands in; nothing where the caution says it all."""
+        return self._of(caution, self.shared["details"].get(caution["kind"], ""))
+
+    def _of(self, caution: Mapping[str, Any], plain: str) -> str:
         names = {name: ", ".join(of) for name, of in caution.items() if isinstance(of, list)}
         names["criteria"] = self.criteria(caution.get("criteria", ()))
         called = self.criterion(caution["criterion"]) if "criterion" in caution else ""
@@ -120,6 +126,23 @@ class Words:
     def profile(self, name: str) -> str:
         """Returns what a profile is called; a user's own bears the name that they gave it."""
         return str(self.page["profiles"].get(name, name))
+
+    def answer(self, decision: Mapping[str, Any], *, measured: bool) -> tuple[str, str]:
+        """Returns a profile's choice, and before whom it is, as briefly as can be.
+
+        Args:
+            decision: of `decision.decide`.
+            measured: whether any sandbox was.
+        """
+        of, status = self.page["answer"], decision["status"]
+        known = [each for each in decision["contenders"] if each["probability"] is not None]
+        choice = of["choices"][status if measured else "none_measured"].format(
+            choice=decision["choice"],
+            probability=percent(decision["probability"] or 0.0, self.language),
+            contenders=with_percents(known, self.language),
+        )
+        others = with_percents(known[1:], self.language) if status == LIKELY else ""
+        return choice, of["before"].format(others=others) if others else ""
 
     def profile_text(self, profile: Mapping[str, Any], entry: str) -> str:
         """Returns a profile's "reasons" or "source": the shipped ones' in this language."""
@@ -142,6 +165,32 @@ class Words:
         """Returns what an audit measured of a control: its ladder, and how high on it."""
         ladder = self.shared["criteria"][measured["ladder"]]
         return str(self.page["features"]["level"]).format(**{**measured, "ladder": ladder})
+
+
+def weakening(record: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    """Returns what weakens a comparison, each with its details, where there are any.
+
+    First what concerns the choices themselves, with whose they are where not everybody's, and then
+    the cautions. What a caution says of a choice is not said twice.
+
+    Args:
+        record: of `Comparison.as_record`.
+        words: of the language.
+    """
+    cautions, profiles = record["cautions"], record["profiles"]
+    known = {each["kind"] for each in cautions}
+    by_said: dict[str, list[str]] = {}
+    for name, of in profiles.items():
+        for caveat in of["caveats"][words.language]:
+            if caveat["kind"] not in known:
+                by_said.setdefault(caveat["said"], []).append(words.profile(name))
+    everybodys = [(said, "") for said, whose in by_said.items() if len(whose) == len(profiles)]
+    some = [
+        (f"{', '.join(whose)}: {said}", "")
+        for said, whose in by_said.items()
+        if len(whose) < len(profiles)
+    ]
+    return everybodys + some + [(words.caution(each), words.detail(each)) for each in cautions]
 
 
 def why_missing(row: Mapping[str, Any]) -> str:

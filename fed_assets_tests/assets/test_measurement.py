@@ -20,6 +20,7 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, MINIMAL, SANDBOX_NAMES
+from fed_assets_tests.sentences import said_of
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
@@ -143,6 +144,7 @@ def test_a_run_is_measured_by_what_it_sent_took_and_reached() -> None:
     }
     assert record["quality"]["calibration_error"] == INTERVAL
     assert record["quality"]["worst_sensitivity"] is None, "south withholds its own"
+    assert record["not_measured"]["worst_sensitivity"] == "withheld"
     assert record["hospitals"]["south"]["sensitivity"] is None
     assert record["hospitals"]["south"]["train_seconds"] == 3.0
     assert record["model"] == {
@@ -200,7 +202,8 @@ def test_each_hospital_has_its_own_time_and_its_largest_process() -> None:
 
 
 def test_what_was_not_measured_is_null_and_says_why() -> None:
-    assert measured()["not_measured"] == {"energy_joules": "no_counters"}
+    withheld = {"worst_sensitivity": "withheld"}  # south tells none of its own
+    assert measured()["not_measured"] == {"energy_joules": "no_counters"} | withheld
     alone = usage_of(None, own_federation=True)
     assert alone["cpu_seconds"] > 0
     assert set(alone["not_measured"].values()) == {"not_watched"}
@@ -328,9 +331,9 @@ def test_a_run_of_another_roster_is_compared_with_a_caution_in_each_sentence(kep
     assert {"part": "rounds", "measured": 2, "asked": 15} in record["otherwise"]
     comparison = compare([record], sandboxes=SANDBOX_NAMES)
     for of in comparison.profiles.values():
-        said = "measured with 2 rounds where the roster asks for 15: minimal"
-        assert said in of["sentence"]["en"]
-        assert "medido con 2 rondas cuando la lista de" in of["sentence"]["es"]
+        said = "Measured with 2 rounds where the roster asks for 15: minimal"
+        assert said in said_of(of)
+        assert "Medido con 2 rondas cuando la lista de" in said_of(of, "es")
 
 
 def test_of_a_sandbox_that_cannot_go_with_the_roster_nothing_is_asked(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from fed_assets.comparison.profiles import profiles_from
 from fed_assets.comparison.ranking import Problem, problem_of, ranks, scores
 from fed_assets.comparison.settings import Settings
 from fed_assets_tests.comparison.conftest import SANDBOXES, with_resamples
+from fed_assets_tests.sentences import said_of
 
 ATTACKED = "membership_advantage"
 BY_ATTACK = profiles_from(
@@ -251,10 +252,10 @@ def test_more_than_half_of_a_weight_that_tells_nothing_is_said(measured) -> None
     assert of["weights"] == pytest.approx(plain)
     assert of["used_weights"] == pytest.approx(nothing | {"wall_seconds": 1.0})
     assert of["tells_nothing"] == pytest.approx(0.9)
-    assert "90 % of this profile's weight tells nothing apart" in of["sentence"]["en"]
-    assert "el 90 % del peso de este perfil no distingue nada" in of["sentence"]["es"]
+    assert "Of this profile's weight 90 % tells nothing apart" in said_of(of)
+    assert "Del peso de este perfil, el 90 % no distingue nada" in said_of(of, "es")
     known = compared(attacked(measured, [0.02, 0.0, 0.012, 0.004, 0.008], 0.001)).profiles["mine"]
     assert known["used_weights"] == pytest.approx(known["weights"])
-    assert "tells nothing apart" not in known["sentence"]["en"]
+    assert "tells nothing apart" not in said_of(known)
     alone = compare(runs[:1], sandboxes=SANDBOXES[:1], profiles=BY_ATTACK).profiles["mine"]
     assert set(alone["used_weights"].values()) == {None} and alone["tells_nothing"] is None

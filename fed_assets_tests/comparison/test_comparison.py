@@ -12,6 +12,7 @@ from fed_assets.comparison.profiles import profiles_from, shipped_profiles
 from fed_assets.comparison.settings import Settings
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets_tests.comparison.conftest import figures_of, with_resamples
+from fed_assets_tests.sentences import said_of
 
 SANDBOXES = ("minimal", "eyes_on", "eyes_off", "confidential_vm", "configurable")
 FEW = Settings(draws=200)
@@ -104,12 +105,12 @@ def test_it_says_which_method_has_whom_first_where_they_disagree(measured) -> No
         method: [row["sandbox"] for row in rows if row["rank"] == 1]
         for method, rows in of["ranking"].items()
     }
-    assert "do not agree on who comes first" in of["sentence"]["en"]
-    assert "minimal by TOPSIS" in of["sentence"]["en"]
-    assert "eyes_off by VIKOR" in of["sentence"]["en"]
-    assert "eyes_off según VIKOR" in of["sentence"]["es"]
+    assert "do not agree on who comes first" in said_of(of)
+    assert "minimal by TOPSIS" in said_of(of)
+    assert "eyes_off by VIKOR" in said_of(of)
+    assert "eyes_off según VIKOR" in said_of(of, "es")
     best = compared([best_of_all(runs[0]), *runs[1:]], profiles=mine).profiles["mine"]
-    assert best["methods_agree"] is True and "agree" not in best["sentence"]["en"]
+    assert best["methods_agree"] is True and "agree" not in said_of(best)
 
 
 def test_profiles_come_to_other_choices(whole) -> None:
@@ -217,7 +218,7 @@ def test_one_that_broke_its_word_never_wins_however_good_it_is(five, allow) -> N
     for of in found.profiles.values():
         assert "eyes_on" not in of["first"] and of["decision"]["choice"] != "eyes_on"
         assert all(row["sandbox"] != "eyes_on" for rows in of["ranking"].values() for row in rows)
-        assert "eyes_on kept out because the posture check failed" in of["sentence"]["en"]
+        assert "Kept out because the posture check failed: eyes_on." in said_of(of)
     shown = [row for row in found.decision if row["sandbox"] == "eyes_on"]
     assert any(row["value"] is not None for row in shown)  # it is shown all the same
 
@@ -229,7 +230,7 @@ def test_one_that_was_not_audited_wins_only_on_request(five) -> None:
     let_in = compared(five, settings=Settings(draws=200, allow_unaudited=True))
     for of in let_in.profiles.values():
         assert of["decision"]["choice"] == "eyes_on"
-        assert "no audit was made of eyes_on" in of["sentence"]["en"]
+        assert "though no audit was made: eyes_on." in said_of(of)
 
 
 def test_an_audit_of_other_controls_is_called_that_and_makes_no_winner(five) -> None:
@@ -239,12 +240,12 @@ def test_an_audit_of_other_controls_is_called_that_and_makes_no_winner(five) -> 
     assert found.sandboxes[0]["audit"] == "made"
     for of in found.profiles.values():
         assert "eyes_on" not in of["first"]
-        assert "eyes_on kept out because the audit was of other controls" in of["sentence"]["en"]
-        assert "no audit was made" not in of["sentence"]["en"]
-        assert "eyes_on: sin opción de ganar porque la auditoría era de" in of["sentence"]["es"]
+        assert "Kept out because the audit was of other controls" in said_of(of)
+        assert "no audit was made" not in said_of(of)
+        assert "Sin opción de ganar porque la auditoría era de otros" in said_of(of, "es")
     let_in = compared(five, settings=Settings(draws=200, allow_unaudited=True))
-    told = let_in.profiles["equal"]["sentence"]["en"]
-    assert "the audit of eyes_on was of other controls, let in on request" in told
+    told = said_of(let_in.profiles["equal"])
+    assert "Let in on request, though the audit was of other controls: eyes_on." in told
 
 
 def test_what_was_measured_otherwise_than_is_asked_for_is_said_in_each_sentence(five) -> None:
@@ -260,8 +261,8 @@ def test_what_was_measured_otherwise_than_is_asked_for_is_said_in_each_sentence(
         {"kind": "other_recipe", "sandboxes": both},
     ]
     for of in found.profiles.values():
-        told = of["sentence"]["en"]
-        assert "measured with 3 rounds where the roster asks for 15: eyes_on and minimal" in told
+        told = said_of(of)
+        assert "Measured with 3 rounds where the roster asks for 15: eyes_on and minimal" in told
         assert "another recipe than is asked for now: eyes_on and minimal" in told
         assert "network" not in told
 
@@ -272,7 +273,7 @@ def test_where_none_may_win_it_says_why(five) -> None:
     for of in compared(five).profiles.values():
         assert of["decision"]["status"] == "none"
         assert of["ranking"] == {}
-        assert "none may win; minimal, eyes_on" in of["sentence"]["en"]
+        assert "none may win. Kept out because the posture check failed: minimal," in said_of(of)
         assert of["influence"] is None and of["claim"] is None
 
 
@@ -302,7 +303,7 @@ def test_a_missing_sandbox_is_missing_and_changes_nothing_of_the_others(five) ->
     }
     without = compared(five[:4], sandboxes=SANDBOXES[:4])
     assert firsts(found) == firsts(without)
-    assert "configurable not measured" in found.profiles["equal"]["sentence"]["en"]
+    assert "Not measured: configurable." in said_of(found.profiles["equal"])
 
 
 def test_one_sandbox_alone_is_the_only_choice(five) -> None:
@@ -312,8 +313,8 @@ def test_one_sandbox_alone_is_the_only_choice(five) -> None:
         assert of["first"] == {"minimal": None} and of["decision"]["probability"] is None
         assert {row["rank"] for rows in of["ranking"].values() for row in rows} == {None}
         assert of["first_by_method"] == {} and of["methods_agree"] is None
-        assert "is the only one that may win, so that nothing was ranked" in of["sentence"]["en"]
-        assert "es el único que puede ganar" in of["sentence"]["es"]
+        assert "The only one that may win is minimal, so nothing was ranked." in said_of(of)
+        assert "El único que puede ganar es minimal" in said_of(of, "es")
     json.dumps(found.as_record(), allow_nan=False)
 
 
@@ -395,13 +396,13 @@ def test_it_says_of_each_whether_its_spread_was_measured_pooled_or_assumed(five,
     assert cautions["spread_pooled"]["over"] == ["eyes_on", "minimal"]
     assert cautions["spread_pooled"]["sandboxes"] == sorted(SANDBOXES[2:])
     assert cautions["spread_assumed"]["criteria"] == ["peak_memory_bytes"]
-    english, spanish = (found.profiles["operations"]["sentence"][each] for each in ("en", "es"))
-    assert "measured of eyes_on and minimal over seeds of their own, taken for" in english
-    assert "and eyes_off from eyes_on and minimal and assumed of" in english
-    assert "se midió en eyes_on y minimal con semillas propias, se tomó para" in spanish
+    english, spanish = (said_of(found.profiles["operations"], each) for each in ("en", "es"))
+    assert "like vary was taken from eyes_on and minimal: confidential_vm" in english
+    assert "like vary is assumed: confidential_vm, configurable, eyes_off, eyes_on" in english
+    assert "y lo demás se tomó de eyes_on y minimal: confidential_vm" in spanish
     entries = {"mine": {"groups": {"quality": 1}}}
     mine = profiles_from(entries, where="mine.yaml")
-    assert "vary" not in compared(runs, profiles=mine).profiles["mine"]["sentence"]["en"]
+    assert "vary" not in said_of(compared(runs, profiles=mine).profiles["mine"])
     assert compared(five[:1]).spreads == []  # nothing is drawn of one
 
 
@@ -409,14 +410,15 @@ def test_more_seeds_take_the_assumed_spread_away_and_the_caution(five, measured)
     once = compared(five)
     assert assumed_of(once) == {*SANDBOXES}
     assert once.cautions[0]["kind"] == "one_seed"
-    assert "one seed alone" in once.profiles["equal"]["sentence"]["en"]
+    assert "one seed alone" in said_of(once.profiles["equal"])
     again = [measured(sandbox, 1) for sandbox in SANDBOXES]
     twice = compared(list(map(with_resamples, [*five, *again])))
     assert assumed_of(twice) == set()
     assert [each["kind"] for each in twice.cautions] == ["two_seeds"]
-    assert "one seed alone" not in twice.profiles["equal"]["sentence"]["en"]
+    assert "one seed alone" not in said_of(twice.profiles["equal"])
     mixed = compared(list(map(with_resamples, [*five, *again[:4]])))
-    assert "of configurable, with one seed" in mixed.profiles["equal"]["sentence"]["en"]
+    told = said_of(mixed.profiles["equal"])
+    assert "chance between trainings is not in it: configurable." in told
 
 
 def test_one_measurement_of_two_sandboxes_decides_nothing_between_them(measured) -> None:
@@ -448,14 +450,12 @@ def test_a_doubt_that_is_not_known_is_said_where_the_criterion_weighs(five) -> N
         "criterion": "worst_sensitivity",
         "sandboxes": ["minimal"],
     } in found.cautions
-    english, spanish = (found.profiles["clinician"]["sentence"][each] for each in ("en", "es"))
-    assert (
-        "how far the measurement of Sensitivity at the worst hospital is in doubt is not" in english
-    )
-    assert "no se sabe, y se supuso, cuánta duda tiene la medida de" in spanish
+    english, spanish = (said_of(found.profiles["clinician"], each) for each in ("en", "es"))
+    assert "is not known, and is assumed: Sensitivity at the worst hospital." in english
+    assert "No se sabe, y se supuso, cuánta duda tiene una medida: Sens" in spanish
     entries = {"mine": {"groups": {"quality": 1}, "criteria": {"quality": {"auroc": 1}}}}
     mine = profiles_from(entries, where="mine.yaml")
-    assert "not known" not in compared(five, profiles=mine).profiles["mine"]["sentence"]["en"]
+    assert "not known" not in said_of(compared(five, profiles=mine).profiles["mine"])
 
 
 def test_a_record_of_an_earlier_version_is_read_and_said_to_be_no_pair(five) -> None:

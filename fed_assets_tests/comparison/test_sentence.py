@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from fed_assets.comparison.batched import METHODS
+from fed_assets.comparison.caveats import caveats
 from fed_assets.comparison.criteria import CRITERIA
 from fed_assets.comparison.criterion import GROUPS
 from fed_assets.comparison.decision import STATUSES, decide, kept_out
 from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.comparison.ranking import MAY_WIN, STANDINGS
 from fed_assets.comparison.sentence import LANGUAGES, percent, sentence, verdict, words
+from fed_assets_tests.sentences import sentences_of, too_long
 
 
 def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
+    """Returns the sentence, and the caveats after it."""
     given: dict[str, Any] = {
         "first_by_method": {},
         "kept_out": {},
@@ -29,8 +32,11 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
     }
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
+    unmeasured = more.pop("unmeasured", False)
     decision = decide(first, weighed=weighed)
-    return sentence(profile, decision, language=language, **(given | more))
+    choice = sentence(profile, decision, unmeasured=unmeasured, language=language)
+    weakens = caveats(decision["status"], language=language, **(given | more))
+    return " ".join([choice, *(each["said"] for each in weakens)])
 
 
 @pytest.mark.parametrize(
@@ -60,27 +66,27 @@ def test_nothing_that_weighs_was_measured_makes_no_choice() -> None:
 
 def test_sentences_in_english() -> None:
     assert told({"minimal": 0.972, "eyes_on": 0.028}) == (
-        "For a clinician the choice is minimal, and it is sure: it comes first in 97 % of the "
+        "For a clinician the choice is minimal, and it is sure. It comes first in 97 % of the "
         "draws of weights and measurements."
     )
     assert told({"minimal": 0.78, "eyes_on": 0.21, "eyes_off": 0.01}) == (
-        "For a clinician the choice is likely minimal, first in 78 % of the draws of weights and "
-        "measurements, before eyes_on (21 %)."
+        "For a clinician the choice is likely minimal. It comes first in 78 % of the draws of "
+        "weights and measurements, before eyes_on (21 %)."
     )
     assert told({"minimal": 0.51, "eyes_on": 0.48, "eyes_off": 0.01}) == (
-        "For a clinician it is undecided between minimal (51 %) and eyes_on (48 %) (how often each "
-        "comes first in draws of weights and measurements)."
+        "For a clinician it is undecided. First in the draws of weights and measurements come "
+        "minimal (51 %) and eyes_on (48 %)."
     )
     assert told({}, kept_out={"broke_its_word": ["minimal"], "not_measured": ["eyes_on"]}) == (
-        "For a clinician none may win; minimal kept out because the posture check failed; eyes_on "
-        "not measured."
+        "For a clinician none may win. Kept out because the posture check failed: minimal. Not "
+        "measured: eyes_on."
     )
-    assert told({}, kept_out={"not_measured": ["minimal", "eyes_on"]}) == (
+    assert told({}, unmeasured=True) == (
         "For a clinician there is no choice yet, as no sandbox was measured."
     )
     assert told({"minimal": 1.0}, unaudited=["minimal"]) == (
-        "For a clinician there is nothing to choose between: minimal is the only one that may win, "
-        "so that nothing was ranked; no audit was made of minimal, let in on request."
+        "For a clinician there is nothing to choose between. The only one that may win is minimal, "
+        "so nothing was ranked. Let in on request, though no audit was made: minimal."
     )
     assert told({"a": 0.0, "b": 0.0}, weighed=False, profile="mine") == (
         "By the profile mine, there is no choice, as nothing that this profile weighs was measured."
@@ -89,21 +95,21 @@ def test_sentences_in_english() -> None:
 
 def test_sentences_in_spanish() -> None:
     assert told({"minimal": 0.972, "eyes_on": 0.028}, "es", profile="operations") == (
-        "Para quien opera las máquinas, la elección es minimal, y es segura: queda primero en el "
+        "Para quien opera las máquinas, la elección es minimal, y es segura. Queda primero en el "
         "97 % de los sorteos de pesos y medidas."
     )
     assert told({"minimal": 0.999, "eyes_on": 0.001}, "es").count("en más del 99 % de los") == 1
     undecided = told(
         {"minimal": 0.51, "eyes_on": 0.49}, "es", seeds={"minimal": [0], "eyes_on": [0]}
     )
-    assert "no está decidido entre minimal (51 %) y eyes_on (49 %)" in undecided
+    assert "quedan primero minimal (51 %) y eyes_on (49 %)." in undecided
     assert undecided.endswith(
-        "; medido con una sola semilla, de modo que no recoge el azar entre entrenamientos."
+        ". Medido con una sola semilla, de modo que no recoge el azar entre entrenamientos."
     )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_is_one_sentence_without_a_gap(language) -> None:
+def test_each_is_whole_sentences_without_a_gap(language) -> None:
     reasons = [each for each in STANDINGS if each != MAY_WIN]
     everyone_out = dict(zip(reasons, (["x"], ["y", "z"], ["v"], ["w"]), strict=True))
     for first in (
@@ -127,8 +133,10 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
                 ],
                 seeds={"a": [0, 1, 2], "b": [0], "u": [0, 1]},
             )
-            assert found.endswith(".") and found.count(".") == 1
+            assert found.endswith(".") and ".." not in found
+            assert all(each[0].isupper() for each in sentences_of(found))
             assert "None" not in found and "{" not in found and ",," not in found
+            assert too_long(found) == []
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,7 @@ def test_each_is_one_sentence_without_a_gap(language) -> None:
 def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language, said) -> None:
     split = {"topsis": ["b"], "vikor": ["a", "b"], "promethee_ii": ["b"]}
     found = told({"a": 0.4, "b": 0.6}, language, first_by_method=split)
-    assert said in found and found.count(".") == 1
+    assert said in found
     by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
     by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
     assert by[language] in found
@@ -162,25 +170,25 @@ def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> 
     [
         (
             {"a": [0, 1, 2], "b": [0], "c": [0, 1, 2]},
-            "; chance between trainings is not in what was measured of b, with one seed alone.",
-            "; el azar entre entrenamientos no está en lo medido de b, con una sola semilla.",
+            "Measured with one seed alone, so chance between trainings is not in it: b.",
+            "Medido con una sola semilla, de modo que no recoge el azar entre entrenamientos: b.",
         ),
         (
             {"a": [0, 1, 2], "b": [0, 1], "c": [2]},
-            "of c, with one seed alone; chance between trainings is hardly known of b, with two "
-            "seeds alone; not every seed was measured of b.",
-            "de c, con una sola semilla; apenas se conoce el azar entre entrenamientos de b, con "
-            "solo dos semillas; no se midieron todas las semillas de b.",
+            "is not in it: c. Measured with two seeds alone, so chance between trainings is hardly "
+            "known: b. Not measured with every seed: b.",
+            "entrenamientos: c. Medido con solo dos semillas, de modo que apenas se conoce el azar "
+            "entre entrenamientos: b. Sin medir con todas las semillas: b.",
         ),
         (
             {"a": [0], "b": [1]},
-            "is not in it; not every seed was measured of a and b.",
-            "; no se midieron todas las semillas de a y b.",
+            "is not in it. Not measured with every seed: a and b.",
+            ". Sin medir con todas las semillas: a y b.",
         ),
         (
             {"a": [0, 1], "b": [0, 1]},
-            "; chance between trainings is hardly known, with two seeds alone.",
-            "; apenas se conoce el azar entre entrenamientos, con solo dos semillas.",
+            "Measured with two seeds alone, so chance between trainings is hardly known.",
+            "con solo dos semillas, de modo que apenas se conoce el azar entre entrenamientos.",
         ),
         (
             {"a": [0, 1, 2], "b": [0, 1, 2]},
@@ -228,6 +236,12 @@ def test_sandboxes_are_kept_out_by_their_reason() -> None:
     assert kept_out(standings) == {"not_measured": ["b", "d"], "broke_its_word": ["c"]}
 
 
+def test_no_sentence_is_longer_than_a_reader_on_a_phone_likes() -> None:
+    for language in LANGUAGES:
+        for key, text in flat(words(language)):
+            assert too_long(text) == [], key
+
+
 def flat(entry: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(entry, dict):
         for key, value in entry.items():
@@ -253,4 +267,5 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["who"]) == {*shipped_profiles(), "other"}
     assert set(STATUSES) <= set(of)
     assert set(of["standings"]) == set(STANDINGS)
-    assert set(STANDINGS) - {MAY_WIN} <= set(of)
+    assert set(STANDINGS) - {MAY_WIN} <= set(of["caveats"])
+    assert set(of["details"]) <= set(of["cautions"])

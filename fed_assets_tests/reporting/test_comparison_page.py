@@ -17,7 +17,7 @@ import yaml
 
 from fed_assets.assets.comparison import NOT_ALL_MEASURED, rows_of
 from fed_assets.assets.known_attacks import ATTACK_FAILED, NOT_ATTACKED, REASONS
-from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE
+from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE, WITHHELD
 from fed_assets.assets.report_inputs import SYNTHETIC
 from fed_assets.assets.surroundings import surroundings_of
 from fed_assets.comparison.comparison import compare
@@ -28,6 +28,7 @@ from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
+from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets.reporting.comparison_words import page_words
@@ -51,6 +52,7 @@ from fed_assets_tests.browser import (
 from fed_assets_tests.comparison.conftest import SANDBOXES, figures_of, with_references
 from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
 from fed_assets_tests.reporting.html_page import HtmlPage
+from fed_assets_tests.sentences import too_long
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -133,17 +135,48 @@ def test_the_page_can_be_walked_without_seeing_it(page: HtmlPage) -> None:
     assert targets == [each["id"] for each in page.all("section")]
 
 
-def test_each_profiles_sentence_comes_first(
+def test_each_profiles_choice_comes_first_and_how_sure_it_is(
     record: dict[str, Any], pages: dict[str, HtmlPage]
 ) -> None:
     for language, page in pages.items():
+        words = page_words(language)
         first = " ".join(page.text["section"][0].split())
-        said = [of["sentence"][language] for of in record["profiles"].values()]
+        said = [
+            f"{words.profile(name)} {' '.join(words.answer(of['decision'], measured=True))}".strip()
+            for name, of in record["profiles"].items()
+        ]
         places = [first.index(each) for each in said]
         assert places == sorted(places) and len(places) == 5
-        assert "our_clinic" in first
+        assert "our_clinic" in first and words.page["answer"]["brackets"] in first
+    assert "Security officer Likely confidential_vm (" in first_section(pages["en"])
     assert "Measured with one seed alone: minimal." in pages["en"].section("answer")
     assert "Medido con una sola semilla: minimal." in pages["es"].section("answer")
+
+
+def first_section(page: HtmlPage) -> str:
+    return " ".join(page.text["section"][0].split())
+
+
+def test_what_weakens_a_choice_is_said_once_and_nothing_of_it_is_dropped(
+    record: dict[str, Any], pages: dict[str, HtmlPage]
+) -> None:
+    known = {each["kind"] for each in record["cautions"]}
+    for language, page in pages.items():
+        words, first = page_words(language), first_section(page)
+        for caution in record["cautions"]:
+            assert first.count(words.caution(caution)) == 1
+            assert words.detail(caution) in first
+        own = {
+            name: {each["said"]: each["kind"] for each in of["caveats"][language]}
+            for name, of in record["profiles"].items()
+        }
+        for caveats in own.values():
+            assert set(caveats.values()) & known  # which the cautions say
+            unsaid = [said for said, kind in caveats.items() if kind not in known]
+            assert [first.count(said) for said in unsaid] == [1] * len(unsaid)
+        others = set().union(*(own[name] for name in own if name != "our_clinic"))
+        (unlike,) = set(own["our_clinic"]) - others
+        assert f"our_clinic: {unlike}" in first
 
 
 def test_what_is_missing_is_never_a_number(pages: dict[str, HtmlPage]) -> None:
@@ -179,7 +212,8 @@ def test_each_time_says_what_told_how_far_it_varies(
         assert pooled in decision and note + over + ")" in decision
         assert assumed not in decision
         answer = pages[language].section("answer")
-        assert f"({over})" in answer and "Student" in answer
+        assert f"{over} stands in" in answer or f"la dispersión de {over}" in answer
+        assert "Student" in answer
     rows = list(csv.DictReader(io.StringIO(comparison_tables(record)["spreads.csv"])))
     of = {row["sandbox"]: row["spread_from"] for row in rows if row["criterion"] == "wall_seconds"}
     assert of.pop("minimal") == "pooled" and set(of.values()) == {"seeds"}
@@ -271,14 +305,27 @@ def test_a_sandbox_whose_worst_hospital_is_another_is_named(
         assert said is None or said in decision
 
 
+def test_why_a_hospitals_own_figures_are_missing_is_said() -> None:
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]]
+    for run in runs:
+        run["hospitals"] = {name: run["hospitals"][name] for name in ("hospital_01", "hospital_02")}
+        run["controls"]["statistics"] = {"declared": "small_counts_suppressed", "enforced": True}
+    assert withholding(record_of(runs, sandboxes=SANDBOXES[:2])) == []
+    runs[1]["hospitals"]["hospital_02"]["auroc"] = None
+    record = record_of(runs, sandboxes=SANDBOXES[:2])
+    assert withholding(record) == ["eyes_on"]
+    said = "En eyes_on se suprimen los recuentos pequeños."
+    assert said in HtmlPage(render_comparison(record, "es")).section("hospitals")
+
+
 def test_figures_of_two_seeds_alone_say_so_beside_them() -> None:
     of_two = [figures_of("minimal", 0), figures_of("minimal", 1), figures_of("eyes_on", 0)]
     of_two[1]["hospitals"]["hospital_01"]["cpu_seconds"] = 13.0
     runs = list(map(with_references, of_two))
     record = record_of(runs, sandboxes=SANDBOXES[:2])
     told = {
-        "en": ("own spread", "pooled spread †", "(one degree of freedom, which", "bear a †:"),
-        "es": ("dispersión propia", "dispersión ajena †", "(un grado de libertad, que", "una †:"),
+        "en": ("own spread", "pooled spread †", "(one degree of freedom, which", "bear a †,"),
+        "es": ("dispersión propia", "dispersión ajena †", "(un grado de libertad, que", "una †,"),
     }
     for language, (own, pooled, note, caution) in told.items():
         page = HtmlPage(render_comparison(record, language))
@@ -433,6 +480,14 @@ def flat(entry: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, entry
 
 
+def test_no_sentence_is_longer_than_a_reader_on_a_phone_likes() -> None:
+    known = yaml.safe_load((TEMPLATES / "comparison.yaml").read_text(encoding="utf-8"))
+    for key, text in flat(known):
+        assert ".source." in key or too_long(text) == [], key  # titles stand as published
+    forged = known["en"]["decision"]["note"].rstrip(".") + ", and so on" * 10
+    assert too_long(forged) == [forged]
+
+
 def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
     known = yaml.safe_load((TEMPLATES / "comparison.yaml").read_text(encoding="utf-8"))
     of = {language: dict(flat(words)) for language, words in known.items()}
@@ -530,7 +585,7 @@ def test_what_others_wrote_stays_text() -> None:
 def test_without_any_measurement_it_is_a_page_of_gaps() -> None:
     page = HtmlPage(render_comparison(record_of([]), "en"))
     assert page.text["h1"] == ["None of 5 sandboxes measured yet"]
-    assert "there is no choice yet, as no sandbox was measured." in page.section("answer")
+    assert "No choice yet, as no sandbox was measured" in page.section("answer")
     assert page.all("img") == []
     decision = next(each for each in page.cells if each[0][0] == "Criterion")
     assert {cell for row in decision[1:] for cell in row[1:]} == {"missing"}
@@ -591,7 +646,7 @@ def test_one_that_broke_its_word_is_shown_and_not_ranked() -> None:
     assert controls["Previews"].endswith("Measured: no attempt measures this control")
     assert controls["Transport"].endswith("Measured: not measured")
     ranking = page.section("ranking")
-    assert "eyes_off is the only one that may win" in page.section("answer")
+    assert "eyes_off, the only one that may win" in page.section("answer")
     # Nothing was ranked, and nothing drawn: no rank, no score, no per cent, no spread.
     assert "Fewer than two sandboxes may win, so nothing was ranked." in ranking
     assert "%" not in ranking and "spread" not in page.section("decision")
@@ -726,7 +781,7 @@ def test_an_interval_without_width_is_a_dash_with_a_note() -> None:
 def test_every_step_and_reason_that_a_run_records_has_words() -> None:
     of = page_words("en").page
     recorded = {*UNKNOWN, HIDDEN, NOT_WATCHED, UP_BEFORE, NOT_ALL_MEASURED}
-    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED}
+    recorded |= {*REASONS.values(), NOT_ATTACKED, ATTACK_FAILED, WITHHELD}
     assert set(of["decision"]["why"]) == recorded
     assert set(of["effort"]["steps"]) == set(Kind)
     assert set(of["effort"]["people"]) == {OPERATOR, ROSTER_WRITER, COORDINATOR}
@@ -792,7 +847,7 @@ def test_one_sandbox_alone_is_best_in_nothing_and_nothing_is_ranked() -> None:
     page = HtmlPage(render_comparison(partial(1, Surroundings()), "en"))
     told = " ".join(page.text["main"][0].split())
     assert "is best in" not in told and page.all("img") == []
-    assert "minimal is the only one that may win" in page.section("answer")
+    assert "minimal, the only one that may win" in page.section("answer")
     assert "so none is best or worst" in page.section("normalized")
     assert not [said for said in ("Not ranked by", "Shares of") if said in told]
     assert "spread" not in page.section("decision")
@@ -885,6 +940,12 @@ def test_it_renders_by_itself_and_fits_a_phone(opened: Chrome) -> None:
     assert broken_pictures(opened) == []
     assert complaints(opened) == []
     assert external_requests(opened) == []
+    # Who wins for whom stands on the first screen, though one of five may need a swipe.
+    ends = opened.execute_script(
+        "return [...document.querySelectorAll('#answer dd strong')].map("
+        "each => each.getBoundingClientRect().bottom)"
+    )
+    assert len(ends) == 5 and sum(end <= PHONE[1] for end in ends) >= 3
     opened.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert overflow_pixels(opened) == 0
     beside = opened.execute_script(

@@ -11,6 +11,7 @@ from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.reporting.comparison_tables import comparison_tables
 from fed_assets_tests.comparison.conftest import SANDBOXES
 from fed_assets_tests.reporting.comparisons import measurements, record_of
+from fed_assets_tests.sentences import said_of
 
 MEASURED = [name for name in SANDBOXES if name != "eyes_off"]
 
@@ -69,6 +70,8 @@ def test_what_each_profile_comes_to_stands_there(record, tables) -> None:
     choices = {row["profile"]: row for row in tables["choices.csv"]}
     for name, of in record["profiles"].items():
         assert choices[name]["sentence_es"] == of["sentence"]["es"]
+        said = " ".join([choices[name]["sentence_en"], choices[name]["caveats_en"]])
+        assert said.strip() == said_of(of)
         assert choices[name]["claim"] == of["claim"]["verdict"]
         ranks = [row for row in tables["rank_probabilities.csv"] if row["profile"] == name]
         assert len(ranks) == 4 * 4 * 4

@@ -7,12 +7,14 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from fed_assets.reporting.canvas import DARK, LIGHT, WIDTH_INCHES, Sketch, render
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.reporting.figures import draw_pictures
-from fed_assets.reporting.heat_map import MAP_INCHES
+from fed_assets.reporting.heat_map import MAP_INCHES, ink_on, luminance
 from fed_assets.reporting.report import build_report
 
 ALL = ["hospitals", "rounds", "roc", "confusion", "calibration"]
@@ -92,6 +94,22 @@ def test_the_mark_of_made_up_data_ends_before_the_picture_does(language, inches)
         [y for y, row in enumerate(band) if max(map(min, row)) > 200][end] for end in (0, -1)
     )
     assert top > 2 and bottom < len(band) - 3
+
+
+def contrast(one, other) -> float:
+    """Returns how far apart two colours are for a reader, from 1 to 21 (WCAG)."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_letters_on_every_shade_of_a_heat_map_can_be_read(theme):
+    assert contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
+    assert contrast((0.5, 0.5, 0.5), (1, 1, 1)) < 4.5  # white on a middle grey cannot
+    shades = [colormaps[theme.ramp](step / 255) for step in range(256)]
+    assert min(contrast(shade, to_rgb(ink_on(shade))) for shade in shades) >= 4.5
+    for words in (theme.ink, theme.muted):
+        assert contrast(to_rgb(words), to_rgb(theme.paper)) >= 4.5
 
 
 def test_no_rounds_leaves_the_round_curves_out(federation):
