@@ -24,11 +24,11 @@ def main() -> int:
     """
     from nvflare.fuel.f3.mpm import MainProcessMonitor
 
-    from fed_assets.federation.frames import bound_frames
+    from fed_assets.federation.incoming import guard_incoming
     from fed_assets.federation.tls import provide_tls
 
     provide_tls()
-    bound_frames()
+    guard_incoming()
     sys.argv = sys.argv[1:]
     program = importlib.import_module(sys.argv[0])
     options = program.parse_arguments()

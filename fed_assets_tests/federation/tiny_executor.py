@@ -15,6 +15,7 @@ from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from nvflare.fuel.utils import fobs
 
 from fed_assets.errors import NotValidated
 from fed_assets.federation.sizes import MESSAGE_BYTES
@@ -22,6 +23,21 @@ from fed_assets.privacy.digests import weights_digest
 
 # Files in a hospital's store: one that it waits for, and one that says that it has learned.
 GO, LEARNED = "go", "learned"
+
+
+class Unreadable:
+    """What a hospital can write into a message, and nobody can read there."""
+
+
+class UnreadableDecomposer(fobs.Decomposer):
+    def supported_type(self) -> type[Unreadable]:
+        return Unreadable
+
+    def decompose(self, target: Unreadable, manager: Any = None) -> bytes:
+        return b"unreadable"
+
+    def recompose(self, data: bytes, manager: Any = None) -> Unreadable:
+        raise ValueError("it cannot be read")
 
 
 class TinyExecutor(Executor):
@@ -92,6 +108,9 @@ class TinyExecutor(Executor):
         )
         if behaviour == "flood":
             answer.meta["more"] = bytes(MESSAGE_BYTES)
+        if behaviour == "garbled":
+            fobs.register(UnreadableDecomposer)
+            answer.meta["more"] = Unreadable()
         (Path(identity["store"]) / LEARNED).touch()
         return FLModelUtils.to_shareable(answer)
 
