@@ -134,8 +134,10 @@ def _by_users(home: Home, sandbox: str, sources: Mapping[str, Sequence[str]]) ->
     except OSError as error:
         seen = f"root cannot give hospitals' folders to users of their own ({error.strerror})"
         raise _refused(sandbox, seen, _CONTAINERS_CURE) from None
+    # A hospital's folder may be a link: in Azure ML it leads to what outlasts its machine.
+    folders = (str(home.hospital(name).resolve()) for name in sources)
     images = (path for each in sources.values() for path in each)
-    ways = (str(home.root), *_code(), *images)
+    ways = (str(home.root), *folders, *_code(), *images)
     if takes_view(map(Path, ways)) and lacking(TO_MOUNT):
         raise _refused(sandbox, f"{_UNREACHABLE} (root may not mount)", _WAYS_CURE)
     return Walls(USERS, walls, users.hub, ways)
