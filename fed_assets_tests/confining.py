@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,22 @@ def require_landlock() -> None:
 
 
 def run_module(
-    module: str, *arguments: str, user: int | None = None, timeout: float = 60
+    module: str,
+    *arguments: str,
+    user: int | None = None,
+    timeout: float = 60,
+    within: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Returns what a module of ours printed, run by root, or by an ordinary user."""
-    command = [sys.executable, "-m", module, *arguments]
+    """Returns what a module of ours printed, run by root, or by an ordinary user.
+
+    Args:
+        module: Its name.
+        arguments: Its own.
+        user: The ordinary user, if it is one.
+        timeout: How many seconds it may take.
+        within: A command that goes on as root's with what follows it.
+    """
+    command = [*within, sys.executable, "-m", module, *arguments]
     if user is not None:
         command = [sys.executable, "-c", BECOME, str(user), module, *arguments]
     return subprocess.run(

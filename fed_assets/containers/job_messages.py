@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from fed_assets.containers.earlier_jobs import take_back
 from fed_assets.containers.place import TIMES, Place, read_place
 from fed_assets.errors import ContainerRefused, FedAssetsError, IdentityRefused, WorkerFailed
 
@@ -43,7 +44,7 @@ class Machine:
     images: Path | None = None
 
     def require_own(self) -> None:
-        """Makes a new home this hospital's.
+        """Makes a new home this hospital's, and its files this job's.
 
         Raises:
             IdentityRefused: It is another's.
@@ -58,6 +59,12 @@ class Machine:
                 where=f"hospital {self.hospital}",
                 cure="Correct `home` in the roster's `azure_ml` of one of the two hospitals",
             )
+        take_back(self.store)
+
+    @property
+    def store(self) -> Path:
+        """The folder in the home of all that the hospital's processes keep: stores and keys."""
+        return self.home / "hospitals" / self.hospital
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,23 @@ def open_ways(paths: Iterable[Path]) -> bool:
     Raises:
         OSError: The kernel refuses a view of the file system of one's own.
     """
+    closed = _closed(paths)
+    if not closed:
+        return False
+    _check(_library.unshare(_CLONE_NEWNS), "unshare")
+    _mount(None, "/", None, _MS_REC | _MS_SLAVE)  # what is mounted here stays here
+    for folder, ways in closed.items():
+        _cover(folder, ways)
+    return True
+
+
+def takes_view(paths: Iterable[Path]) -> bool:
+    """Returns whether some of these paths lie in a folder that other users cannot pass."""
+    return bool(_closed(paths))
+
+
+def _closed(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Returns the closed folders on the ways, each with those that lead through it."""
     wanted = sorted({path.resolve() for path in paths if path.exists()})
     outermost = [
         path for path in wanted if not any(path.is_relative_to(w) for w in wanted if w != path)
@@ -44,13 +61,7 @@ def open_ways(paths: Iterable[Path]) -> bool:
     for path in outermost:
         if folder := closed_folder(path):
             closed.setdefault(folder, []).append(path)
-    if not closed:
-        return False
-    _check(_library.unshare(_CLONE_NEWNS), "unshare")
-    _mount(None, "/", None, _MS_REC | _MS_SLAVE)  # what is mounted here stays here
-    for folder, ways in closed.items():
-        _cover(folder, ways)
-    return True
+    return closed
 
 
 def _cover(folder: Path, ways: Iterable[Path]) -> None:

@@ -50,6 +50,11 @@ class Outgoing:
         """Has the door told something, now or as soon as it can be reached again."""
         self._post.put(header)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Returns whether the door has not acknowledged yet all that it was told."""
+        return self._post.is_waiting
+
     def stop(self) -> None:
         """Ends `run`."""
         self._stopped.set()

@@ -62,6 +62,12 @@ class Post:
         self.wake()
         return letter.number
 
+    @property
+    def is_waiting(self) -> bool:
+        """Returns whether a message has not arrived yet, or is not known to have."""
+        with self._lock:
+            return bool(self._letters)
+
     def take_back(self, number: int) -> None:
         """Does not send a message any more, unless it is on its way already."""
         with self._lock:

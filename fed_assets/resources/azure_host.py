@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fed_assets.containers.job_messages import Brought, Machine, answer_job, read_command_line
@@ -73,8 +75,12 @@ def serve(brought: Brought, machine: Machine) -> str:
 def _home(machine: Machine, root: Path) -> Home:
     """Returns the home of this job: on the compute's own disk, but for what is to stay."""
     home = Home(root).prepare()
-    own = machine.home / "hospitals" / machine.hospital
+    own = machine.store
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (machine.home, own.parent):
+        with suppress(OSError):  # a mount may know no modes
+            # Where it is confined, the hospital's own user passes.
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o001)
     home.hospitals.mkdir(exist_ok=True, mode=0o700)
     link = home.hospital(machine.hospital)
     link.unlink(missing_ok=True)  # of a try before, where Azure ML starts a job once more

@@ -20,6 +20,8 @@ from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, everything_bu
 from fed_assets.federation.plan import SERVER
 from fed_assets.federation.site import NVFLARE_PROCESS, PLACES, SITE_MODULES, SITES, TEMPORARY
 from fed_assets.federation.walls import LANDLOCK, USERS, Wall, Walls, stand_behind
+from fed_assets.federation.ways import takes_view
+from fed_assets.resources.capabilities import TO_BE_OTHERS, TO_MOUNT, lacking
 from fed_assets.resources.held_tables import hold_tables
 from fed_assets.resources.home import COORDINATOR, Home
 from fed_assets.resources.hospital_folders import clear_forgotten, give_folders, make_folders
@@ -29,6 +31,12 @@ from fed_assets.resources.worker_process import WORKER
 # What a hospital's user is asked to run; the site's own job module is NVFlare's.
 MODULES = (WORKER, NVFLARE_PROCESS, *(name for name in SITE_MODULES if ".client." in name))
 _SYSTEM = ("/bin", "/etc", "/lib", "/lib64", "/opt", "/proc", "/sbin", "/sys", "/usr")
+_CONTAINERS_CURE = (
+    "Let the container's root have what Docker's has, on a disk that keeps owners, or run as an "
+    "ordinary user on a kernel with Landlock"
+)
+_UNREACHABLE = "hospitals' users cannot reach Python, the home or the data"
+_WAYS_CURE = "Put them where every user may pass, or run where root may mount"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "dri", "nvidia*")
 
 
@@ -88,17 +96,28 @@ def build_walls(
             cure="Start each run of a confined sandbox as a process of its own",
         )
     if os.geteuid() == 0:
+        if missing := lacking(TO_BE_OTHERS):
+            seen = f"root lacks the capabilities {', '.join(missing)} here"
+            raise _refused(sandbox, seen, _CONTAINERS_CURE)
         if federation is not None:  # it is a run, and has the sandbox's turn
             clear_forgotten(home, sandbox)
         return _by_users(home, sandbox, sources)
     abi = landlock_abi()
     if abi >= LEAST_ABI:
         return _by_landlock(home, sandbox, sources, federation)
-    raise UnenforcedControl(
-        f"Sandbox {sandbox} is refused: process=confined cannot be enforced on this machine",
-        seen=f"user {os.geteuid()} may not take on other users, and Landlock's ABI is {abi}",
-        cure=f"Run as root, or on a kernel whose Landlock has ABI {LEAST_ABI} (Linux 6.2) and is "
+    raise _refused(
+        sandbox,
+        f"user {os.geteuid()} may not take on other users, and Landlock's ABI is {abi}",
+        f"Run as root, or on a kernel whose Landlock has ABI {LEAST_ABI} (Linux 6.2) and is "
         "named in its `lsm=`",
+    )
+
+
+def _refused(sandbox: str, seen: str, cure: str) -> UnenforcedControl:
+    return UnenforcedControl(
+        f"Sandbox {sandbox} is refused: process=confined cannot be enforced on this machine",
+        seen=seen,
+        cure=cure,
     )
 
 
@@ -110,9 +129,18 @@ def _by_users(home: Home, sandbox: str, sources: Mapping[str, Sequence[str]]) ->
         own = users.hospitals[name]
         walls[name] = Wall(own, own, (users.sites,), modules=MODULES)
     make_folders(home, sandbox, sources)
-    give_folders(home, sandbox, users, sources)
-    ways = [str(home.root), *_code(), *(path for each in sources.values() for path in each)]
-    return Walls(USERS, walls, users.hub, tuple(ways))
+    try:
+        give_folders(home, sandbox, users, sources)
+    except OSError as error:
+        seen = f"root cannot give hospitals' folders to users of their own ({error.strerror})"
+        raise _refused(sandbox, seen, _CONTAINERS_CURE) from None
+    # A hospital's folder may be a link: in Azure ML it leads to what outlasts its machine.
+    folders = (str(home.hospital(name).resolve()) for name in sources)
+    images = (path for each in sources.values() for path in each)
+    ways = (str(home.root), *folders, *_code(), *images)
+    if takes_view(map(Path, ways)) and lacking(TO_MOUNT):
+        raise _refused(sandbox, f"{_UNREACHABLE} (root may not mount)", _WAYS_CURE)
+    return Walls(USERS, walls, users.hub, ways)
 
 
 def _by_landlock(
@@ -158,11 +186,7 @@ def require_ways(walls: Walls, sandbox: str) -> None:
     try:
         walls.open_ways()
     except OSError as error:
-        raise UnenforcedControl(
-            f"Sandbox {sandbox} is refused: process=confined cannot be enforced on this machine",
-            seen=f"hospitals' users cannot reach Python, the home or the data ({error.strerror})",
-            cure="Put them where every user may pass, or run where root may mount",
-        ) from None
+        raise _refused(sandbox, f"{_UNREACHABLE} ({error.strerror})", _WAYS_CURE) from None
 
 
 def confine_orchestrator(walls: Walls, home: Home, instance: Path | None, run: str) -> Confinement:

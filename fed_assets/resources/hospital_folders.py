@@ -61,7 +61,8 @@ def give_folders(home: Home, sandbox: str, users: Users, hospitals: Iterable[str
         own.chmod(0o700)
         if key.parent.exists():
             os.chown(key.parent, user, user, follow_symlinks=False)
-        _give_file(key, user, user)
+        for kept in key.parent.glob(f"{sandbox}.*"):  # the key, and which code may be given it
+            _give_file(kept, user, user)
         for place in (home.container(name), *home.dead_containers(name).values()):
             _give_file(place, user, user)
         give(home.store(name, sandbox), 0, user, user)

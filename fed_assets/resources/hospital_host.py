@@ -74,7 +74,7 @@ class HospitalHost:
         self._over = threading.Event()
         self._one_federation = one_federation
         self._unopened_since: float | None = time.monotonic()
-        self._served = False
+        self._served = self._refused = False
         # What is forked dies with the thread that asked for it first: these stay.
         self._answering = ThreadPoolExecutor(AT_ONCE)
 
@@ -150,6 +150,8 @@ class HospitalHost:
             self._say(f"{header.get('do')} failed: {type(error).__name__}: {error}")
         if "request" in header:
             self._link.put({"request": header["request"], **said})
+        if header.get("do") == "open" and "error" in said:
+            self._refused = True
 
     def _sandbox(self, header: Mapping[str, Any]) -> Sandbox:
         found = require_accepted(self._settings, header["sandbox"], self._chosen.configurable)
@@ -245,9 +247,11 @@ class HospitalHost:
                 self._link.stop()
 
     def _is_over(self) -> bool:
-        """Returns whether the one federation has ended, or has not begun for too long."""
+        """Returns whether the one federation has ended, was refused here, or never begins."""
+        if self._served or (self._refused and not self._sites and not self._link.is_waiting):
+            return True
         since = self._unopened_since
-        return self._served or (since is not None and time.monotonic() - since > OPEN_SECONDS)
+        return since is not None and time.monotonic() - since > OPEN_SECONDS
 
     def _part_with(self, sandbox: str) -> None:
         """Ends what works for a sandbox, and removes what it was given to read."""

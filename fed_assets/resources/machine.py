@@ -19,6 +19,7 @@ from fed_assets.federation.agreed_rule import agreed_rule
 from fed_assets.federation.data_sources import MedMnistSource
 from fed_assets.federation.landlock import LEAST_ABI, SIGNALS_ABI, landlock_abi
 from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.resources.capabilities import TO_BE_OTHERS, lacking
 from fed_assets.resources.settings import Settings
 from fed_assets.resources.source_location import locate_source
 from fed_assets.sandboxes.enforcement import unenforced_controls
@@ -134,6 +135,13 @@ def _cores() -> Finding:
 
 def _walls() -> Finding:
     abi = landlock_abi()
+    if os.geteuid() == 0 and (missing := lacking(TO_BE_OTHERS)):
+        return Finding(
+            "walls of confined hospitals",
+            "warning",
+            f"root lacks the capabilities {', '.join(missing)} here",
+            "`process: confined` is refused: let the container's root have what Docker's has.",
+        )
     if os.geteuid() == 0:
         return Finding("walls of confined hospitals", "ok", "a Unix user each")
     if abi >= SIGNALS_ABI:

@@ -53,8 +53,8 @@ class RemoteSite:
         return self.folder / self.hospital
 
     def lose(self, why: str) -> None:
-        """Notes why it cannot take part, or not any longer."""
-        self.trouble = why
+        """Notes why it cannot take part, or not any longer; the first reason is the cause."""
+        self.trouble = self.trouble or why
         if self.started:
             self.hear({"ended": 1})
 

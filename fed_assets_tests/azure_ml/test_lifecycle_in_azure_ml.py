@@ -6,84 +6,22 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from subprocess import Popen
 
 import pytest
 
 from fed_assets.privacy.chain import entries_of, first_fault
-from fed_assets_tests.azure_ml.jobs import Job
-from fed_assets_tests.azure_ml.setting import HOSPITAL, Setting, azure_setting
+from fed_assets_tests.azure_ml.mixed import DEGRADED, Mixed, mixed_consortium
+from fed_assets_tests.azure_ml.setting import HOSPITAL
 from fed_assets_tests.azure_storage import Azurite
-from fed_assets_tests.hosts.hubs import Consortium, consortium, free_address, start_here
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 SANDBOX = "eyes_on"
-DEGRADED = 3
-
-
-@dataclass
-class Mixed:
-    """A consortium, and the workspace of its hospital in Azure ML."""
-
-    hub: Consortium
-    setting: Setting
-
-    def hosts(self) -> list[Job]:
-        """Returns the jobs that were machines of a federation, in their order."""
-        jobs = self.setting.double.jobs.values()
-        return [job for job in jobs if "azure_host" in job.described["command"]]
-
-    def let(self, *sandboxes: str) -> None:
-        """Has the hospital write which sandboxes its machine accepts."""
-        settings = self.setting.home / "hospital.yaml"
-        settings.write_text(f"accepts: {json.dumps(sandboxes)}\n")
-
-    def participants(self) -> list[list[str]]:
-        return [sorted(each["participants"]) for each in self.hub.rounds(SANDBOX)]
-
-    @contextmanager
-    def retraining(self, rounds: int) -> Iterator[Popen[str]]:
-        """Yields a run that trains anew, with what it tells as its output."""
-        more = ("--job", "retrain", "--rounds", str(rounds))
-        with self.hub.started_run(SANDBOX, *more) as run:
-            yield run
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory, azurite: Azurite) -> Iterator[Mixed]:
-    address = free_address()
-    folder = tmp_path_factory.mktemp("mixed")
-    with (
-        pytest.MonkeyPatch.context() as monkeypatch,
-        azure_setting(folder, azurite, monkeypatch) as setting,
-    ):
-        north = {
-            "id": HOSPITAL,
-            "name": "North",
-            "source": {"kind": "phantom", "images": 120, "test_images": 40, "size": 28},
-            "azure_ml": setting.place.model_dump(mode="json"),
-        }
-        here = [{"id": name, "name": name} for name in ("south", "west")]
-        (folder / "hub" / "keys" / "azure_ml").mkdir(parents=True)
-        (setting.keys / "north.json").rename(folder / "hub" / "keys" / "azure_ml" / "north.json")
-        with consortium(
-            folder,
-            start_here,
-            address=address,
-            here=[],
-            elsewhere=[],
-            accepts=[SANDBOX],
-            hospitals=[*here, north],
-            # A machine that has much else to do is slow to have all of them ready.
-            federation={"door": address, "start_timeout_seconds": 500},
-            quorum=2,
-            rounds=2,
-        ) as hub:
-            made = Mixed(hub, setting)
-            made.let(SANDBOX)
-            yield made
+    with mixed_consortium(tmp_path_factory.mktemp("mixed"), azurite, SANDBOX) as made:
+        yield made
 
 
 def test_a_hospital_in_azure_ml_is_validated_learns_and_is_tested(mixed: Mixed) -> None:

@@ -16,6 +16,7 @@ from fed_assets.errors import (
     CloudRefused,
     DoorUnreachable,
     HostAway,
+    HostRefused,
     KitRefused,
     RunConfigError,
     WorkerFailed,
@@ -28,7 +29,8 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.host_terms import kits_for, terms_for
 from fed_assets.resources.remote_hospitals import RemoteHospitals
 from fed_assets.resources.settings import Settings
-from fed_assets.sandboxes.presets import EYES_ON
+from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON
+from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.azure_ml.service import Fault
 from fed_assets_tests.azure_ml.setting import HOSPITAL, Setting, azure_setting, write_command
 from fed_assets_tests.azure_storage import Azurite
@@ -121,13 +123,13 @@ def hub(
         assert setting.azurite.names(setting.party) == set()  # its kit lay there
 
 
-def open_site(hub: Hub, site: str = "s1") -> None:
+def open_site(hub: Hub, site: str = "s1", sandbox: Sandbox = EYES_ON) -> None:
     hub.way._connected().ask(
         {
             "do": "open",
             "hospital": HOSPITAL,
             "site": site,
-            "sandbox": EYES_ON.model_dump(mode="json"),
+            "sandbox": sandbox.model_dump(mode="json"),
             "run": "run1",
             "hospitals": [HOSPITAL, "south"],
             "quorum": 2,
@@ -177,6 +179,15 @@ def test_a_job_joins_by_its_kit_serves_one_federation_and_ends(hub: Hub) -> None
     with pytest.raises(KitRefused, match="not of yours"):
         hub.bring_up()
     assert hub.statuses() == ["Completed", "Completed"]
+
+
+def test_a_machine_that_opens_no_site_says_why_and_ends_by_itself(hub: Hub) -> None:
+    with hub.machines() as machines:
+        machines.bring_up(HOSPITAL, hub.lose)
+        with pytest.raises(HostRefused, match="does not accept the sandbox eyes_off"):
+            open_site(hub, sandbox=EYES_OFF)
+        assert hub.lost.wait(60)
+    assert hub.statuses() == ["Completed"]
 
 
 def test_a_machine_that_the_hospital_lets_do_nothing_does_not_join(hub: Hub) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +123,14 @@ def test_the_same_hospital_is_the_same_user_in_the_next_run(kind: str, walled: T
 CAPPED = "fed_assets_tests.resources.capped_home"
 
 
-def capped(places: Path, how: str, user: int | None = None) -> Told:
-    folder = places / f"capped_{how}_{user}"
-    folder.mkdir()
+def capped(
+    places: Path, how: str, user: int | None = None, within: Sequence[str] = (), mode: int = 0o755
+) -> Told:
+    folder = Path(tempfile.mkdtemp(prefix=f"capped_{how}_", dir=places))
+    folder.chmod(mode)
     if user is not None:
         os.chown(folder, user, user)
-    ran = run_module(CAPPED, str(folder / "home"), how, user=user)
+    ran = run_module(CAPPED, str(folder / "home"), how, user=user, within=within)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -165,6 +169,40 @@ def test_without_root_and_without_landlock_the_sandbox_is_refused(places: Path) 
     assert "Landlock's ABI is 0" in refused["error"]
     assert "Run as root, or on a kernel" in refused["error"]
     assert capped(places, "well", BECOMES)["capped_because"] == ""  # the control
+
+
+def without(*capabilities: str) -> list[str]:
+    return ["setpriv", f"--bounding-set=-{',-'.join(capabilities)}"]
+
+
+def test_root_that_cannot_be_others_is_refused(places: Path) -> None:
+    require_root()
+    refused = capped(places, "well", within=without("setuid", "chown"))
+    assert refused["error"].startswith("Sandbox eyes_off is refused: process=confined")
+    assert "root lacks the capabilities CHOWN, SETUID here" in refused["error"]
+    assert "what Docker's has" in refused["error"]
+    found = capped(places, "well", within=without("sys_module"))  # the control
+    assert found["then"] == found["user"] != 0
+
+
+def test_root_that_may_not_mount_is_refused_where_a_way_is_closed(places: Path) -> None:
+    require_root()
+    refused = capped(places, "well", within=without("sys_admin"), mode=0o700)
+    assert "cannot reach Python, the home or the data (root may not mount)" in refused["error"]
+    assert "Put them where every user may pass" in refused["error"]
+    assert capped(places, "well", mode=0o700)["then"] != 0  # the control
+
+
+def test_root_is_refused_where_a_hospitals_folder_takes_no_other_owner(places: Path) -> None:
+    """As a mount that knows none; here it is one that takes no change at all."""
+    require_root()
+    script = 'mkdir -p "$0" && mount -o bind,ro "$0" "$0" && exec "$@"'
+    folder = places / "mounted"
+    within = ["unshare", "--mount", "sh", "-c", script, str(folder / "hospitals" / "north")]
+    ran = run_module(CAPPED, str(folder), "well", within=within)
+    refused = json.loads(ran.stdout)
+    assert "cannot give hospitals' folders to users of their own (Read-only" in refused["error"]
+    assert capped(places, "well")["then"] != 0  # the control
 
 
 def test_what_a_hospital_left_as_a_link_is_not_given_to_it(places: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from fed_assets.resources.machine import PACKAGES, Finding, examine
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
 from fed_assets.sandboxes.enforcement import ENFORCED
 from fed_assets.sandboxes.presets import EYES_ON, SANDBOX_NAMES
+from fed_assets_tests.confining import require_root
 from fed_assets_tests.places import PROJECT
 
 ROSTER = {
@@ -203,3 +206,22 @@ def test_what_would_hold_a_confined_hospital_is_told(tmp_path: Path) -> None:
         assert finding.seen == "a Unix user each"
     else:
         assert finding.seen == f"Landlock, ABI {landlock_abi()}"
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from fed_assets.resources.home import Home
+from fed_assets.resources.machine import examine
+from fed_assets.resources.settings import Settings
+for each in examine(Settings(home=Home(Path(sys.argv[1])))):
+    print(each.what, each.state, each.seen, each.cure, sep=": ")
+"""
+
+
+def test_root_whose_container_keeps_a_capability_from_it_is_told_so(tmp_path: Path) -> None:
+    require_root()
+    command = ["setpriv", "--bounding-set=-setgid", sys.executable, "-c", LOOK, str(tmp_path / "h")]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    told = "walls of confined hospitals: warning: root lacks the capabilities SETGID here"
+    assert f"{told}: `process: confined` is refused" in ran.stdout
