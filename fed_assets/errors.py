@@ -76,10 +76,10 @@ class FedAssetsError(Exception):
     outbox: Mapping[str, Any] | None = None
 
     def __init__(self, what: str, *, where: str = "", seen: str = "", cure: str = "") -> None:
-        self.what = _one_line(what).rstrip(".")
-        self.where = _one_line(where)
-        self.seen = _one_line(seen)
-        self.cure = _one_line(cure) or type(self).cure
+        self.what = one_line(what).rstrip(".")
+        self.where = one_line(where)
+        self.seen = one_line(seen)
+        self.cure = one_line(cure) or type(self).cure
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -114,14 +114,20 @@ def caused_by(failures: Iterable[str], *, cure: str) -> dict[str, str]:
     >>> caused_by(["Prices cannot be read. To mend it: Correct the file."], cure="Run it again")
     {'seen': 'Prices cannot be read', 'cure': 'Correct the file. Run it again'}
     """
-    parts = [_one_line(failure).partition(MEND) for failure in dict.fromkeys(failures)]
+    parts = [one_line(failure).partition(MEND) for failure in dict.fromkeys(failures)]
     cures = dict.fromkeys(f"{each.rstrip('.')}." for _, _, each in parts if each)
     seen = "; ".join(what.rstrip(".") for what, _, _ in parts)
     return {"seen": seen, "cure": " ".join([*cures, cure])}
 
 
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+def one_line(text: str) -> str:
+    r"""Returns a text in one line, without what would steer a terminal that shows it.
+
+    >>> one_line("It is\n full\x1b[2J\u202e")
+    'It is full[2J'
+    """
+    line = " ".join(each.strip() for each in text.splitlines() if each.strip())
+    return "".join(each for each in line if each.isprintable() or each == "\t")
 
 
 def system_reason(error: OSError) -> str:

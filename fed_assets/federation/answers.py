@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fed_assets.errors import JobFailed, StorageError
+from fed_assets.errors import JobFailed, StorageError, one_line
 from fed_assets.federation.aggregation import Update
 from fed_assets.federation.weights import Weights, difference_in_form, payload_bytes
 from fed_assets.privacy.clipping import excess
@@ -24,6 +23,9 @@ LONGEST_REASON = 300  # of each part of one
 MOST_COUNT = 2**53
 METRICS = ("loss", "auroc", "accuracy")
 PRIVACY = ("epsilon", "delta", "noise_multiplier")
+# What is told beside the weights is none of these numbers below 0, or above:
+_MOST: Mapping[str, float] = {"auroc": 1.0, "accuracy": 1.0, "delta": 1.0}
+_MOST_OF_OTHERS = 1e9
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Hidden = Callable[[object], str | None]
 # Judging takes a core, and memory for the largest array several times over.
@@ -112,9 +114,9 @@ def _judge(
         return f"its update is refused: its L2 norm is above {exceeded}"
     metrics = model.metrics or {}
     report = {
-        **{name: _number(metrics.get(name)) for name in METRICS},
+        **{name: _number(metrics, name) for name in METRICS},
         "examples": None if hidden else examples,
-        "seconds": _number(said.get("seconds")),
+        "seconds": _number(said, "seconds"),
         "bytes_up": payload_bytes(weights if hidden else like, {**said, **metrics}),
         "bytes_down": bytes_down,
         "update_digest": digest,
@@ -142,17 +144,19 @@ def refusal(reply: Any) -> str:
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text or "").split())[:LONGEST_REASON].rstrip(".")
+    return one_line(" ".join(str(text or "").split()))[:LONGEST_REASON].rstrip(".")
 
 
 def _count(value: object) -> int:
     """Returns a count as JSON can hold it; 0 of what is none."""
     count = int(value) if isinstance(value, Integral) else 0
-    return count if abs(count) <= MOST_COUNT else 0
+    return count if 0 <= count <= MOST_COUNT else 0
 
 
-def _number(value: object) -> float | None:
-    if not isinstance(value, Real) or not math.isfinite(value):
+def _number(said: Mapping[str, Any], name: str) -> float | None:
+    """Returns a figure as it is told; None of what cannot be one, and would spoil those of all."""
+    value = said.get(name)
+    if not isinstance(value, Real) or not 0 <= value <= _MOST.get(name, _MOST_OF_OTHERS):
         return None
     return float(value)
 
@@ -170,7 +174,7 @@ def _clipped(said: object) -> dict[str, bool]:
 
 def _privacy(said: Mapping[str, Any]) -> dict[str, float]:
     """Returns what a hospital says that it has spent of its privacy budget, if anything."""
-    figures = {name: _number(said.get(name)) for name in PRIVACY}
+    figures = {name: _number(said, name) for name in PRIVACY}
     return {name: value for name, value in figures.items() if value is not None}
 
 

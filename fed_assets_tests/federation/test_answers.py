@@ -52,7 +52,12 @@ def test_a_good_answer_becomes_an_update_with_its_report():
 def test_the_head_of_the_hospitals_outbox_log_is_kept_where_it_has_one():
     head = {"outbox_entries": 12, "outbox_head": "a" * 64}
     assert head.items() <= answer(meta=head).report.items()
-    for odd in ({}, {"outbox_entries": "12", "outbox_head": 5}, {"outbox_entries": None}):
+    for odd in (
+        {},
+        {"outbox_entries": "12", "outbox_head": 5},
+        {"outbox_entries": None},
+        {"outbox_entries": -3},
+    ):
         report = answer(meta=odd).report
         assert report["outbox_entries"] is report["outbox_head"] is None
 
@@ -67,6 +72,20 @@ def test_what_a_hospital_says_that_it_spent_is_kept_and_nothing_odd():
 def test_metrics_that_json_cannot_hold_are_left_out():
     update = answer(metrics={"loss": float("nan"), "auroc": "high", "accuracy": None})
     assert [update.report[name] for name in ("loss", "auroc", "accuracy")] == [None] * 3
+
+
+@pytest.mark.parametrize("odd", [1e308, -1e308, -0.5, 1e10, 10**400])
+def test_a_figure_that_cannot_be_one_is_left_out_as_it_would_spoil_the_mean_of_all(odd):
+    named = ("loss", "auroc", "accuracy", "seconds", "epsilon", "delta", "noise_multiplier")
+    told = dict.fromkeys(named, odd)
+    report = answer(meta=told, metrics=told).report
+    assert {report.get(name) for name in named} == {None}
+
+
+@pytest.mark.parametrize("share", ["auroc", "accuracy"])
+def test_a_share_is_at_most_one(share):
+    assert answer(metrics={share: 1.0}).report[share] == 1.0
+    assert answer(metrics={share: 1.01}).report[share] is None
 
 
 @pytest.mark.parametrize("examples", [0, -1, 1.5, "7", None])
@@ -92,7 +111,7 @@ def test_an_answer_that_is_no_model_is_refused():
     assert "unreadable" in read(reply)
 
 
-@pytest.mark.parametrize("metrics", [[1.0], {"loss": 10**400}, "none"])
+@pytest.mark.parametrize("metrics", [[1.0], "none"])
 def test_an_answer_of_an_odd_form_is_refused_and_ends_no_round(metrics):
     reply = FLModelUtils.to_shareable(FLModel(params=WEIGHTS, meta=META, metrics={"loss": 1.0}))
     reply["DXO"]["meta"]["initial_metrics"] = metrics
@@ -121,6 +140,19 @@ def test_an_error_says_what_was_seen_also_where_a_filter_failed():
     assert read(reply) == "its executor answered TASK_DATA_FILTER_ERROR"
     reply.add_cookie("fed_assets_error", error)
     assert read(reply).endswith(": Weights that came in could not be written (No space left)")
+
+
+def test_no_reason_steers_the_terminal_that_shows_it():
+    error = {
+        "what": "It is\x1b[2J\x00 full",
+        "where": "a\x07",
+        "seen": "\x9b8m",
+        "cure": "\u202eevil",
+    }
+    reply = make_reply("ODD\x1b]0;TITLE\x07", headers={"fed_assets_error": error})
+    told = read(reply)
+    assert told == "its executor answered ODD]0;TITLE: It is[2J full (a; 8m); to mend it: evil"
+    assert told.isprintable()
 
 
 def test_no_part_of_a_reason_is_longer_than_it_may_be():
