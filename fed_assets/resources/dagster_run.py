@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +138,9 @@ def started(
     command[at] = json.dumps(json.loads(command[at]) | ours)
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
     with (
-        instance_of(home) as instance,  # first: two processes must not create its tables at once
+        instance_of(
+            home
+        ) as instance,  # first: Dagster's own process would make its tables unlocked
         running(command, home, launch.log) as process,
     ):
         yield StartedRun(launch, home, instance, process, on_progress)
@@ -187,10 +188,7 @@ class StartedRun:
 
 @contextmanager
 def instance_of(home: Home) -> Iterator[DagsterInstance]:
-    """Yields Dagster's instance, without the runs that died; one process at a time makes it."""
-    with ExitStack() as opened:
-        with (home.root / ".instance.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            instance = opened.enter_context(open_instance(home))
-            bury_dead_runs(instance, home)
+    """Yields Dagster's instance, without the runs that died."""
+    with open_instance(home) as instance:
+        bury_dead_runs(instance, home)
         yield instance

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,16 @@ from fed_assets.resources.quick_tables import write_quickly
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+
+UNWRITTEN_CURE = (
+    "Free disk space under FED_ASSETS_HOME, or see to the database that FED_ASSETS_INSTANCE names; "
+    "`--job retrain` then goes on after the last whole round"
+)
+DAMAGED_CURE = (
+    "Restore that folder from a backup, or put it aside: Dagster begins with empty records then, "
+    "and what runs left elsewhere in the home stays"
+)
 
 
 @contextmanager
@@ -41,8 +52,7 @@ def open_instance(home: Home) -> Iterator[DagsterInstance]:
             "Dagster's tables cannot be read or written",
             where=str(home.instance),
             seen=_cause(error),
-            cure="Free disk space under FED_ASSETS_HOME, or see to the database that "
-            "FED_ASSETS_INSTANCE names; `--job retrain` then goes on after the last whole round",
+            cure=DAMAGED_CURE if _is_damage(error) else UNWRITTEN_CURE,
         ) from None
 
 
@@ -51,10 +61,21 @@ def _made(home: Home) -> DagsterInstance:
 
     write_quickly(home.instance)
     try:
-        return DagsterInstance.from_config(str(home.instance))
+        with _one_at_a_time(home):
+            return DagsterInstance.from_config(str(home.instance))
     except ValueError:  # whose words may hold a part of the password
         seen = "a value that is none, such as a port that is no number"
         raise _refused(home, seen) from None
+
+
+@contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    """Keeps two processes from making the tables at once, which would be of two versions then."""
+    with ExitStack() as held:
+        with suppress(OSError):  # where nobody can write, no table is made
+            lock = held.enter_context((home.root / ".instance.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _refused(home: Home, seen: str) -> RunConfigError:
@@ -68,9 +89,14 @@ def _refused(home: Home, seen: str) -> RunConfigError:
 
 def _of_database(error: Exception) -> bool:
     # Dagster's door to Postgres, which has an error of its own, is imported where it is used alone.
-    return isinstance(error, SQLAlchemyError) or type(error).__module__.startswith(
-        "dagster_postgres"
-    )
+    module = type(error).__module__.partition(".")[0]
+    return isinstance(error, SQLAlchemyError) or module in ("alembic", "dagster_postgres")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Returns whether a table is there, and is none that can be used."""
+    found = ("not a database", "malformed", "alembic_version")
+    return any(each in _cause(error) for each in found)
 
 
 def _cause(error: BaseException) -> str:
