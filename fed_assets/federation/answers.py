@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
@@ -156,9 +157,11 @@ def _count(value: object) -> int:
 def _number(said: Mapping[str, Any], name: str) -> float | None:
     """Returns a figure as it is told; None of what cannot be one, and would spoil those of all."""
     value = said.get(name)
-    if not isinstance(value, Real) or not 0 <= value <= _MOST.get(name, _MOST_OF_OTHERS):
-        return None
-    return float(value)
+    with suppress(OverflowError):  # an integer beyond all floats
+        figure = float(value) if isinstance(value, Real) else -1.0
+        if 0 <= figure <= _MOST.get(name, _MOST_OF_OTHERS):  # of NaN, neither holds
+            return figure
+    return None
 
 
 def _suppressed(names: object) -> dict[str, list[str]]:
