@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from fed_assets.privacy.digests import weights_digest
 
 if TYPE_CHECKING:
     import torch
+    from monai.bundle.config_item import ComponentLocator
 
     from fed_assets.hospital.files import Store
 
@@ -50,6 +52,7 @@ def build_network(
         torch.manual_seed(seed)
     try:
         parser = ConfigParser({"network": dict(config), "channels": channels, "classes": classes})
+        parser.locator = _locator()
         network = parser.get_parsed_content("network")
     except Exception as error:
         raise RunConfigError(
@@ -64,6 +67,14 @@ def build_network(
     if "norm" in config:
         _normalise_everywhere(network, config["norm"])
     return network  # type: ignore[no-any-return]
+
+
+@cache
+def _locator() -> ComponentLocator:
+    """Returns what finds a target: a parser's own looks through all of MONAI for each network."""
+    from monai.bundle.config_item import ComponentLocator
+
+    return ComponentLocator()
 
 
 def _normalise_everywhere(network: torch.nn.Module, norm: Any) -> None:
