@@ -13,7 +13,6 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     PipesFileContextInjector,
-    PipesFileMessageReader,
     PipesMessageHandler,
     PipesSession,
 )
@@ -26,11 +25,15 @@ from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.program import Program
 from fed_assets.federation.results import FederationResult, result_from_record
 from fed_assets.resources.hospital_runner import COORDINATOR
+from fed_assets.resources.session_messages import WholeLines
 
 SESSION = "fed_assets.resources.session_child"
 POLL_SECONDS = 0.1
 # The session ends its own processes within this time after it is asked to stop.
 STOP_SECONDS = 15.0
+# What it said last may still be on its way from the file when it has ended.
+LAST_WORD_SECONDS = 2.0
+LAST = ("finished", "failed")
 Event = dict[str, Any]
 
 
@@ -104,7 +107,7 @@ def _pipes_session(
         extras=extras,
     )
     # What the session told stays beside the rounds, and goes to the container where there is one.
-    reader = PipesFileMessageReader(str(folder / "pipes-messages.jsonl"), cleanup_file=False)
+    reader = WholeLines(folder / "pipes-messages.jsonl")
     handler = PipesMessageHandler(context, reader)
     injector = PipesFileContextInjector(str(folder / "pipes-context.json"))
     with injector.inject_context(data) as injected, handler.handle_messages() as messages:
@@ -152,15 +155,16 @@ def _events(
         TimeLimitPassed: it runs longer than the limit.
     """
     deadline = time.monotonic() + limit_seconds
+    ended_at: float | None = None
     seen = 0
     while True:
-        ended = process.ended() is not None
-        if ended:
-            time.sleep(POLL_SECONDS)  # the reader's thread may still hold the last lines
+        if ended_at is None and process.ended() is not None:
+            ended_at = time.monotonic()
         current = messages()
         yield from current[seen:]
         seen = len(current)
-        if ended:
+        spoken = bool(current) and current[-1]["event"] in LAST
+        if ended_at is not None and (spoken or time.monotonic() > ended_at + LAST_WORD_SECONDS):
             return
         if time.monotonic() > deadline:
             raise TimeLimitPassed(
