@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import permutations
 from typing import Annotated
@@ -13,12 +14,17 @@ from fed_assets.federation.data_sources import DATA_FOLDER, Entry, PhantomSource
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.()-]*$"
 _ID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_DATASTORE = r"^azureml://datastores/[A-Za-z0-9_]+/paths/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*/?$"
+# No part of the path begins with a dot, as those do that lead out of it.
+_FOLDER = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+_DATASTORE = rf"^azureml://datastores/[A-Za-z0-9_]+/paths/{_FOLDER}(/{_FOLDER})*/?$"
+# How Azure names containers, and accounts in the path, as its emulator has them.
+_CONTAINER = r"[a-z0-9]+(-[a-z0-9]+)*"
 # A version is named: what runs at a hospital does not change because somebody registers another.
 _ENVIRONMENT = (
     r"^azureml:(//registries/[A-Za-z0-9_-]+/environments/[A-Za-z0-9_.-]+/versions/[A-Za-z0-9_.-]+"
     r"|[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+)$"
 )
+_PORTS = {"https": 443, "http": 80}
 _ON_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Datastore = Annotated[str, Field(pattern=_DATASTORE)]
@@ -59,15 +65,25 @@ class AzureML(Entry):
     @classmethod
     def _is_a_container(cls, url: str) -> str:
         parts = urlsplit(url)
-        open_to_all = parts.scheme == "http" and parts.hostname not in _ON_THIS_MACHINE
-        if parts.scheme not in ("http", "https") or not parts.hostname or open_to_all:
+        here = parts.hostname in _ON_THIS_MACHINE
+        closed = parts.scheme == "https" or (parts.scheme == "http" and here)
+        if not (closed and parts.hostname):
             raise ValueError("messages has to be the https URL of a blob container")
         if parts.query or parts.fragment or parts.username or parts.password:
             # A roster is read by many, and shown.
             raise ValueError("messages has to be a container's URL alone, without a credential")
-        if not parts.path.strip("/"):
+        names = [name for name in parts.path.lower().split("/") if name]
+        if len(names) not in ((1, 2) if here else (1,)):
             raise ValueError("messages has to name the container behind the account's address")
-        return url.rstrip("/")
+        if url != url.strip() or not all(re.fullmatch(_CONTAINER, name) for name in names):
+            raise ValueError(
+                "messages has to name a container by lower-case letters, digits and single hyphens"
+            )
+        # One way to write each, so that two of the same are known to be.
+        host = parts.hostname.rstrip(".")
+        host = f"[{host}]" if ":" in host else host
+        port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+        return f"{parts.scheme}://{host}{port}/{'/'.join(names)}"
 
     @model_validator(mode="after")
     def _home_lies_apart_from_images(self) -> AzureML:
@@ -100,21 +116,28 @@ def _workspace(machine: AzureML) -> tuple[str, ...]:
 
 
 def require_own_places(machines: Mapping[str, AzureML]) -> None:
-    """Raises ValueError where two share messages, or a home lies in what another uses.
+    """Raises ValueError where two share messages or a machine, or a home lies in what another uses.
 
-    Datastores are a workspace's: those of one name in two workspaces are two.
+    Datastores and computes are a workspace's: those of one name in two workspaces are two.
 
     Args:
         machines: By the hospitals' ids.
     """
     for (one, machine), (other, another) in permutations(machines.items(), 2):
-        if machine.messages.lower() == another.messages.lower():
+        if machine.messages == another.messages:
             raise ValueError(
                 f"the `messages` of {one} are those of {other} too, so that each could read what "
                 "the other is asked and answers: name a container of each one's own"
             )
+        beside = _workspace(machine) == _workspace(another)
+        same = machine.identity is not None and machine.identity == another.identity
+        if same or (beside and machine.compute.lower() == another.compute.lower()):
+            raise ValueError(
+                f"the jobs of {one} run as {other}'s do, so that each could open what is the "
+                "other's: name a `compute`, and an `identity` if any, of each one's own"
+            )
         used = {_datastore(folder) for folder in (another.home, another.images) if folder}
-        if _workspace(machine) == _workspace(another) and _datastore(machine.home) in used:
+        if beside and _datastore(machine.home) in used:
             raise ValueError(
                 f"the `home` of {one} lies in a datastore that {other} uses too, so that one's "
                 "machine could open what is the other's: name a datastore of each home's own"

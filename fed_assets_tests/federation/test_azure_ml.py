@@ -23,6 +23,9 @@ PLACE: dict[str, Any] = {
     "messages": "https://northmessages.blob.core.windows.net/fed-assets-north/",
 }
 FOLDER = {"kind": "folder", "path": "${FED_ASSETS_DATA}/xrays"}
+HOME = "azureml://datastores/west_store/paths/fed_assets"
+IMAGES = "azureml://datastores/west_images/paths/chest"
+ID = "00000000-0000-4000-8000-00000000000f"
 
 
 def read(
@@ -40,7 +43,8 @@ def read(
         "network": {"_target_": "monai.networks.nets.ResNet"},
     }
     if beside:
-        own = PLACE | {"messages": "https://west.blob.core.windows.net/messages"} | beside
+        messages = "https://west.blob.core.windows.net/messages"
+        own = PLACE | {"compute": "west-cpu", "messages": messages} | beside
         west = {"id": "west", "name": "West", "source": FOLDER, "azure_ml": own}
         entries["hospitals"].append(west)
     path = folder / "roster.yaml"
@@ -94,6 +98,11 @@ def test_a_registrys_environment_and_a_named_identity_are_known(tmp_path: Path) 
         ({"messages": "http://north.blob.core.windows.net/messages"}, "https URL"),
         ({"messages": "https://north.blob.core.windows.net/"}, "name the container"),
         ({"messages": "https://n.blob.core.windows.net/m?sv=1&sig=abc"}, "without a credential"),
+        ({"messages": "https://n.blob.core.windows.net/messages/sub"}, "name the container"),
+        ({"messages": "https://n.blob.core.windows.net/%6Dessages"}, "lower-case letters"),
+        ({"messages": "https://n.blob.core.windows.net/messages "}, "lower-case letters"),
+        ({"messages": "https://n.blob.core.windows.net:99999/messages"}, r"azure_ml\.messages"),
+        ({"home": "azureml://datastores/home/paths/../images"}, r"azure_ml\.home"),
         ({"messages": "https://me:key@n.blob.core.windows.net/m"}, "without a credential"),
         ({"start_timeout_seconds": 0}, r"azure_ml\.start_timeout_seconds"),
         ({"computes": "x"}, r"unknown entry .*Did you mean `compute`"),
@@ -122,14 +131,30 @@ def test_images_that_no_job_could_be_given_are_refused(
         read(tmp_path, source)
 
 
-HOME = "azureml://datastores/west_store/paths/fed_assets"
-IMAGES = "azureml://datastores/west_images/paths/chest"
-
-
-def test_messages_of_two_hospitals_in_one_container_are_refused(tmp_path: Path) -> None:
-    same = PLACE["messages"].replace("north", "North")
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://NorthMessages.blob.core.windows.net/Fed-Assets-North",
+        "https://northmessages.blob.core.windows.net:443/fed-assets-north",
+        "https://northmessages.blob.core.windows.net.//fed-assets-north/",
+    ],
+)
+def test_messages_of_two_hospitals_in_one_container_are_refused(
+    tmp_path: Path, written: str
+) -> None:
     with pytest.raises(RosterError, match="the `messages` of north are those of west too"):
-        read(tmp_path, beside={"workspace": "west-ws", "messages": same})
+        read(tmp_path, beside={"workspace": "west-ws", "messages": written})
+
+
+@pytest.mark.parametrize(
+    "beside", [{"compute": "North-CPU"}, {"workspace": "w-ws", "identity": ID}]
+)
+def test_hospitals_whose_jobs_run_as_one_are_refused(
+    tmp_path: Path, beside: dict[str, Any]
+) -> None:
+    apart = {"home": HOME, "images": IMAGES, **beside}
+    with pytest.raises(RosterError, match="the jobs of north run as west's do"):
+        read(tmp_path, beside=apart, identity=ID)
 
 
 @pytest.mark.parametrize(
