@@ -18,37 +18,36 @@ from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
 from fed_assets.cli.time_left import USUAL
 from fed_assets.comparison.profiles import shipped_profiles
-from fed_assets.comparison.stored import LADDERS
 from fed_assets.errors import MeasurementError, RunConfigError, StorageError
-from fed_assets.federation.asked import asked
-from fed_assets.federation.references import roster_learning
-from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.federation.roster import Roster
 from fed_assets.reporting.comparison_words import page_words
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.prices import SHIPPED_PRICES
-from fed_assets.resources.settings import SHIPPED_ROSTER
-from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.presets import EYES_OFF, EYES_ON, MINIMAL
 from fed_assets.sandboxes.sandbox import Sandbox
 from fed_assets_tests.leftovers import seconds_until_clean
 from fed_assets_tests.places import make_place
 from fed_assets_tests.reporting.comparisons import measurements, own_profile, record_of
+from fed_assets_tests.stored_records import (
+    DATA,
+    ROSTER,
+    a_model,
+    a_run,
+    an_audit,
+    attacks,
+    keep,
+    references,
+)
 
-ROSTER = read_roster(SHIPPED_ROSTER)
-DATA, OTHER = "d1" * 32, "d2" * 32  # of what hospitals are asked to make of which images
-
-
-def keep(path: Path, content: object = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+OTHER = "d2" * 32  # of what hospitals are asked to make of which images
 
 
 def test_the_rosters_seeds_come_first_and_each_once() -> None:
     roster = ROSTER.model_copy(update={"seeds": (7, 1)})
     assert wanted_seeds(roster, 1) == [7]
     assert wanted_seeds(roster, 4) == [7, 1, 0, 2]
-    with pytest.raises(RunConfigError, match="101"):
+    with pytest.raises(RunConfigError, match=r"101.*Give --seeds a number from 1 to 100"):
         wanted_seeds(roster, 101)
 
 
@@ -63,36 +62,6 @@ def steps_for(
 ) -> list[Step]:
     known = stored_results(home, roster, sandboxes, data)
     return missing_steps(known, roster, sandboxes, seeds, again=again, data=data)
-
-
-def a_run(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
-    """Returns of a sandbox's measurement what it was trained with: as the roster asks, but for."""
-    wanted = asked(ROSTER, sandbox, DATA)
-    values = wanted["controls"]["values"]
-    return {
-        "sandbox": sandbox.name,
-        "seed": 0,
-        "created": "2026-11-27T05:00:00+00:00",
-        "data": {"name": "chest", "digest": "3f" * 32, "test_digest": "4f" * 32},
-        "hospitals": {"hospital_01": {"digest": "5f" * 32}},
-        "quality": {"auroc": {"value": 0.97, "low": 0.95, "high": 0.98}},
-        "efficiency": {"wall_seconds": 60.0},
-        "rounds": wanted["rounds"],
-        "model": {"network": wanted["network"]},
-        "controls": {name: {"declared": value} for name, value in values.items()},
-        "trained_with": {
-            "recipe": wanted["recipe"],
-            "numbers": wanted["controls"]["numbers"],
-            "data": wanted["data"],
-        },
-        **changes,
-    }
-
-
-def an_audit(sandbox: Sandbox) -> dict[str, Any]:
-    controls = {name: shown(sandbox, name) for name in sandbox.controls()}
-    levels = dict.fromkeys(LADDERS, 2)
-    return {"controls": controls, "probes": [], "keeps_its_word": True, **levels}
 
 
 def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -> None:
@@ -125,7 +94,7 @@ def test_what_is_there_is_not_run_again_unless_it_is_asked_for(tmp_path: Path) -
     [
         ({"rounds": 3}, "Measured with 3 rounds where the roster asks for 15: minimal."),
         (
-            {"model": {"network": {"_target_": "other"}}},
+            {"model": a_model({"_target_": "other"})},
             "Measured with another network than is asked for now: minimal.",
         ),
         (
@@ -155,7 +124,8 @@ def test_a_run_of_another_roster_is_run_again_and_says_why(
 
 def test_an_audit_of_other_controls_is_made_again_and_says_why(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    keep(home.posture("eyes_on") / "posture.json", an_audit(MINIMAL))
+    of_minimal = MINIMAL.model_copy(update={"name": "eyes_on"})
+    keep(home.posture_record("eyes_on"), an_audit(of_minimal))
     keep(home.artifacts / "reference_models.json", references())
     keep(home.measurement("eyes_on", 0), a_run(EYES_ON))
     (step,) = steps_for(home, ROSTER, [EYES_ON], [0], again=False)
@@ -194,7 +164,7 @@ def test_runs_of_another_roster_of_data_are_made_anew_and_say_why(tmp_path: Path
 def test_what_learned_from_other_images_than_the_newest_run_is_made_anew(tmp_path: Path) -> None:
     """The roster may be the same, and a file's content another."""
     home, three = Home(tmp_path), [MINIMAL, EYES_ON, EYES_OFF]
-    other = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32}
+    other = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32, "synthetic": False}
     for each in three:
         keep(home.posture_record(each.name), an_audit(each))
         keep(home.measurement(each.name, 0), a_run(each))
@@ -219,7 +189,7 @@ def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_
     require_comparable(
         stored_results(home, ROSTER, both, DATA), home
     )  # but for the words, it is one
-    of_old = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32}
+    of_old = {"name": "chest", "digest": "6f" * 32, "test_digest": "4f" * 32, "synthetic": False}
     old = a_run(MINIMAL, trained_with={"data": OTHER}, data=of_old, created="2026-11-27T06:00:00")
     keep(home.measurement("minimal", 0), old)
     with pytest.raises(MeasurementError) as refused:
@@ -254,7 +224,7 @@ def test_runs_of_different_data_are_refused_as_they_are_stored_with_a_cure_that_
         ),
         ({"efficiency": {"wall_seconds": -5}}, "wall_seconds of minimal, seed 0: -5"),
         ({"seed": 3}, "It is another run's: minimal, seed 3"),
-        ({"hospitals": {"hospital_01": 3}}, "hospital_01 in minimal, seed 0: int"),
+        ({"hospitals": {"hospital_01": 3}}, "hospitals.hospital_01: 3, and not an object"),
     ],
 )
 def test_a_value_that_cannot_be_is_damage_which_is_made_anew_or_named_by_its_file(
@@ -292,21 +262,10 @@ def test_an_audit_and_references_that_cannot_be_are_made_anew(tmp_path: Path) ->
     keep(home.artifacts / "reference_models.json", wrong)
     steps = steps_for(home, ROSTER, [MINIMAL], [0], again=False, data=DATA)
     assert steps == [Step(AUDIT, "minimal"), Step(REFERENCES)]
-    with pytest.raises(StorageError, match=r"posture\.json.*in_use is from 0 to 4.*7"):
+    with pytest.raises(StorageError, match=r"posture\.json.*in_use: 7, and not a whole number"):
         require_comparable(stored_results(home, ROSTER, [MINIMAL], DATA), home)
     with pytest.raises(StorageError, match=r"reference_models\.json.*auroc is from 0 to 1"):
         reference_value(home)
-
-
-def attacks(*values: float) -> dict[str, Any]:
-    figures = [{"value": value, "low": value, "high": value} for value in values]
-    return {
-        "attack": {"by": "loss"},
-        "models": [
-            {"sandbox": "minimal", "seed": seed, "pooled": of, "hospitals": {}, "not_measured": {}}
-            for seed, of in enumerate(figures)
-        ],
-    }
 
 
 def test_all_that_is_damaged_is_named_at_once_and_that_alone_is_made_anew(tmp_path: Path) -> None:
@@ -329,7 +288,7 @@ def test_all_that_is_damaged_is_named_at_once_and_that_alone_is_made_anew(tmp_pa
         require_comparable(known, home)
     said = str(refused.value)
     assert said.startswith("2 stored results are damaged.")
-    assert f"{of_references}: It is not in its form" in said
+    assert f"{of_references}: It is not in its form: digests: None, and not an object" in said
     assert f"{of_attacks}: A value of membership_advantage is from -1 to 1" in said
     assert "Run `fed-assets compare` without `--stored`" in said
     # The references alone are trained again, and each says why; what compares attacks again.
@@ -388,14 +347,6 @@ def test_references_of_another_roster_are_trained_anew(
     changed = ROSTER.model_copy(update=change)
     assert steps_for(home, ROSTER, [], [0, 1], again=False) == []
     assert steps_for(home, changed, [], [0, 1], again=False) == [Step(REFERENCES)]
-
-
-def references() -> dict[str, Any]:
-    learned = {"rounds": ROSTER.rounds, "learning": roster_learning(ROSTER)}
-    test = {"auroc": {"value": 0.9, "low": 0.8, "high": 0.95}, "accuracy": {"value": 0.8}}
-    each = {"pooled": {"test": test}, "alone": {"hospital_01": {"test": test}}}
-    open_data: dict[str, Any] = {"digests": {"hospital_01": "5f" * 32}, "left_out": {}}
-    return {"seeds": {"0": each, "1": each}, "asked_data": DATA, **learned, **open_data}
 
 
 def test_every_step_is_a_job_that_there_is() -> None:

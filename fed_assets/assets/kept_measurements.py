@@ -11,7 +11,7 @@ from typing import Any
 from dagster import AssetExecutionContext
 
 from fed_assets.assets.measurement import measurement, usage_of
-from fed_assets.comparison.stored import CURE, NEEDS, require_measured
+from fed_assets.comparison.stored import CURE, require_measured
 from fed_assets.errors import StorageError, system_reason
 from fed_assets.resources.artifact_store import read_whole, write_whole
 from fed_assets.resources.home import Home
@@ -27,12 +27,7 @@ def kept_measurements(home: Home) -> Iterator[dict[str, Any]]:
     """
     for sandbox in SANDBOX_NAMES:
         for path in sorted((home.measurements / sandbox).glob("seed_*.json")):
-            record = read_whole(
-                path,
-                what="What was measured",
-                cure=CURE.format(path=path),
-                needs=NEEDS,
-            )
+            record = read_whole(path, what="What was measured", cure=CURE.format(path=path))
             if record is not None:
                 yield require_measured(record, path)
 

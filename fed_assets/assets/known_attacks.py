@@ -9,7 +9,8 @@ from typing import Any
 from fed_assets.assets.evaluation import RESAMPLES
 from fed_assets.assets.measurement import interval_of
 from fed_assets.assets.open_data import NOT_OPEN
-from fed_assets.comparison.stored import FIGURE, MEMBERSHIP_CURE, require_membership
+from fed_assets.comparison.stored import MEMBERSHIP_CURE, require_membership
+from fed_assets.comparison.stored_forms import FIGURE
 from fed_assets.comparison.worst_hospital import WORST, worst_figure
 from fed_assets.resources.artifact_store import read_value
 from fed_assets.resources.home import Home

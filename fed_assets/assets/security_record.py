@@ -8,9 +8,10 @@ from typing import Any
 
 from fed_assets.comparison.features import MEASURED_BY, audited
 from fed_assets.comparison.measurements import AUDITED, NO_AUDIT, OF_OTHER_CONTROLS
-from fed_assets.comparison.stored import AUDIT_CURE, AUDIT_NEEDS, require_audited
+from fed_assets.comparison.stored import AUDIT_CURE, require_audited
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.ladders import HIGHEST, LADDERS
+from fed_assets.posture.posture import judged_again
 from fed_assets.resources.artifact_store import read_whole
 from fed_assets.resources.home import Home
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
@@ -32,8 +33,8 @@ def audit_of(home: Home, sandbox: str) -> dict[str, Any] | None:
         StorageError: it is damaged.
     """
     path, cure = home.posture_record(sandbox), AUDIT_CURE.format(sandbox=sandbox)
-    found = read_whole(path, what="What an audit showed", cure=cure, needs=AUDIT_NEEDS)
-    return None if found is None else require_audited(found, path, sandbox)
+    found = read_whole(path, what="What an audit showed", cure=cure)
+    return None if found is None else require_audited(found, path, sandbox, judged_again)
 
 
 def with_security(record: dict[str, Any], posture: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.sandboxes.enforcement import shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
+MOST_SEEDS = 100
 # What a caution says of a job's own result that is damaged.
 DAMAGED = {
     LIFECYCLE: "damaged",
@@ -32,8 +33,13 @@ def wanted_seeds(roster: Roster, count: int) -> list[int]:
     Raises:
         RunConfigError: there are not so many.
     """
-    if count > 100:
-        raise RunConfigError("So many seeds cannot be trained with", seen=str(count))
+    if count > MOST_SEEDS:
+        raise RunConfigError(
+            "So many seeds cannot be trained with",
+            where="--seeds",
+            seen=str(count),
+            cure=f"Give --seeds a number from 1 to {MOST_SEEDS}",
+        )
     others = (seed for seed in range(count + len(roster.seeds)) if seed not in roster.seeds)
     return [*roster.seeds, *others][:count]
 

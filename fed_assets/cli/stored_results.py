@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 from fed_assets.cli.step import Step
 from fed_assets.comparison.stored import (
     AUDIT_CURE,
-    AUDIT_NEEDS,
     CURE,
     MEMBERSHIP_CURE,
-    NEEDS,
     OTHER_DATA,
     REFERENCES_CURE,
     of_one_data,
@@ -27,6 +25,7 @@ from fed_assets.comparison.stored import (
 from fed_assets.errors import ContainerRefused, IncompatibleControls, StorageError
 from fed_assets.federation.asked import asked, otherwise
 from fed_assets.federation.roster import Roster
+from fed_assets.posture.posture import judged_again
 from fed_assets.resources.home import Home
 from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.resources.whole_files import read_whole
@@ -125,14 +124,14 @@ def _runs(home: Home) -> Iterator[tuple[Step | None, Path]]:
 
 
 def _measured(path: Path) -> dict[str, Any] | None:
-    found = read_whole(path, what="What was measured", cure=CURE.format(path=path), needs=NEEDS)
+    found = read_whole(path, what="What was measured", cure=CURE.format(path=path))
     return None if found is None else require_measured(found, path)
 
 
 def _audit(home: Home, sandbox: str) -> dict[str, Any] | None:
     path, cure = home.posture_record(sandbox), AUDIT_CURE.format(sandbox=sandbox)
-    found = read_whole(path, what="What an audit showed", cure=cure, needs=AUDIT_NEEDS)
-    return None if found is None else require_audited(found, path, sandbox)
+    found = read_whole(path, what="What an audit showed", cure=cure)
+    return None if found is None else require_audited(found, path, sandbox, judged_again)
 
 
 def _references(home: Home) -> dict[str, Any] | None:

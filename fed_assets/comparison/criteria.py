@@ -19,6 +19,7 @@ from fed_assets.comparison.criterion import (
     Criterion,
     Reader,
 )
+from fed_assets.comparison.forms import is_number
 from fed_assets.comparison.readings import membership_bound
 
 LEVELS = 4.0  # the highest of each ladder
@@ -35,15 +36,11 @@ def _at(*path: str) -> Reader:
     return read
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _share_of_probes(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
     """An inconclusive probe did not pass; of no probes there is no share."""
     probes = _at("security", "probes")(entry, record) or {}
     counts: list[Any] = [probes.get(outcome) for outcome in ("passed", "inconclusive", "failed")]
-    if not all(_is_number(count) and count >= 0 for count in counts) or not sum(counts):
+    if not all(is_number(count) and count >= 0 for count in counts) or not sum(counts):
         return None
     return counts[0] / sum(counts)
 
@@ -55,9 +52,9 @@ def _bound(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
     epsilon, delta = entry["epsilon"], _at("security", "delta")(record, record)
     if epsilon is None:
         return membership_bound(None, 0.0)
-    if not (_is_number(epsilon) and epsilon >= 0):
+    if not (is_number(epsilon) and epsilon >= 0):
         return f"epsilon {epsilon!r}"
-    if delta is not None and not (_is_number(delta) and 0 <= delta <= 1):
+    if delta is not None and not (is_number(delta) and 0 <= delta <= 1):
         return f"delta {delta!r}"
     return None if delta is None else membership_bound(epsilon, delta)
 

@@ -17,6 +17,7 @@ import yaml
 
 from fed_assets.comparison.criteria import OF_SANDBOXES
 from fed_assets.comparison.criterion import GROUPS, Criterion
+from fed_assets.comparison.forms import is_number
 from fed_assets.errors import ProfileError
 from fed_assets.sandboxes.yaml_file import read_entries
 
@@ -166,15 +167,21 @@ def _weights(entry: Any, allowed: Sequence[str], what: str, where: str) -> dict[
     """Returns the weight of each allowed name, with a sum of 1; one that is not named weighs 0."""
     _known(entry, allowed, what, where)
     for name, weight in entry.items():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
+        if not is_number(weight) or weight < 0:
             raise ProfileError(
                 f"The weight of a {what} is a number from 0 on",
                 where=f"{where}, {name}",
                 seen=repr(weight),
                 cure="Write how much it counts beside the others, such as 2; 0 leaves it out.",
             )
-    total = sum(entry.values())
+    total = sum(map(float, entry.values()))
+    if math.isinf(total):
+        raise ProfileError(
+            "Together the weights are more than a number can be",
+            where=where,
+            seen=repr(total),
+            cure="Write how much each counts beside the others, such as 2.",
+        )
     if total <= 0:
         raise ProfileError(
             f"No {what} weighs anything",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fed_assets.comparison.forms import is_number
 from fed_assets.errors import MeasurementError
 
 BOUNDS = (0.025, 0.975)  # of an interval, among resamples
@@ -115,7 +116,7 @@ def resampled_of(record: Mapping[str, Any], name: str, *, where: str) -> Resampl
 def _number(raw: Any, where: str) -> float | None:
     if raw is None or raw == SUPPRESSED:
         return None
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+    if not is_number(raw):
         raise MeasurementError("A measured value is no number", where=where, seen=repr(raw))
     return float(raw)
 

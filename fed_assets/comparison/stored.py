@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fed_assets.comparison.criteria import LEVEL, OF_SANDBOXES
+from fed_assets.comparison.forms import require_form
 from fed_assets.comparison.measurements import Record, require_readable
 from fed_assets.comparison.references import ALONE, METRICS, POOLED
+from fed_assets.comparison.stored_forms import (
+    ATTACKED,
+    ATTACKS,
+    AUDIT,
+    FIGURE,
+    LADDERS,
+    MEASUREMENT,
+    REFERENCES,
+)
 from fed_assets.errors import MeasurementError, StorageError
 from fed_assets.sandboxes.presets import SANDBOX_NAMES
 
-NEEDS = ("sandbox", "seed", "hospitals", "controls", "rounds")  # of a measurement
 CURE = "Remove {path}; `fed-assets compare` measures again what is asked for."
-LADDERS = tuple(each.name for each in OF_SANDBOXES if each.unit == LEVEL)
-AUDIT_NEEDS = ("controls", "probes", "keeps_its_word", *LADDERS)
 AUDIT_CURE = "Run `fed-assets posture {sandbox}` again."
 REFERENCES_CURE = "Materialize reference_models again."
 MEMBERSHIP_CURE = "Materialize membership_inference again: it attacks anew what is damaged."
 MEMBERSHIP = "The value of the asset membership_inference"
-FIGURE = "membership_advantage"  # as measurements call it
-NO_FORM = "It is not in its form"
+# What follows from an audit's controls and probes.
+FOLLOWS = ("promised", "withstood", *LADDERS, "shortfalls", "keeps_its_word")
 OTHER_DATA = {"part": "data"}
 
 
@@ -30,13 +36,14 @@ def require_measured(record: dict[str, Any], path: Path) -> dict[str, Any]:
     """Returns a stored measurement, once all that stands in it can be what it stands for.
 
     Args:
-        record: it, with all that it `NEEDS`.
+        record: it.
         path: its file, `<sandbox>/seed_<number>.json`.
 
     Raises:
         StorageError: it is damaged; the file is named.
     """
     with damage_of("What was measured", path, CURE.format(path=path)):
+        require_form(record, MEASUREMENT)
         require_readable(record)
         if (record["sandbox"], f"seed_{record['seed']}") != (path.parent.name, path.stem):
             whose = f"{record['sandbox']}, seed {record['seed']}"
@@ -44,20 +51,32 @@ def require_measured(record: dict[str, Any], path: Path) -> dict[str, Any]:
     return record
 
 
-def require_audited(posture: dict[str, Any], path: Path, sandbox: str) -> dict[str, Any]:
-    """Returns what an audit showed, once all of it that is compared can be what it stands for.
+def require_audited(
+    posture: dict[str, Any],
+    path: Path,
+    sandbox: str,
+    judged_again: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Returns what an audit showed, once it says of itself no more than its probes show.
 
     Args:
-        posture: it, with all that `AUDIT_NEEDS` names.
+        posture: it.
         path: its file.
         sandbox: whose it is.
+        judged_again: returns the record that its controls and probes come to.
 
     Raises:
         StorageError: it is damaged; the file is named.
     """
-    security = {name: posture[name] for name in ("keeps_its_word", *LADDERS)}
     with damage_of("What an audit showed", path, AUDIT_CURE.format(sandbox=sandbox)):
-        require_readable({"sandbox": sandbox, "seed": 0, "security": security})
+        require_form(posture, AUDIT)
+        if posture["sandbox"] != sandbox:
+            raise MeasurementError("It is another sandbox's", where=posture["sandbox"])
+        again = judged_again(posture)
+        if wrong := [name for name in FOLLOWS if posture[name] != again[name]]:
+            raise MeasurementError(
+                "It is not what its controls and probes come to", where=", ".join(wrong)
+            )
     return posture
 
 
@@ -72,15 +91,13 @@ def require_references(value: dict[str, Any], path: Path) -> dict[str, Any]:
         StorageError: they are damaged; the file is named.
     """
     with damage_of("The value of the asset reference_models", path, REFERENCES_CURE):
-        try:
-            for seed, of_seed in value["seeds"].items():
-                for name, model in {POOLED: of_seed[POOLED], **of_seed[ALONE]}.items():
-                    tested = {metric: model["test"][metric] for metric in METRICS}
-                    require_readable({"sandbox": name, "seed": int(seed), "quality": tested})
-            if not all(isinstance(value[part], dict) for part in ("digests", "left_out")):
-                raise MeasurementError(NO_FORM)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise MeasurementError(NO_FORM) from None
+        require_form(value, REFERENCES)
+        for seed, of_seed in value["seeds"].items():
+            if not seed.isdecimal():
+                raise MeasurementError("A seed is a whole number", where="seeds", seen=repr(seed))
+            for name, model in {POOLED: of_seed[POOLED], **of_seed[ALONE]}.items():
+                tested = {metric: model["test"][metric] for metric in METRICS}
+                require_readable({"sandbox": name, "seed": int(seed), "quality": tested})
     return value
 
 
@@ -95,7 +112,8 @@ def require_membership(value: dict[str, Any], path: Path) -> dict[str, Any]:
         StorageError: they are damaged; the file is named.
     """
     with damage_of(MEMBERSHIP, path, MEMBERSHIP_CURE):
-        for model in _models_of(value):
+        require_form(value, ATTACKS)
+        for model in value["models"]:
             _require_attack(model)
     return value
 
@@ -108,32 +126,21 @@ def whole_attacks(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     models = []
     try:
-        for model in _models_of(value):
-            with suppress(MeasurementError):
-                _require_attack(model)
-                models.append(model)
+        require_form(value, ATTACKS)
     except MeasurementError:
         return None
+    for model in value["models"]:
+        with suppress(MeasurementError):
+            _require_attack(model)
+            models.append(model)
     return {**value, "models": models}
 
 
-def _models_of(value: Mapping[str, Any]) -> list[Any]:
-    models = value.get("models")
-    if not isinstance(value.get("attack"), dict) or not isinstance(models, list):
-        raise MeasurementError(NO_FORM)
-    return models
-
-
-def _require_attack(model: Any) -> None:
-    try:
-        figures = {name: {FIGURE: of} for name, of in model["hospitals"].items()}
-        told = {"security": {FIGURE: model["pooled"]}, "hospitals": figures}
-        require_readable({"sandbox": model["sandbox"], "seed": model["seed"], **told})
-        reasons = model["not_measured"].values()
-    except (KeyError, TypeError, AttributeError):
-        raise MeasurementError(NO_FORM) from None
-    if not all(isinstance(reason, str) for reason in reasons):
-        raise MeasurementError(NO_FORM)
+def _require_attack(model: Mapping[str, Any]) -> None:
+    require_form(model, ATTACKED)
+    figures = {name: {FIGURE: of} for name, of in model["hospitals"].items()}
+    told = {"security": {FIGURE: model["pooled"]}, "hospitals": figures}
+    require_readable({"sandbox": model["sandbox"], "seed": model["seed"], **told})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ reached: the ladder ends below it. There is no average, and no ladder stands for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fed_assets.posture.evidence import Evidence, Outcome
@@ -17,7 +17,6 @@ from fed_assets.sandboxes.controls import (
     Transport,
     UpdateProtection,
 )
-from fed_assets.sandboxes.sandbox import Sandbox
 
 AT_REST, IN_TRANSIT, IN_USE = "at_rest", "in_transit", "in_use"
 # What each level means, from 0 on.
@@ -87,24 +86,28 @@ def _standing(ladder: str, evidence: Iterable[Evidence]) -> Standing:
 
 # What is promised of an update, where hospitals' memory is kept from who runs the federation. To
 # clip it bounds how far it moves the model, and hides nothing of what it says.
-_IN_USE = {
+_IN_USE: Mapping[str, int] = {
     UpdateProtection.DIFFERENTIAL_PRIVACY: 2,
     UpdateProtection.SECURE_AGGREGATION: 3,
     UpdateProtection.HOMOMORPHIC_ENCRYPTION: 3,
 }
 
 
-def promised(sandbox: Sandbox) -> dict[str, int]:
-    """Returns the least level of each ladder that a sandbox's controls promise."""
-    confined = sandbox.process is Process.CONFINED
-    sealed = sandbox.storage is Storage.SEALED
+def promised(controls: Mapping[str, str]) -> dict[str, int]:
+    """Returns the least level of each ladder that a sandbox's controls promise.
+
+    Args:
+        controls: Their values, of `Sandbox.controls`.
+    """
+    confined = controls["process"] == Process.CONFINED
+    sealed = controls["storage"] == Storage.SEALED
     # Without walls, whoever runs the federation is the user who owns the key files.
     at_rest = (3 if confined else 2) if sealed else int(confined)
     # Whoever may submit code reads from inside what the walls keep him from.
-    kept_out = confined and sandbox.job_code is not JobCode.SUBMITTED
-    in_use = _IN_USE.get(sandbox.update_protection, 1) if kept_out else 0
+    kept_out = confined and controls["job_code"] != JobCode.SUBMITTED
+    in_use = _IN_USE.get(controls["update_protection"], 1) if kept_out else 0
     return {
         AT_REST: at_rest,
-        IN_TRANSIT: 3 if sandbox.transport is Transport.MTLS else 0,
+        IN_TRANSIT: 3 if controls["transport"] == Transport.MTLS else 0,
         IN_USE: in_use,
     }

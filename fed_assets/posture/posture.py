@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +20,7 @@ from fed_assets.posture.releasing import RELEASES
 from fed_assets.posture.submitting import CODE_PROBES
 from fed_assets.posture.updates import OF_ONE_UPDATE, OF_THE_SUM, RECOVER
 from fed_assets.sandboxes.controls import JobCode, KeyCustody, UpdateProtection
-from fed_assets.sandboxes.enforcement import shown
+from fed_assets.sandboxes.enforcement import declared, shown
 from fed_assets.sandboxes.sandbox import Sandbox
 
 LIMITS = (
@@ -135,19 +135,38 @@ class Posture:
 
 def judge(sandbox: Sandbox, evidence: Iterable[Evidence]) -> Posture:
     """Returns what a sandbox's evidence comes to."""
+    controls = {name: shown(sandbox, name) for name in sandbox.controls()}
+    return _judged(sandbox.name, controls, evidence)
+
+
+def judged_again(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the record that the controls and probes of a record come to.
+
+    Args:
+        record: Of `Posture.as_record`, or what has its `sandbox`, `controls` and `probes`.
+    """
+    evidence = [
+        Evidence.from_record({each.name: probe[each.name] for each in fields(Evidence)})
+        for probe in record["probes"]
+    ]
+    return _judged(record["sandbox"], record["controls"], evidence).as_record()
+
+
+def _judged(sandbox: str, controls: Mapping[str, str], evidence: Iterable[Evidence]) -> Posture:
     known = sorted(evidence, key=_place)
+    values = {name: declared(value) for name, value in controls.items()}
     return Posture(
-        sandbox=sandbox.name,
-        controls={name: shown(sandbox, name) for name in sandbox.controls()},
-        promised=promised(sandbox),
-        withstood=_withstood(sandbox),
+        sandbox=sandbox,
+        controls=controls,
+        promised=promised(values),
+        withstood=_withstood(values),
         standings=standings(known),
         evidence=known,
-        simulated=sandbox.key_custody == "attested",
+        simulated=values["key_custody"] == KeyCustody.ATTESTED,
         beyond=[
             limit
             for (control, value), limits in LIMITS_OF.items()
-            if sandbox.value(control) == value
+            if values[control] == value
             for limit in limits
         ],
     )
@@ -159,10 +178,10 @@ def _place(evidence: Evidence) -> tuple[int, int]:
     return list(LADDERS).index(evidence.ladder), level
 
 
-def _withstood(sandbox: Sandbox) -> dict[str, str]:
+def _withstood(controls: Mapping[str, str]) -> dict[str, str]:
     return {
         probe: f"{control}={value}"
         for (control, value), probes in WITHSTOOD.items()
-        if sandbox.value(control) == value
+        if controls[control] == value
         for probe in probes
     }

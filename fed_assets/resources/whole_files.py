@@ -62,7 +62,7 @@ def parsed(
     """
     try:
         record = json.loads(content.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
         seen = "no JSON"
     else:

@@ -33,12 +33,18 @@ ENFORCED: dict[str, frozenset[str]] = {
 
 # What is enforced by means that only imitate what the value promises: it says so wherever it shows.
 SIMULATED = {"key_custody": KeyCustody.ATTESTED}
+_MARK = " (SIMULATED)"
 
 
 def shown(sandbox: Sandbox, control: str) -> str:
     """Returns a control's value as people are shown it: what is simulated says SIMULATED."""
     value = sandbox.value(control)
-    return f"{value} (SIMULATED)" if SIMULATED.get(control) == value else value
+    return f"{value}{_MARK}" if SIMULATED.get(control) == value else value
+
+
+def declared(shown_as: str) -> str:
+    """Returns the value that `shown` shows people so."""
+    return shown_as.removesuffix(_MARK)
 
 
 def numbers_of(sandbox: Sandbox, rule: Rule) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,21 @@ from fed_assets.errors import ConfigurationError
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML takes the last of two equal keys without a word; here the second one is refused."""
+    """YAML takes the last of two equal keys without a word; here the second one is refused.
+
+    So is, by its line, a value that looks like a date or a number and can be none.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            found = super().construct_object(node, deep=deep)
+            if isinstance(found, int):
+                float(found)  # whoever compares or weighs it makes one of it
+        except (ValueError, OverflowError) as error:
+            raise yaml.MarkedYAMLError(
+                problem=f"a value that cannot be: {error}", problem_mark=node.start_mark
+            ) from None
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -27,9 +41,11 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-# YAML 1.1 takes 1e-5 for text, as it has no dot; people mean the number.
+# YAML 1.1 takes 1e-5 for text, as it has no dot, and 1.0e5, as it has no sign; people mean numbers.
 _StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -46,7 +62,7 @@ def read_entries(
 
     Raises:
         ConfigurationError: of that class; the file is missing, is no YAML, names an entry twice,
-            or holds no entries.
+            holds a value that cannot be, is nested too deep to be read, or holds no entries.
     """
     try:
         entries = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
@@ -59,6 +75,12 @@ def read_entries(
     except UnicodeDecodeError:
         raise error_class(
             f"{what} is no text file", where=str(path), cure=f"Set {variable} to a YAML file."
+        ) from None
+    except RecursionError:
+        raise error_class(
+            f"{what} is nested too deeply to be read",
+            where=str(path),
+            cure="Write it with fewer brackets and steps within each other.",
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

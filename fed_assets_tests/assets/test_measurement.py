@@ -19,8 +19,10 @@ from fed_assets.posture.ladders import LADDERS
 from fed_assets.resources.home import Home
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import SHIPPED_ROSTER, Settings
+from fed_assets.sandboxes.controls import Transport
 from fed_assets.sandboxes.presets import CONFIDENTIAL_VM, EYES_OFF, MINIMAL, SANDBOX_NAMES
 from fed_assets_tests.sentences import said_of
+from fed_assets_tests.stored_records import an_audit
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 WITHHELD = {"value": None, "low": None, "high": None, "suppressed": True}
@@ -283,9 +285,11 @@ def kept(tmp_path: Path) -> Home:
     home = Home(tmp_path)
     path = home.measurement("minimal", 0)
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(measured()))
+    mtls = MINIMAL.model_copy(update={"transport": Transport.MTLS})
+    controls = {name: {"declared": value} for name, value in mtls.controls().items()}
+    path.write_text(json.dumps(measured() | {"controls": controls}))
     home.posture("minimal").mkdir(parents=True)
-    (home.posture("minimal") / "posture.json").write_text(json.dumps(a_posture()))
+    home.posture_record("minimal").write_text(json.dumps(an_audit(mtls)))
     (home.artifacts / "reference_models.json").write_text(json.dumps(references()))
     return home
 

@@ -14,7 +14,6 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey, DagsterI
 
 from fed_assets.assets.judging import differences_of
 from fed_assets.assets.version_record import version_record
-from fed_assets.comparison.stored import LADDERS
 from fed_assets.definitions import build_definitions
 from fed_assets.errors import StorageError, WorkerFailed
 from fed_assets.federation.admission import Admission
@@ -25,9 +24,11 @@ from fed_assets.registry.version import ModelVersion
 from fed_assets.resources.model_folders import PACKAGE
 from fed_assets.resources.model_registry import ModelRegistry
 from fed_assets.resources.settings import Settings
+from fed_assets.sandboxes.presets import MINIMAL
 from fed_assets_tests.places import Place, make_place
 from fed_assets_tests.registered import a_bench
 from fed_assets_tests.registry.versions import figures
+from fed_assets_tests.stored_records import an_audit
 
 NAMES = ("north", "east", "south")
 RUN_SECONDS = 500
@@ -67,7 +68,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "sandbox": "minimal",
         "tracked": {"run_id": "r", "mlflow_run": "m", "weights": "f"},
         "data": {"digest": "d", "test_digest": "t", "synthetic": True},
-        "controls": {"update_protection": "none"},
+        "controls": MINIMAL.controls(),
         "numbers": {},
         "sent": {"north": {"epsilon": None}, "east": {"epsilon": None}},
         "threshold": {"value": 0.5, "hospitals": 0},
@@ -217,16 +218,9 @@ def test_a_run_registers_its_model_once_and_a_version_can_be_judged_anew(
     assert "south did not test it: south was left out before training" in str(check.description)
     assert bench.registry.challenger("minimal") == 1
 
-    kept: dict[str, Any] = {
-        "controls": {"update_protection": "none"},
-        "probes": [],
-        "keeps_its_word": True,
-        **dict.fromkeys(LADDERS, 1),
-        "shortfalls": [],
-    }
     audit = bench.home.posture_record("minimal")
     audit.parent.mkdir(parents=True)
-    audit.write_text(json.dumps(kept))
+    audit.write_text(json.dumps(an_audit(MINIMAL)))
     again, _ = register()
     anew, _ = register(version=1)
     for told in (again, anew):

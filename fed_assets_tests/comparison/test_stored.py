@@ -13,6 +13,7 @@ from fed_assets.comparison.stored import (
     whole_attacks,
 )
 from fed_assets.errors import MeasurementError, StorageError
+from fed_assets_tests.stored_records import an_attack
 
 OLD, NEW = "2026-11-27T05:00:00+00:00", "2026-11-27T06:00:00+00:00"
 OTHERS = "4a" * 32
@@ -44,31 +45,31 @@ def test_each_part_of_the_data_has_to_be_alike(measured, tmp_path, part: str) ->
         require_one_data(alike, tmp_path)
 
 
-def attack(**changes: Any) -> dict[str, Any]:
-    figure = {"value": 0.1, "low": 0.0, "high": 0.2}
-    told = {"pooled": figure, "hospitals": {"north": figure}, "not_measured": {"south": "why"}}
-    return {"sandbox": "minimal", "seed": 0, **told, **changes}
-
-
 @pytest.mark.parametrize(
     "change, seen",
     [
         ({"pooled": {"value": 1.7, "low": 0, "high": 2}}, "is from -1 to 1"),
-        ({"hospitals": {"north": {"value": "0.1"}}}, "is no number"),
+        ({"hospitals": {"north": {"value": "0.1"}}}, "value: '0.1', and not a number"),
         ({"hospitals": None}, "not in its form"),
         ({"not_measured": {"south": 3}}, "not in its form"),
-        ({"seed": "0"}, "has no seed"),
+        ({"seed": "0"}, "seed: '0', and not a whole number"),
+        ({"hospitals": []}, "hospitals: a list, and not an object"),
+        ({"resampled": {"of": "5a", "values": {}}}, "resampled.values.membership_advantage"),
+        ({"worst_sensitivity": None}, "worst_sensitivity: None, and not an object"),
     ],
 )
 def test_a_damaged_attack_is_named_by_its_file_and_the_others_are_kept(
     change: dict[str, Any], seen: str
 ) -> None:
-    value = {"attack": {"by": "loss"}, "models": [attack(), attack(**change), attack(seed=2)]}
+    value = {
+        "attack": {"by": "loss"},
+        "models": [an_attack(), an_attack(**change), an_attack(seed=2)],
+    }
     path = Path("membership_inference.json")
     with pytest.raises(StorageError, match=f"{path}.*{seen}.*To mend it: Materialize"):
         require_membership(value, path)
     kept = whole_attacks(value)
-    assert kept == {"attack": {"by": "loss"}, "models": [attack(), attack(seed=2)]}
+    assert kept == {"attack": {"by": "loss"}, "models": [an_attack(), an_attack(seed=2)]}
     assert require_membership(kept, path) == kept
 
 

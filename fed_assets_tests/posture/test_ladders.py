@@ -96,4 +96,6 @@ def confined(**controls: str | bool) -> Sandbox:
 def test_what_a_sandbox_promises_follows_from_its_controls(
     sandbox: Sandbox, levels: tuple[int, int, int]
 ) -> None:
-    assert promised(sandbox) == dict(zip((AT_REST, IN_TRANSIT, IN_USE), levels, strict=True))
+    assert promised(sandbox.controls()) == dict(
+        zip((AT_REST, IN_TRANSIT, IN_USE), levels, strict=True)
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from fed_assets.posture.evidence import Evidence, Outcome
 from fed_assets.posture.ladders import BESIDE
-from fed_assets.posture.posture import SIMULATED_LIMIT, judge
+from fed_assets.posture.posture import SIMULATED_LIMIT, judge, judged_again
 from fed_assets.posture.releasing import RELEASES
 from fed_assets.posture.submitting import CODE_PROBES
 from fed_assets.posture.updates import OF_ONE_UPDATE, OF_THE_SUM, RECOVER
@@ -118,3 +118,12 @@ def test_a_simulated_enclave_is_said_to_be_one() -> None:
     assert posture.as_record()["controls"]["key_custody"] == "attested (SIMULATED)"
     assert SIMULATED_LIMIT in posture.limits
     assert SIMULATED_LIMIT not in judge(EYES_ON, []).limits
+
+
+def test_a_record_judged_again_comes_to_itself_and_not_to_what_was_changed_in_it() -> None:
+    for sandbox in (MINIMAL, EYES_ON, EYES_OFF, ATTESTED):
+        evidence = [seen("in_transit", 1), seen("at_rest", 1, Outcome.FAILED), named(RECOVER)]
+        record = json.loads(json.dumps(judge(sandbox, evidence).as_record()))
+        assert judged_again(record) == record
+        changed = {"keeps_its_word": True, "shortfalls": [], "promised": {}, "withstood": {}}
+        assert judged_again(record | changed | {"at_rest": 4, "simulated": None}) == record
