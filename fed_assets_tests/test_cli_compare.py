@@ -491,6 +491,7 @@ def test_wrong_prices_are_refused_before_anything_runs(tmp_path: Path) -> None:
     ("written", "seen"),
     [
         ("mine: {groups: {efficiency: -1}}", "mine"),
+        ("equal: {groups: {efficiency: 1, security: 100}}", "name of a shipped one, and other"),
         ("- a list", "The file of weight profiles"),
         (None, "The file of weight profiles cannot be read"),
     ],

@@ -70,7 +70,7 @@ def sentence(
         language: "en" or "es".
     """
     of = words(language)
-    who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
+    who = of["who"].get(profile) or of["who_by"].format(name=profile)
     contenders = [each for each in decision["contenders"] if each["probability"] is not None]
     others = contenders[1:] if decision["status"] == LIKELY else []
     return str(of["none_measured" if unmeasured else decision["status"]]).format(

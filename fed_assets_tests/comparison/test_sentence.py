@@ -157,6 +157,12 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
     assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
 
 
+@pytest.mark.parametrize("language, who", [("en", "By the"), ("es", "Según el")])
+def test_a_profile_of_any_name_is_named_in_whole_words(language, who) -> None:
+    found = told({"a": 0.97, "b": 0.03}, language, profile="other")
+    assert found.startswith(who) and "other" in found and "{" not in found
+
+
 def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:
     first, alone = {"a": 0.97, "b": 0.03}, {"a": [0], "b": [0]}
     assert "one seed alone" in told(first, seeds=alone)
@@ -264,7 +270,7 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["units"]) == {each.unit for each in CRITERIA}
     assert set(of["groups"]) == set(GROUPS)
     assert set(of["methods"]) == {*METHODS, "all"}
-    assert set(of["who"]) == {*shipped_profiles(), "other"}
+    assert set(of["who"]) == set(shipped_profiles())
     assert set(STATUSES) <= set(of)
     assert set(of["standings"]) == set(STANDINGS)
     assert set(STANDINGS) - {MAY_WIN} <= set(of["caveats"])
