@@ -152,7 +152,13 @@ def _said(
     }
     return {
         "sentence": {
-            each: sentence(profile.name, decision, unmeasured=unmeasured, language=each)
+            each: sentence(
+                profile.name,
+                decision,
+                unmeasured=unmeasured,
+                tells_nothing=weakens["tells_nothing"],
+                language=each,
+            )
             for each in LANGUAGES
         },
         "caveats": {

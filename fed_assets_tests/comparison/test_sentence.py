@@ -33,8 +33,11 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
     unmeasured = more.pop("unmeasured", False)
+    alike = more.get("tells_nothing", 0.0)
     decision = decide(first, weighed=weighed)
-    choice = sentence(profile, decision, unmeasured=unmeasured, language=language)
+    choice = sentence(
+        profile, decision, unmeasured=unmeasured, tells_nothing=alike, language=language
+    )
     weakens = caveats(decision["status"], language=language, **(given | more))
     return " ".join([choice, *(each["said"] for each in weakens)])
 
@@ -155,6 +158,23 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
     assert by[language] in found
     agreed = {key: ["b"] for key in METHODS}
     assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
+
+
+@pytest.mark.parametrize(
+    "language, said",
+    [
+        ("en", "; most of the weight tells nothing apart. "),
+        ("es", "; la mayor parte del peso no distingue nada. "),
+    ],
+)
+def test_the_sentence_itself_says_where_most_of_the_weight_tells_nothing(language, said) -> None:
+    for first in ({"a": 0.97, "b": 0.03}, {"a": 0.7, "b": 0.3}, {"a": 0.5, "b": 0.5}):
+        for profile in (*shipped_profiles(), "our_hospital"):
+            choice, found = (
+                told(first, language, profile=profile, tells_nothing=share) for share in (0.5, 0.95)
+            )
+            assert said in found and said not in choice
+            assert too_long(found) == []
 
 
 @pytest.mark.parametrize("language, who", [("en", "By the"), ("es", "Según el")])

@@ -7,6 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -142,16 +143,28 @@ def test_each_profiles_choice_comes_first_and_how_sure_it_is(
     for language, page in pages.items():
         words = page_words(language)
         first = " ".join(page.text["section"][0].split())
-        said = [
-            f"{words.profile(name)} {' '.join(words.answer(of['decision'], measured=True))}".strip()
+        answers = {
+            name: words.answer(of["decision"], measured=True, tells_nothing=of["tells_nothing"])
             for name, of in record["profiles"].items()
-        ]
+        }
+        said = [f"{words.profile(name)} {' '.join(of)}".strip() for name, of in answers.items()]
         places = [first.index(each) for each in said]
         assert places == sorted(places) and len(places) == 5
         assert "our_clinic" in first and words.page["answer"]["brackets"] in first
     assert "Security officer Likely confidential_vm (" in first_section(pages["en"])
     assert "Measured with one seed alone: minimal." in pages["en"].section("answer")
     assert "Medido con una sola semilla: minimal." in pages["es"].section("answer")
+
+
+def test_an_answer_says_where_most_of_the_weight_tells_nothing(record: dict[str, Any]) -> None:
+    found = deepcopy(record)
+    found["profiles"]["equal"]["tells_nothing"] = 0.95
+    words, decision = page_words("es"), found["profiles"]["equal"]["decision"]
+    plain, _ = words.answer(decision, measured=True, tells_nothing=0.5)
+    told, _ = words.answer(decision, measured=True, tells_nothing=0.95)
+    assert told == plain + "; la mayor parte del peso no distingue nada"
+    page = HtmlPage(render_comparison(found, "es"))
+    assert told in first_section(page).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def first_section(page: HtmlPage) -> str:
