@@ -123,7 +123,7 @@ def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) ->
 
     >>> firsts = {"topsis": ["minimal"], "vikor": ["eyes_on"], "promethee_ii": ["eyes_on"]}
     >>> disagreement(firsts, "en").partition(": ")[2]
-    'minimal by TOPSIS, eyes_on by VIKOR and PROMETHEE II.'
+    'minimal by TOPSIS; eyes_on by VIKOR and PROMETHEE II.'
     """
     of = words(language)
     methods: dict[tuple[str, ...], list[str]] = {}
@@ -137,4 +137,4 @@ def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) ->
         )
         for first, names in methods.items()
     )
-    return str(of["caveats"]["disagree"].format(choices=", ".join(choices)))
+    return str(of["caveats"]["disagree"].format(choices="; ".join(choices)))

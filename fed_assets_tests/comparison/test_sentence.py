@@ -153,8 +153,8 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
     split = {"topsis": ["b"], "vikor": ["a", "b"], "promethee_ii": ["b"]}
     found = told({"a": 0.4, "b": 0.6}, language, first_by_method=split)
     assert said in found
-    by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
-    by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
+    by = {"en": "b by TOPSIS and PROMETHEE II; a and b by VIKOR"}
+    by["es"] = "b según TOPSIS y PROMETHEE II; a y b según VIKOR"
     assert by[language] in found
     agreed = {key: ["b"] for key in METHODS}
     assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
