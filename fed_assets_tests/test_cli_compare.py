@@ -442,6 +442,7 @@ def test_wrong_prices_are_refused_before_anything_runs(tmp_path: Path) -> None:
     ("written", "seen"),
     [
         ("mine: {groups: {efficiency: -1}}", "mine"),
+        ("equal: {groups: {efficiency: 1, security: 100}}", "name of a shipped one, and other"),
         ("- a list", "The file of weight profiles"),
         (None, "The file of weight profiles cannot be read"),
     ],
@@ -472,6 +473,7 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
     *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
+    assert jobs.pop(0).startswith("Not run, as the roster does not fit it: configurable. ")
     assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
     begun = jobs.pop(0)  # before a job starts
     assert re.fullmatch(r"To run: \d+ jobs \(left: about .+, a first guess if .+\)", begun)

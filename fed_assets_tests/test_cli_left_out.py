@@ -7,22 +7,32 @@ from pathlib import Path
 
 import pytest
 
+from fed_assets.assets.comparison import LeftOut
 from fed_assets.cli.compare import show_comparison
 from fed_assets.cli.comparison_approvals import approved
+from fed_assets.cli.comparison_rosters import fitting
+from fed_assets.cli.comparison_steps import left_out
 from fed_assets.cli.step import Step
 from fed_assets.comparison.comparison import compare
 from fed_assets.comparison.profiles import shipped_profiles
+from fed_assets.comparison.sentence import words
 from fed_assets.comparison.settings import Settings as Weighing
-from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED, Surroundings
+from fed_assets.comparison.surroundings import (
+    BUDGET_SPENT,
+    NOT_APPROVED,
+    ROSTER_UNFIT,
+    RUN_FAILED,
+    Surroundings,
+)
 from fed_assets.errors import CodeRefused
-from fed_assets.federation.roster import Roster, read_roster
+from fed_assets.federation.roster import Hospital, Roster, read_roster
 from fed_assets.federation.withdrawals import withdraw
 from fed_assets.hospital.attestation.approval import approve as give_approval
 from fed_assets.hospital.attestation.measurement import measure
 from fed_assets.reporting.comparison_page import render_comparison
-from fed_assets.resources.jobs import AUDIT, LIFECYCLE
+from fed_assets.resources.jobs import AUDIT, LIFECYCLE, REFERENCES
 from fed_assets.resources.settings import Settings, settings_from
-from fed_assets.sandboxes.controls import Process
+from fed_assets.sandboxes.controls import Aggregation, Process
 from fed_assets.sandboxes.presets import MINIMAL, SANDBOX_NAMES, find_sandbox
 from fed_assets_tests.comparison.conftest import figures_of
 from fed_assets_tests.federation.test_azure_ml import PLACE
@@ -170,6 +180,8 @@ def test_the_command_refuses_before_anything_runs(place: Place) -> None:
     code, printed = place.tell("compare")
     said = " ".join(printed.split())
     assert code == 1
+    # Three hospitals cannot bear what `configurable` tolerates, which nobody is asked for.
+    assert "as the roster does not fit it: configurable. The quorum is too small for " in said
     assert "confidential_vm (north, east, south, coordinator: none approved)" in said
     assert "`fed-assets approve-code confidential_vm north east south coordinator`" in said
     assert "`--approved-only`" in said
@@ -182,6 +194,75 @@ def test_the_command_refuses_before_anything_runs(place: Place) -> None:
     assert f"confidential_vm (south: approved {OTHER[:12]}, installed {measure()[:12]})" in said
     assert "`fed-assets approve-code confidential_vm south`" in said
     assert not list((place.home.root / "logs").glob("run-*"))
+
+
+def test_a_sandbox_that_the_roster_does_not_fit_is_named_and_left_out_before_anything_runs(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roster, _ = asked(place)
+    robust = MINIMAL.model_copy(
+        update={"name": "robust", "aggregation": Aggregation.TRIMMED_MEAN, "tolerated": 2}
+    )
+    of_robust = [Step(AUDIT, robust.name), Step(LIFECYCLE, robust.name, 1)]
+    wanted = [*of_robust, *RUNS, Step(REFERENCES)]
+    assert fitting(wanted, [robust, *BOTH], roster) == [*RUNS, Step(REFERENCES)]
+    assert list(left_out(wanted, RUNS, ROSTER_UNFIT)) == [
+        {"sandbox": "robust", "seed": 1, "why": ROSTER_UNFIT}
+    ]
+    told = capsys.readouterr().err
+    assert told.startswith("Not run, as the roster does not fit it: robust. The quorum is too ")
+    assert "Seen: quorum 3. To mend it: Raise the roster's `quorum`" in told
+    # Nothing is said of one that is not to be run, nor where the roster does.
+    assert fitting(RUNS, [robust, *BOTH], roster) == RUNS
+    five = (*roster.hospitals, *(Hospital(id=name, name=name) for name in ("west", "centre")))
+    larger = roster.model_copy(update={"hospitals": five})
+    assert fitting(wanted, [robust, *BOTH], larger) == wanted
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_failed_outweighs_other_seeds_that_were_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = compare(
+        [figures_of(name, 0) for name in ("minimal", "eyes_on")],
+        sandboxes=("minimal", "eyes_on", "configurable"),
+        profiles={"equal": shipped_profiles()["equal"]},
+        settings=Weighing(draws=100),
+        surroundings=Surroundings(
+            controls={"configurable": {"transport": {"declared": "mtls", "enforced": None}}},
+            failed={"configurable": [RUN_FAILED]},
+            left_out=[{"sandbox": "configurable", "seed": 1, "why": BUDGET_SPENT}],
+        ),
+    ).as_record()
+    row = record["sandboxes"][2]
+    assert (row["failed"], row["left_out"]) == ([RUN_FAILED], None)
+    for language, standing, features, missing, kept_out, no_reason in (
+        (
+            "en",
+            "not measured: its run failed",
+            "not told, as its run failed",
+            "configurable is missing: its run failed.",
+            "Not measured: configurable.",
+            "is used up",
+        ),
+        (
+            "es",
+            "sin medir: su ejecución falló",
+            "sin indicar, porque su ejecución falló",
+            "configurable falta: su ejecución falló.",
+            "Sin medir: configurable.",
+            "está agotado",
+        ),
+    ):
+        page = render_comparison(record, language)
+        assert standing in page and features in page and missing in page
+        assert kept_out in said_of(record["profiles"]["equal"], language)
+        show_comparison(record, language)
+        told = " ".join(capsys.readouterr().out.split())
+        assert no_reason not in page and no_reason not in told
+        # That a run was left out is said all the same.
+        caution = words(language)["cautions"]["budget_spent_left_out"]
+        assert caution.format(sandboxes="configurable") in told
 
 
 @pytest.mark.parametrize(
@@ -197,28 +278,34 @@ def test_the_command_refuses_before_anything_runs(place: Place) -> None:
             "its hospitals have not approved the code",
             "sus hospitales no aprobaron el código",
         ),
+        (
+            ROSTER_UNFIT,
+            "the roster does not fit it",
+            "la lista de hospitales no encaja con él",
+        ),
     ],
 )
 def test_what_was_left_out_says_why_on_page_terminal_and_in_json_and_never_that_it_was_not_run(
     why: str, english: str, spanish: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    left_out = [
+    runs = [
         {"sandbox": "configurable", "seed": 0, "why": why},
         {"sandbox": "eyes_on", "seed": 1, "why": why},  # with seed 0 it was measured before
     ]
+    assert [LeftOut(**run).model_dump() for run in runs] == runs  # which the job takes
     controls = {"configurable": {"transport": {"declared": "mtls", "enforced": None}}}
     found = compare(
         [figures_of(name, 0) for name in ("minimal", "eyes_on", "confidential_vm")],
         sandboxes=[name for name in SANDBOX_NAMES if name != "eyes_off"],
         profiles={"equal": shipped_profiles()["equal"]},
         settings=Weighing(draws=100),
-        surroundings=Surroundings(left_out=left_out, controls=controls),
+        surroundings=Surroundings(left_out=runs, controls=controls),
     ).as_record()
     record = json.loads(json.dumps(found))
     rows = {row["sandbox"]: row for row in record["sandboxes"]}
-    assert rows["configurable"]["left_out"] == rows["eyes_on"]["left_out"] == why
-    assert rows["minimal"]["left_out"] is None
-    assert record["surroundings"]["left_out"] == left_out
+    assert rows["configurable"]["left_out"] == why
+    assert rows["minimal"]["left_out"] is rows["eyes_on"]["left_out"] is None
+    assert record["surroundings"]["left_out"] == runs
     assert {"kind": f"{why}_left_out", "sandboxes": ["configurable", "eyes_on"]} in found[
         "cautions"
     ]

@@ -44,11 +44,11 @@ NOT_ALL_MEASURED = "not_all_measured"
 
 
 class LeftOut(Config):
-    """A run that was left out on request."""
+    """A run that was left out: on request, or as roster and sandbox do not go together."""
 
     sandbox: str
     seed: int
-    why: Literal["budget_spent", "not_approved"]
+    why: Literal["budget_spent", "not_approved", "roster_unfit"]
 
 
 class ComparisonConfig(Config):
@@ -64,7 +64,7 @@ class ComparisonConfig(Config):
         description="Whether runs of other data than the newest are left out, and not refused.",
     )
     left_out: list[LeftOut] = Field(
-        default=[], description="Runs that were left out on request, and why, which the page says."
+        default=[], description="Runs that were left out, and why, which the page says."
     )
     language: str = Field(default="en", description="Of the page: en, or es for Spanish.")
 
@@ -100,6 +100,8 @@ def build_comparison_asset(roster: Roster, settings: Settings) -> AssetsDefiniti
                 context.instance,
                 measured={each["sandbox"] for each in found},
                 audited={name for name, audit in audits(settings.home).items() if audit},
+                left_out={(run.sandbox, run.seed) for run in config.left_out},
+                first_seed=roster.seeds[0],
             )
             surroundings = replace(surroundings, failed=failed)
             comparison = _compare(found, config, surroundings)

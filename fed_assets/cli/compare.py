@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,19 +14,26 @@ from rich.table import Table
 
 from fed_assets.cli.comparison_approvals import approved
 from fed_assets.cli.comparison_budgets import affordable
-from fed_assets.cli.comparison_steps import comparing, in_lanes, missing_steps, wanted_seeds
+from fed_assets.cli.comparison_rosters import fitting
+from fed_assets.cli.comparison_steps import (
+    comparing,
+    in_lanes,
+    left_out,
+    missing_steps,
+    wanted_seeds,
+)
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
 from fed_assets.cli.time_left import JobsBar, Pace, pace_of
-from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED
+from fed_assets.comparison.surroundings import BUDGET_SPENT, NOT_APPROVED, ROSTER_UNFIT
 from fed_assets.errors import JobFailed, RunConfigError, caused_by
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
@@ -65,7 +72,7 @@ def compare(
     Ends with 3 where a sandbox could not be measured; it stands as missing then. After Ctrl-C, what
     was measured is kept. A private run spends what is left of hospitals' budgets, so that a sandbox
     of differential privacy is measured once. Budgets, and approvals of code, are asked for before
-    anything runs.
+    anything runs, and a sandbox that the roster does not fit is left out.
     """
     chosen: Settings = context.obj
     if stored and again:
@@ -98,12 +105,14 @@ def compare(
             wanted = missing_steps(known, roster, runnable, trained, again=again, data=data)
             # Why a run is asked for at all is said of one that nobody allows, too.
             _say_why([*wanted, comparing(known)], lang)
-            allowed = approved(wanted, runnable, roster, chosen, go_on=approved_only)
+            fit = fitting(wanted, runnable, roster)
+            allowed = approved(fit, runnable, roster, chosen, go_on=approved_only)
             steps = affordable(allowed, runnable, roster, chosen, go_on=within_budget)
             require_made_anew(known, [*steps, COMPARE])
             weighing["left_out"] = [
-                *_left_out(wanted, allowed, NOT_APPROVED),
-                *_left_out(allowed, steps, BUDGET_SPENT),
+                *left_out(wanted, fit, ROSTER_UNFIT),
+                *left_out(fit, allowed, NOT_APPROVED),
+                *left_out(allowed, steps, BUDGET_SPENT),
             ]
         pace = pace_of(in_lanes([*steps, COMPARE]), home, known, roster, seeds=len(trained))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
@@ -139,14 +148,6 @@ def _say_why(steps: Sequence[Step], language: str) -> None:
         for caution in step.again:
             told = f"{step}: {_words(language).caution(caution)}"
             errors.print(told, soft_wrap=True, markup=False)
-
-
-def _left_out(
-    wanted: Sequence[Step], allowed: Sequence[Step], why: str
-) -> Iterator[dict[str, Any]]:
-    for step in wanted:
-        if step.job == LIFECYCLE and step not in allowed:
-            yield {"sandbox": step.sandbox, "seed": step.seed, "why": why}
 
 
 def require_profiles(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fed_assets.comparison.decision import LIKELY, SURE, UNDECIDED
-from fed_assets.comparison.sentence import listed, percent, words
+from fed_assets.comparison.sentence import MOST, listed, percent, words
 from fed_assets.comparison.spreads import ASSUMED, POOLED, each_of, of_two_runs
 
 OF_TWO = "pooled_of_two"  # runs alone, which have one degree of freedom
@@ -47,7 +47,7 @@ def caveats(
         audited_otherwise: those that were let in though the audit was of other controls.
         otherwise: what was measured otherwise than is asked for now, of
             `measurements.measured_otherwise`.
-        tells_nothing: how much of the profile's weight tells nothing apart; said of more than half.
+        tells_nothing: how much of the profile's weight tells nothing apart; said of most of it.
         spreads: rows of `spreads.spread_rows`, of what the profile weighs.
         doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
         seeds: those that each of those that may win was measured with, by sandbox.
@@ -63,7 +63,7 @@ def caveats(
     ]
     found += [(str(each["kind"]), measured_with(each, language)) for each in otherwise]
     if status in (SURE, LIKELY, UNDECIDED):
-        if tells_nothing > 0.5:
+        if tells_nothing > MOST:
             share = percent(tells_nothing, language, "share")
             found.append(("tells_nothing", of["tells_nothing"].format(share=share)))
         if doubt_unknown:
@@ -123,7 +123,7 @@ def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) ->
 
     >>> firsts = {"topsis": ["minimal"], "vikor": ["eyes_on"], "promethee_ii": ["eyes_on"]}
     >>> disagreement(firsts, "en").partition(": ")[2]
-    'minimal by TOPSIS, eyes_on by VIKOR and PROMETHEE II.'
+    'minimal by TOPSIS; eyes_on by VIKOR and PROMETHEE II.'
     """
     of = words(language)
     methods: dict[tuple[str, ...], list[str]] = {}
@@ -137,4 +137,4 @@ def disagreement(first_by_method: Mapping[str, Sequence[str]], language: str) ->
         )
         for first, names in methods.items()
     )
-    return str(of["caveats"]["disagree"].format(choices=", ".join(choices)))
+    return str(of["caveats"]["disagree"].format(choices="; ".join(choices)))

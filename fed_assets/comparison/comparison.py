@@ -53,7 +53,7 @@ class Comparison:
         settings: `Settings`, and what is fixed: methods, how values are `normalized_by` TOPSIS and
             VIKOR, VIKOR's `group_utility`, `assumed_spread`.
         sandboxes: a row each: `sandbox`, `standing`, `keeps_its_word`, `audit`, `seeds`, `run_ids`,
-            and of `Surroundings` `failed` and why runs were `left_out`.
+            and of `Surroundings.tried` what `failed` and why it was `left_out`.
         criteria: a row each, of `Criterion.as_record`.
         features: rows of `features.feature_rows`.
         decision: rows of `matrix.decision_rows`.
@@ -147,7 +147,7 @@ def compare(
     cells = {name: sandbox_cells(of) for name, of in runs.items()}
     told = {name: surroundings.declared(name, of) for name, of in runs.items()}
     rows = [
-        _sandbox_row(name, of, told[name], settings) | surroundings.tried(name)
+        _sandbox_row(name, of, told[name], settings) | surroundings.tried(name, measured=bool(of))
         for name, of in runs.items()
     ]
     may_win = {row["sandbox"]: cells[row["sandbox"]] for row in rows if row["standing"] == MAY_WIN}

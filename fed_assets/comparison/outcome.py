@@ -119,11 +119,6 @@ def _used(problem: Problem, plain: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total if total else 0.0 for name, weight in telling.items()}
 
 
-def _why_out(row: Mapping[str, Any]) -> str:
-    left_out = row["left_out"] if row["standing"] == NOT_MEASURED else None
-    return str(left_out or row["standing"])
-
-
 def _said(
     profile: Profile,
     found: Mapping[str, Any],
@@ -133,7 +128,8 @@ def _said(
     doubt_unknown: Sequence[str],
 ) -> dict[str, Any]:
     """Returns `sentence` and `caveats`, each by language."""
-    decision, out = found["decision"], kept_out({row["sandbox"]: _why_out(row) for row in rows})
+    decision = found["decision"]
+    out = kept_out({row["sandbox"]: row["left_out"] or row["standing"] for row in rows})
     unmeasured = decision["status"] == NONE and list(out) == [NOT_MEASURED]
     may_win = [row for row in rows if row["standing"] == MAY_WIN]
     names = {row["sandbox"] for row in may_win}
@@ -156,7 +152,13 @@ def _said(
     }
     return {
         "sentence": {
-            each: sentence(profile.name, decision, unmeasured=unmeasured, language=each)
+            each: sentence(
+                profile.name,
+                decision,
+                unmeasured=unmeasured,
+                tells_nothing=weakens["tells_nothing"],
+                language=each,
+            )
             for each in LANGUAGES
         },
         "caveats": {

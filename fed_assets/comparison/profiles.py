@@ -5,7 +5,6 @@ The shipped ones stand in profiles.yaml. A user's own file has the same form, an
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from fed_assets.errors import ProfileError
 from fed_assets.sandboxes.yaml_file import read_entries
 
 ENTRIES = ("groups", "criteria", "reasons", "source")
+LONGEST_NAME = 40  # letters, which a phone's page and a picture still hold
+MOST_WEIGHT = 1_000_000  # far from where sums of weights lose the small ones, or overflow
 IN_GROUP = {
     group: tuple(each.name for each in OF_SANDBOXES if each.group == group) for group in GROUPS
 }
@@ -67,6 +68,10 @@ class Profile:
         total = sum(known.values())
         return {name: of / total if total else 0.0 for name, of in known.items()}
 
+    def weighs_like(self, other: Profile) -> bool:
+        """Returns whether everything weighs in it what it weighs in the other."""
+        return (self.groups, self.criteria) == (other.groups, other.criteria)
+
     def as_record(self) -> dict[str, Any]:
         """Returns it as JSON-ready values."""
         return {
@@ -88,12 +93,22 @@ def read_profiles(path: Path) -> dict[str, Profile]:
     """Returns the profiles of a file of the form of profiles.yaml, by name.
 
     Raises:
-        ProfileError: the file cannot be read, or one of them cannot be used.
+        ProfileError: the file cannot be read, one of them cannot be used, or has the name of a
+            shipped one and other weights.
     """
     entries = read_entries(
         path, what="The file of weight profiles", variable="--profiles", error_class=ProfileError
     )
-    return profiles_from(entries, where=str(path))
+    found, shipped = profiles_from(entries, where=str(path)), shipped_profiles()
+    for name, profile in found.items():
+        if name in shipped and not profile.weighs_like(shipped[name]):
+            raise ProfileError(
+                "A profile of your own has the name of a shipped one, and other weights",
+                where=str(path),
+                seen=name,
+                cure=f"Give it another name, such as our_{name}, or the weights of profiles.yaml.",
+            )
+    return found
 
 
 def profiles_from(entries: Mapping[str, Any], *, where: str) -> dict[str, Profile]:
@@ -113,11 +128,12 @@ def profiles_from(entries: Mapping[str, Any], *, where: str) -> dict[str, Profil
 
 def _profile(name: str, entry: Any, where: str) -> Profile:
     here = f"{where}, {name}"
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST_NAME:
         raise ProfileError(
-            "The name of a profile is of small letters, digits and underscores, a letter first",
+            f"The name of a profile is of at most {LONGEST_NAME} small letters, digits and "
+            "underscores, a letter first",
             where=where,
-            seen=repr(name),
+            seen=f"{name!r}, of {len(name)}",
             cure="Give it another name, such as our_hospital.",
         )
     _known(entry, ENTRIES, "entry of a profile", here)
@@ -167,9 +183,10 @@ def _weights(entry: Any, allowed: Sequence[str], what: str, where: str) -> dict[
     """Returns the weight of each allowed name, with a sum of 1; one that is not named weighs 0."""
     _known(entry, allowed, what, where)
     for name, weight in entry.items():
-        if not is_number(weight) or weight < 0:
+        # Of what is no number (nan), neither holds.
+        if not is_number(weight) or not 0 <= weight <= MOST_WEIGHT:
             raise ProfileError(
-                f"The weight of a {what} is a number from 0 on",
+                f"The weight of a {what} is a number from 0 to {MOST_WEIGHT:,}",
                 where=f"{where}, {name}",
                 seen=repr(weight),
                 cure="Write how much it counts beside the others, such as 2; 0 leaves it out.",

@@ -16,6 +16,7 @@ from fed_assets.comparison.deciding import REFUTED
 from fed_assets.comparison.decision import LIKELY
 
 LANGUAGES = ("en", "es")
+MOST = 0.5  # a larger share of a profile's weight is most of it
 
 
 @cache
@@ -59,7 +60,12 @@ def listed(names: Sequence[str], language: str) -> str:
 
 
 def sentence(
-    profile: str, decision: Mapping[str, Any], *, unmeasured: bool = False, language: str
+    profile: str,
+    decision: Mapping[str, Any],
+    *,
+    unmeasured: bool = False,
+    tells_nothing: float = 0.0,
+    language: str,
 ) -> str:
     """Returns what the choice of one profile is, and how sure: one sentence, or two short ones.
 
@@ -67,10 +73,11 @@ def sentence(
         profile: its name.
         decision: of `decision.decide`.
         unmeasured: whether nothing at all was measured, which is why none may win.
+        tells_nothing: how much of the profile's weight tells nothing apart; said of most of it.
         language: "en" or "es".
     """
     of = words(language)
-    who = of["who"].get(profile) or of["who"]["other"].format(name=profile)
+    who = of["who"].get(profile) or of["who_by"].format(name=profile)
     contenders = [each for each in decision["contenders"] if each["probability"] is not None]
     others = contenders[1:] if decision["status"] == LIKELY else []
     return str(of["none_measured" if unmeasured else decision["status"]]).format(
@@ -79,6 +86,7 @@ def sentence(
         probability=percent(decision["probability"] or 0.0, language, "share"),
         others=with_percents(others, language),
         contenders=with_percents(contenders, language),
+        alike=of["alike"] if tells_nothing > MOST else "",
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from fed_assets.comparison.measurements import Record
 
 RUN_FAILED, AUDIT_FAILED = "run_failed", "audit_failed"
-# Why runs were left out on request: hospitals' privacy budgets or approvals of code did not do.
-BUDGET_SPENT, NOT_APPROVED = "budget_spent", "not_approved"
+# Why runs were left out: hospitals' privacy budgets or approvals of code did not do, or roster and
+# sandbox do not go together.
+BUDGET_SPENT, NOT_APPROVED, ROSTER_UNFIT = "budget_spent", "not_approved", "roster_unfit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,8 @@ class Surroundings:
             other data.
         failed: by sandbox, what of it there is none of as it was tried and failed: `run_failed`,
             `audit_failed`.
-        left_out: `sandbox`, `seed` and `why` of the runs that were left out on request:
-            `budget_spent`, `not_approved`.
+        left_out: `sandbox`, `seed` and `why` of the runs that were left out: `budget_spent`,
+            `not_approved`, `roster_unfit`.
     """
 
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -61,10 +62,18 @@ class Surroundings:
             if names
         ]
 
-    def tried(self, sandbox: str) -> dict[str, Any]:
-        """Returns what of a sandbox `failed`, and why runs of it were `left_out`, if any were."""
+    def tried(self, sandbox: str, *, measured: bool) -> dict[str, Any]:
+        """Returns what of a sandbox `failed`, and why it was `left_out`.
+
+        One of which a run was measured, or failed, was not left out, whichever others of it were.
+
+        Args:
+            sandbox: the sandbox.
+            measured: whether a run of it was.
+        """
+        failed = self.failed.get(sandbox, [])
         why = next((each["why"] for each in self.left_out if each["sandbox"] == sandbox), None)
-        return {"failed": self.failed.get(sandbox, []), "left_out": why}
+        return {"failed": failed, "left_out": None if measured or RUN_FAILED in failed else why}
 
     def steps_of(self, runs: Sequence[Record]) -> dict[str, Sequence[Mapping[str, Any]]]:
         """Returns what is done by hand in each sandbox: as its last run says, or its definition."""

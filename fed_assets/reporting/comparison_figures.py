@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Record = Mapping[str, Any]
+HEAD_CHARACTERS = 24  # of a panel's head, which a longer line would take the panel's width from
 
 
 def draw_comparison(
@@ -150,4 +152,6 @@ def _changes(of: Mapping[str, float], words: Words) -> str:
 
 
 def _head(axes: Axes, theme: Theme, text: str) -> None:
-    axes.set_title(text, loc="left", color=theme.ink, fontsize=CELL_POINTS + 0.5, fontweight="bold")
+    lines = "\n".join(textwrap.wrap(text, HEAD_CHARACTERS))
+    look: dict[str, Any] = {"color": theme.ink, "fontsize": CELL_POINTS + 0.5, "fontweight": "bold"}
+    axes.set_title(lines, loc="left", **look)

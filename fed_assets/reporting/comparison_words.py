@@ -16,7 +16,7 @@ from fed_assets.comparison.caveats import measured_with
 from fed_assets.comparison.decision import LIKELY
 from fed_assets.comparison.measurements import NO_AUDIT
 from fed_assets.comparison.ranking import NOT_MEASURED
-from fed_assets.comparison.sentence import LANGUAGES, percent, with_percents, words
+from fed_assets.comparison.sentence import LANGUAGES, MOST, percent, with_percents, words
 from fed_assets.comparison.surroundings import AUDIT_FAILED, RUN_FAILED
 from fed_assets.errors import ConfigurationError
 from fed_assets.reporting import formats
@@ -127,12 +127,15 @@ class Words:
         """Returns what a profile is called; a user's own bears the name that they gave it."""
         return str(self.page["profiles"].get(name, name))
 
-    def answer(self, decision: Mapping[str, Any], *, measured: bool) -> tuple[str, str]:
+    def answer(
+        self, decision: Mapping[str, Any], *, measured: bool, tells_nothing: float | None = None
+    ) -> tuple[str, str]:
         """Returns a profile's choice, and before whom it is, as briefly as can be.
 
         Args:
             decision: of `decision.decide`.
             measured: whether any sandbox was.
+            tells_nothing: how much of the profile's weight tells nothing apart, where it is known.
         """
         of, status = self.page["answer"], decision["status"]
         known = [each for each in decision["contenders"] if each["probability"] is not None]
@@ -141,6 +144,7 @@ class Words:
             probability=percent(decision["probability"] or 0.0, self.language),
             contenders=with_percents(known, self.language),
         )
+        choice += self.shared["alike"] if (tells_nothing or 0.0) > MOST else ""
         others = with_percents(known[1:], self.language) if status == LIKELY else ""
         return choice, of["before"].format(others=others) if others else ""
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.utils import make_new_run_id
 
 from fed_assets.assets.failed_jobs import failed_jobs
+from fed_assets.cli.step import Step
 from fed_assets.comparison.comparison import compare
 from fed_assets.comparison.profiles import shipped_profiles
 from fed_assets.comparison.settings import Settings
@@ -15,11 +19,22 @@ from fed_assets.sandboxes.presets import SANDBOX_NAMES
 from fed_assets_tests.comparison.conftest import figures_of
 
 
-def ended(instance: DagsterInstance, job: str, sandbox: str, *statuses: DagsterRunStatus) -> None:
+def ended(
+    instance: DagsterInstance,
+    job: str,
+    sandbox: str,
+    *statuses: DagsterRunStatus,
+    config: Mapping[str, Any] | None = None,
+) -> None:
     for status in statuses:
-        tags = {PARTITION_TAG: sandbox}
         instance.add_run(
-            DagsterRun(job_name=job, run_id=make_new_run_id(), tags=tags, status=status)
+            DagsterRun(
+                job_name=job,
+                run_id=make_new_run_id(),
+                run_config=config,
+                tags={PARTITION_TAG: sandbox},
+                status=status,
+            )
         )
 
 
@@ -37,6 +52,23 @@ def test_the_last_job_says_what_failed_of_what_there_is_none() -> None:
         "eyes_on": ["run_failed"],
         "confidential_vm": ["run_failed", "audit_failed"],
     }
+
+
+def test_a_run_that_failed_before_and_was_left_out_now_is_missing_for_that() -> None:
+    failure, left_out = DagsterRunStatus.FAILURE, {("minimal", 2), ("eyes_on", 3), ("eyes_off", 7)}
+    with DagsterInstance.ephemeral() as instance:
+        for sandbox in ("minimal", "eyes_on"):
+            config = Step(LIFECYCLE, sandbox, 2).config([2], {})
+            ended(instance, LIFECYCLE, sandbox, failure, config=config)
+        ended(instance, LIFECYCLE, "eyes_off", failure)  # with the roster's first seed
+        ended(instance, AUDIT, "eyes_off", failure)
+        told = {"measured": (), "audited": (), "left_out": left_out}
+        assert failed_jobs(instance, **told, first_seed=7) == {
+            "eyes_on": ["run_failed"],
+            "eyes_off": ["audit_failed"],
+        }
+        of_eyes_off = failed_jobs(instance, **told, first_seed=0)["eyes_off"]
+    assert of_eyes_off == ["run_failed", "audit_failed"]
 
 
 def test_the_page_says_of_what_was_tried_that_it_failed() -> None:

@@ -252,6 +252,7 @@ def test_more_than_half_of_a_weight_that_tells_nothing_is_said(measured) -> None
     assert of["weights"] == pytest.approx(plain)
     assert of["used_weights"] == pytest.approx(nothing | {"wall_seconds": 1.0})
     assert of["tells_nothing"] == pytest.approx(0.9)
+    assert "; most of the weight tells nothing apart. " in of["sentence"]["en"]
     assert "Of this profile's weight 90 % tells nothing apart" in said_of(of)
     assert "Del peso de este perfil, el 90 % no distingue nada" in said_of(of, "es")
     known = compared(attacked(measured, [0.02, 0.0, 0.012, 0.004, 0.008], 0.001)).profiles["mine"]

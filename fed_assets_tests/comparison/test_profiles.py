@@ -6,7 +6,13 @@ import pytest
 
 from fed_assets.comparison.criteria import OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import GROUPS
-from fed_assets.comparison.profiles import IN_GROUP, profiles_from, shipped_profiles
+from fed_assets.comparison.profiles import (
+    IN_GROUP,
+    LONGEST_NAME,
+    profiles_from,
+    read_profiles,
+    shipped_profiles,
+)
 from fed_assets.errors import ProfileError
 from fed_assets.sandboxes.yaml_file import read_entries
 
@@ -76,10 +82,13 @@ def test_a_users_own_profile_is_brought_to_a_sum_of_1() -> None:
         ({"groups": [1, 2]}, "no entries", "mine.yaml, mine, groups"),
         ({"groups": {"speed": 1}}, "no group of this name", "mine.yaml, mine, groups"),
         ({"weights": GROUPS_ALIKE}, "no entry of a profile of this name", "mine.yaml, mine"),
-        ({"groups": {"quality": -1, "effort": 2}}, "number from 0 on", "groups, quality"),
-        ({"groups": {"quality": "much"}}, "number from 0 on", "groups, quality"),
-        ({"groups": {"quality": True}}, "number from 0 on", "groups, quality"),
-        ({"groups": {"quality": float("nan")}}, "number from 0 on", "groups, quality"),
+        ({"groups": {"quality": -1, "effort": 2}}, "number from 0 to", "groups, quality"),
+        ({"groups": {"quality": "much"}}, "number from 0 to", "groups, quality"),
+        ({"groups": {"quality": True}}, "number from 0 to", "groups, quality"),
+        ({"groups": {"quality": float("nan")}}, "number from 0 to", "groups, quality"),
+        # Their sum would be infinite, and each share of it 0.
+        ({"groups": {"quality": 1e308, "effort": 1e308}}, "to 1,000,000", "groups, quality"),
+        ({"groups": {"quality": 10**400}}, "to 1,000,000", "groups, quality"),
         ({"groups": dict.fromkeys(GROUPS, 0)}, "No group weighs anything", "mine, groups"),
         (
             {"groups": GROUPS_ALIKE, "criteria": {"quality": {"beauty": 1}}},
@@ -121,8 +130,23 @@ def test_a_profile_that_cannot_be_used_is_refused_with_a_cure(entry, what, where
 def test_a_name_that_would_not_fit_a_file_or_a_page_is_refused() -> None:
     with pytest.raises(ProfileError, match="small letters"):
         profiles_from({"My profile!": {"groups": GROUPS_ALIKE}}, where="mine.yaml")
+    longest = "w" * LONGEST_NAME
+    assert list(profiles_from({longest: {"groups": GROUPS_ALIKE}}, where="mine.yaml")) == [longest]
+    with pytest.raises(ProfileError, match=f"at most {LONGEST_NAME} small.*of {LONGEST_NAME + 1}"):
+        profiles_from({longest + "w": {"groups": GROUPS_ALIKE}}, where="mine.yaml")
     with pytest.raises(ProfileError, match="There is no profile"):
         profiles_from({}, where="mine.yaml")
+
+
+def test_the_name_of_a_shipped_profile_goes_with_its_weights_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("equal: {groups: {efficiency: 1, security: 100}}")
+    with pytest.raises(ProfileError, match=r"Seen: equal\. To mend it: .* such as our_equal"):
+        read_profiles(file)
+    # A copy of a shipped one may stand beside a user's own.
+    alike = "{efficiency: 2, security: 2, quality: 2, effort: 2}"
+    file.write_text(f"equal: {{groups: {alike}}}\nother: {{groups: {{quality: 1}}}}")
+    assert list(read_profiles(file)) == ["equal", "other"]
 
 
 def test_a_users_file_that_names_a_weight_twice_is_refused(tmp_path: Path) -> None:

@@ -33,8 +33,11 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
     weighed = more.pop("weighed", True)
     profile = more.pop("profile", "clinician")
     unmeasured = more.pop("unmeasured", False)
+    alike = more.get("tells_nothing", 0.0)
     decision = decide(first, weighed=weighed)
-    choice = sentence(profile, decision, unmeasured=unmeasured, language=language)
+    choice = sentence(
+        profile, decision, unmeasured=unmeasured, tells_nothing=alike, language=language
+    )
     weakens = caveats(decision["status"], language=language, **(given | more))
     return " ".join([choice, *(each["said"] for each in weakens)])
 
@@ -150,11 +153,34 @@ def test_where_methods_disagree_the_sentence_says_which_has_whom_first(language,
     split = {"topsis": ["b"], "vikor": ["a", "b"], "promethee_ii": ["b"]}
     found = told({"a": 0.4, "b": 0.6}, language, first_by_method=split)
     assert said in found
-    by = {"en": "b by TOPSIS and PROMETHEE II, a and b by VIKOR"}
-    by["es"] = "b según TOPSIS y PROMETHEE II, a y b según VIKOR"
+    by = {"en": "b by TOPSIS and PROMETHEE II; a and b by VIKOR"}
+    by["es"] = "b según TOPSIS y PROMETHEE II; a y b según VIKOR"
     assert by[language] in found
     agreed = {key: ["b"] for key in METHODS}
     assert said not in told({"a": 0.4, "b": 0.6}, language, first_by_method=agreed)
+
+
+@pytest.mark.parametrize(
+    "language, said",
+    [
+        ("en", "; most of the weight tells nothing apart. "),
+        ("es", "; la mayor parte del peso no distingue nada. "),
+    ],
+)
+def test_the_sentence_itself_says_where_most_of_the_weight_tells_nothing(language, said) -> None:
+    for first in ({"a": 0.97, "b": 0.03}, {"a": 0.7, "b": 0.3}, {"a": 0.5, "b": 0.5}):
+        for profile in (*shipped_profiles(), "our_hospital"):
+            choice, found = (
+                told(first, language, profile=profile, tells_nothing=share) for share in (0.5, 0.95)
+            )
+            assert said in found and said not in choice
+            assert too_long(found) == []
+
+
+@pytest.mark.parametrize("language, who", [("en", "By the"), ("es", "Según el")])
+def test_a_profile_of_any_name_is_named_in_whole_words(language, who) -> None:
+    found = told({"a": 0.97, "b": 0.03}, language, profile="other")
+    assert found.startswith(who) and "other" in found and "{" not in found
 
 
 def test_one_seed_is_said_where_a_probability_is_claimed_and_not_elsewhere() -> None:
@@ -264,7 +290,7 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["units"]) == {each.unit for each in CRITERIA}
     assert set(of["groups"]) == set(GROUPS)
     assert set(of["methods"]) == {*METHODS, "all"}
-    assert set(of["who"]) == {*shipped_profiles(), "other"}
+    assert set(of["who"]) == set(shipped_profiles())
     assert set(STATUSES) <= set(of)
     assert set(of["standings"]) == set(STANDINGS)
     assert set(STANDINGS) - {MAY_WIN} <= set(of["caveats"])

@@ -7,6 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -21,13 +22,14 @@ from fed_assets.assets.measurement import NOT_WATCHED, UP_BEFORE, WITHHELD
 from fed_assets.assets.report_inputs import SYNTHETIC
 from fed_assets.assets.surroundings import surroundings_of
 from fed_assets.comparison.comparison import compare
-from fed_assets.comparison.profiles import profiles_from, shipped_profiles
+from fed_assets.comparison.profiles import LONGEST_NAME, profiles_from, shipped_profiles
 from fed_assets.comparison.references import WHY_NOT
 from fed_assets.comparison.settings import Settings as Reckoning
 from fed_assets.comparison.surroundings import Surroundings
 from fed_assets.errors import ConfigurationError, MeasurementError
 from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
+from fed_assets.reporting.comparison_figures import HEAD_CHARACTERS
 from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_page import render_comparison
 from fed_assets.reporting.comparison_tables import comparison_tables
@@ -141,16 +143,28 @@ def test_each_profiles_choice_comes_first_and_how_sure_it_is(
     for language, page in pages.items():
         words = page_words(language)
         first = " ".join(page.text["section"][0].split())
-        said = [
-            f"{words.profile(name)} {' '.join(words.answer(of['decision'], measured=True))}".strip()
+        answers = {
+            name: words.answer(of["decision"], measured=True, tells_nothing=of["tells_nothing"])
             for name, of in record["profiles"].items()
-        ]
+        }
+        said = [f"{words.profile(name)} {' '.join(of)}".strip() for name, of in answers.items()]
         places = [first.index(each) for each in said]
         assert places == sorted(places) and len(places) == 5
         assert "our_clinic" in first and words.page["answer"]["brackets"] in first
     assert "Security officer Likely confidential_vm (" in first_section(pages["en"])
     assert "Measured with one seed alone: minimal." in pages["en"].section("answer")
     assert "Medido con una sola semilla: minimal." in pages["es"].section("answer")
+
+
+def test_an_answer_says_where_most_of_the_weight_tells_nothing(record: dict[str, Any]) -> None:
+    found = deepcopy(record)
+    found["profiles"]["equal"]["tells_nothing"] = 0.95
+    words, decision = page_words("es"), found["profiles"]["equal"]["decision"]
+    plain, _ = words.answer(decision, measured=True, tells_nothing=0.5)
+    told, _ = words.answer(decision, measured=True, tells_nothing=0.95)
+    assert told == plain + "; la mayor parte del peso no distingue nada"
+    page = HtmlPage(render_comparison(found, "es"))
+    assert told in first_section(page).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def first_section(page: HtmlPage) -> str:
@@ -904,13 +918,16 @@ def test_spanish_numbers_have_a_decimal_comma_and_files_a_point(
     assert pointed(HtmlPage(html["es"].replace("0,979", "0.979"))) == {"0.979"}
     assert "0,979" in pages["es"].section("decision") and "0,979" not in html["en"]
     assert not re.search(r"\d,\d", " ".join(pages["en"].told).replace("1,000", ""))
-    pictures = [
-        base64.b64decode(each).decode()
-        for each in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", html["es"])
-    ]
-    written = {text for each in pictures for text in re.findall(r"<!-- ([^>]*?) -->", each)}
+    written = texts_drawn(html["es"])
     assert "0,979" in written and not any(re.search(r"\d\.\d", text) for text in written)
     assert "0.979" in comparison_tables(record)["decision.csv"]
+
+
+def texts_drawn(html: str) -> set[str]:
+    """Returns the texts of a page's pictures, a line each."""
+    found = re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", html)
+    pictures = [base64.b64decode(each).decode() for each in found]
+    return {text for each in pictures for text in re.findall(r"<!-- ([^>]*?) -->", each)}
 
 
 def test_a_number_and_its_unit_stay_on_one_line(html: dict[str, str]) -> None:
@@ -933,6 +950,23 @@ def opened(html: dict[str, str], tmp_path: Path, browser: Chrome) -> Chrome:
 def emulate(browser: Chrome, *, media: str = "", scheme: str = "light") -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+
+@pytest.mark.slow
+def test_the_longest_name_of_a_profile_fits_a_phone(tmp_path: Path, browser: Chrome) -> None:
+    longest = {"w" * LONGEST_NAME: {"groups": {"quality": 1}}}
+    runs = [figures_of(sandbox, 0) for sandbox in SANDBOXES[:2]]
+    for run in runs:
+        del run["hospitals"]  # which take a picture each
+    path = tmp_path / "comparison.html"
+    found = record_of(runs, profiles=profiles_from(longest, where="mine.yaml"))
+    path.write_text(text := render_comparison(found, "en"), encoding="utf-8")
+    drawn = texts_drawn(text)
+    assert "w" * HEAD_CHARACTERS in drawn and "w" * LONGEST_NAME not in drawn  # but in two lines
+    resize(browser, *PHONE)
+    browser.get(path.as_uri())
+    assert "w" * LONGEST_NAME in browser.find_element("id", "answer").text
+    assert overflow_pixels(browser) == 0
 
 
 @pytest.mark.slow
