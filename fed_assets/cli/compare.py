@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,13 @@ from rich.table import Table
 
 from fed_assets.cli.comparison_approvals import approved
 from fed_assets.cli.comparison_budgets import affordable
-from fed_assets.cli.comparison_steps import comparing, in_lanes, missing_steps, wanted_seeds
+from fed_assets.cli.comparison_steps import (
+    comparing,
+    in_lanes,
+    left_out,
+    missing_steps,
+    wanted_seeds,
+)
 from fed_assets.cli.exit_codes import DEGRADED, INTERRUPTED
 from fed_assets.cli.posture import audited_at
 from fed_assets.cli.step import Step
@@ -26,7 +33,7 @@ from fed_assets.federation.roster import read_roster
 from fed_assets.reporting import formats
 from fed_assets.resources.asked_data import asked_data
 from fed_assets.resources.home import Home
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE
+from fed_assets.resources.jobs import AUDIT, COMPARISON
 from fed_assets.resources.prices import read_prices
 from fed_assets.resources.settings import Settings
 from fed_assets.sandboxes.enforcement import unenforced_controls
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "es"]
 COMPARE = Step(COMPARISON)
+STOPPING = "Stopping what runs; this takes up to half a minute."
 PROFILES_ABREAST = 4  # as many as 80 columns hold with whole words
 out = Console()
 errors = Console(stderr=True)
@@ -102,8 +110,8 @@ def compare(
             steps = affordable(allowed, runnable, roster, chosen, go_on=within_budget)
             require_made_anew(known, [*steps, COMPARE])
             weighing["left_out"] = [
-                *_left_out(wanted, allowed, NOT_APPROVED),
-                *_left_out(allowed, steps, BUDGET_SPENT),
+                *left_out(wanted, allowed, NOT_APPROVED),
+                *left_out(allowed, steps, BUDGET_SPENT),
             ]
         pace = pace_of(in_lanes([*steps, COMPARE]), home, known, roster, seeds=len(trained))
         failed = _run([*steps, COMPARE], trained, weighing, home, pace)
@@ -139,14 +147,6 @@ def _say_why(steps: Sequence[Step], language: str) -> None:
         for caution in step.again:
             told = f"{step}: {_words(language).caution(caution)}"
             errors.print(told, soft_wrap=True, markup=False)
-
-
-def _left_out(
-    wanted: Sequence[Step], allowed: Sequence[Step], why: str
-) -> Iterator[dict[str, Any]]:
-    for step in wanted:
-        if step.job == LIFECYCLE and step not in allowed:
-            yield {"sandbox": step.sandbox, "seed": step.seed, "why": why}
 
 
 def require_profiles(path: Path) -> None:
@@ -199,8 +199,9 @@ def _run(
                     errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
             bar.update(task, advance=pace.usual(step))
 
+        on_stop = partial(errors.print, STOPPING, soft_wrap=True)
         for lanes in in_lanes(steps):
-            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
+            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end, on_stop=on_stop)
     return failed
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fed_assets.cli.step import Cautions, Step
 from fed_assets.cli.stored_results import Stored
@@ -126,6 +127,13 @@ def _damage(stored: Stored, step: Step) -> Cautions:
     of = [] if step.sandbox is None else [step.sandbox]
     said = {"kind": DAMAGED[step.job], "sandboxes": of}
     return ({**said, "file": damage.where, "seen": damage.seen},)
+
+
+def left_out(wanted: Sequence[Step], allowed: Sequence[Step], why: str) -> Iterator[dict[str, Any]]:
+    """Yields the runs that were wanted and are not allowed, as the comparison is told of them."""
+    for step in wanted:
+        if step.job == LIFECYCLE and step not in allowed:
+            yield {"sandbox": step.sandbox, "seed": step.seed, "why": why}
 
 
 def in_lanes(steps: Sequence[Step]) -> list[list[list[Step]]]:
