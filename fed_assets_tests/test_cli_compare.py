@@ -12,7 +12,7 @@ import pytest
 
 from fed_assets.assets.stored_references import reference_value
 from fed_assets.automation.jobs import JOBS
-from fed_assets.cli.compare import COMPARE, show_comparison
+from fed_assets.cli.compare import COMPARE, STOPPING, show_comparison
 from fed_assets.cli.comparison_steps import comparing, missing_steps, wanted_seeds
 from fed_assets.cli.step import Step
 from fed_assets.cli.stored_results import require_comparable, require_made_anew, stored_results
@@ -465,20 +465,22 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     keep(place.home.posture("minimal") / "posture.json", an_audit(MINIMAL))
     process = place.start("fed_assets.cli", "compare", "--approved-only")
     end = time.monotonic() + 60
-    while not list((place.home.root / "logs").glob("run-*.log")):
+    # Of two lanes: when the second starts, the first is under way.
+    while len(list((place.home.root / "logs").glob("run-*.log"))) < 2:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 130, told + errors
-    *jobs, line = [each for each in (told + errors).splitlines() if each.strip()]
+    *jobs, stopping, line = [each for each in (told + errors).splitlines() if each.strip()]
     assert jobs.pop(0).startswith("Not run, as the roster does not fit it: configurable. ")
     assert jobs.pop(0).startswith("Not run, for want of approved code: confidential_vm (north, ")
     begun = jobs.pop(0)  # before a job starts
     assert re.fullmatch(r"To run: \d+ jobs \(left: about .+, a first guess if .+\)", begun)
     assert jobs and all(each.split()[0] in USUAL for each in jobs)  # no terminal: a line a job
     assert all("(left: about " in each for each in jobs)
+    assert stopping == STOPPING  # which is said before the wait, see `test_lanes`
     assert line == (
         "Interrupted; what was measured is kept, and the same command goes on with the rest."
     )

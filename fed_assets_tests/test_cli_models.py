@@ -19,7 +19,7 @@ from fed_assets.resources.home import Home
 from fed_assets.resources.model_folders import RECORD
 from fed_assets.resources.quiet_mlflow import DATABASE
 from fed_assets.resources.registered_models import create_version, writing
-from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench
+from fed_assets_tests.registered import ABSENT, OPEN, Bench, a_bench, with_the_rest
 from fed_assets_tests.registry.versions import figures
 
 LOSES = Gate("overall", False, -0.03, -0.01, "AUROC is 0.0300 lower than that of version 1")
@@ -145,6 +145,39 @@ def test_in_eighty_columns_no_name_of_a_gate_is_broken(bench: Bench) -> None:
         for name in GATES:
             assert name in shown
         assert max(map(len, shown.splitlines())) <= 80
+    bench.registry.keep_judgement("minimal", 1, [], against=None, by="run 2")
+    shown = CliRunner().invoke(app, ["models", "list"], env=environment).output
+    assert all(name in shown for name in GATES) and "not judged:" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_gates_that_came_after_a_judgement_are_named_as_not_judged(bench: Bench) -> None:
+    bench.promoted(1)
+    bench.ready(2)
+    bench.register(3)
+    later = ["useful_threshold", "quorum"]
+    earlier = [gate for gate in with_the_rest() if gate.name not in later]
+    for version in (1, 2):
+        bench.registry.keep_judgement("minimal", version, earlier, against=1, by="run 2")
+    rows = json.loads(told(bench, "list", "minimal", "--json"))
+    assert [row["unjudged"] for row in rows] == [None, later, later]
+    assert [row["closed"] for row in rows] == [None, [], []]
+    shown = told(bench, "list", "minimal")
+    for name in later:  # of the champion too, which nothing bars as it serves
+        assert shown.count(f"not judged: {name}") == 1
+    assert f"by the gates {', '.join(later)}" in str(refused(bench.home, "promote", "minimal", "2"))
+    shown = told(bench, "show", "minimal", "2")
+    for gate in with_the_rest():
+        (line,) = [each for each in shown.splitlines() if f" {gate.name} " in each]
+        assert ("came after its last judgement" in line) is (gate.name in later)
+    record = json.loads(told(bench, "show", "minimal", "2", "--json"))
+    assert record["unjudged"] == later
+    assert [gate["name"] for gate in record["gates"]] == [gate.name for gate in earlier]
+    bench.judge(2)
+    assert json.loads(told(bench, "show", "minimal", "2", "--json"))["unjudged"] == []
+    assert "came after its last judgement" not in told(bench, "show", "minimal", "2")
+    assert "Version 2 of minimal serves now" in told(bench, "promote", "minimal", "2")
 
 
 @pytest.mark.slow

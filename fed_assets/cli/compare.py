@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "es"]
 COMPARE = Step(COMPARISON)
+STOPPING = "Stopping what runs; this takes up to half a minute."
 PROFILES_ABREAST = 4  # as many as 80 columns hold with whole words
 out = Console()
 errors = Console(stderr=True)
@@ -200,8 +202,9 @@ def _run(
                     errors.print(f"{step}: {why}", soft_wrap=True, markup=False, style="red")
             bar.update(task, advance=pace.usual(step))
 
+        on_stop = partial(errors.print, STOPPING, soft_wrap=True)
         for lanes in in_lanes(steps):
-            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end)
+            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end, on_stop=on_stop)
     return failed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fed_assets.registry.gate import unjudged
 from fed_assets.registry.promotions import Event, History
 from fed_assets.registry.version import ModelVersion
 from fed_assets.reporting.formats import METRIC_NAMES, interval
@@ -24,8 +25,9 @@ MADE_OF = (
 def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str, Any]:
     """Returns a version as a row of the list.
 
-    `standing` names what it is: champion, challenger, retired; `closed` its closed gates, None
-    where it was not judged; `untrue` what is wrong with its records, None where nothing is.
+    `standing` names what it is: champion, challenger, retired; `closed` its closed gates, and
+    `unjudged` those that its last judgement lacks, None where it was not judged; `untrue` what is
+    wrong with its records, None where nothing is.
     Where it is not `whole` it has no record, and nothing else is told.
     """
     record, history = registry.record(sandbox, version), registry.history(sandbox)
@@ -42,6 +44,7 @@ def version_row(registry: ModelRegistry, sandbox: str, version: int) -> dict[str
         "version": version,
         "standing": [name for name, holds in standing.items() if holds],
         "closed": None if judged is None else closed,
+        "unjudged": None if judged is None else unjudged(judged.gates),
         "packaged": registry.is_packaged(sandbox, version),
         "retired": retired.get(version),
         "untrue": registry.untrue(sandbox).get(version),

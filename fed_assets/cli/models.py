@@ -95,6 +95,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     if not row["whole"]:
         return [str(row["version"]), ", ".join(row["standing"]), "", "", "", "no record"]
     bars = ["not judged"] if row["closed"] is None else list(row["closed"])
+    if "champion" not in row["standing"]:  # which serves already
+        bars += [f"not judged: {name}" for name in row["unjudged"] or ()]
     bars += [] if row["packaged"] else ["no package"]
     bars += ["its records"] if row["untrue"] else []
     return [
@@ -115,17 +117,18 @@ def show(
     registry = registry_of(context, sandbox)
     record, history = registry.version(sandbox, version), registry.history(sandbox)
     gates, events = gates_of(history, version), events_of(history, version)
+    row = version_row(registry, sandbox, version)
     if as_json:
         told = {
             **record.as_record(),
-            "standing": version_row(registry, sandbox, version)["standing"],
-            "untrue": registry.untrue(sandbox).get(version),
+            "standing": row["standing"],
+            "untrue": row["untrue"],
             "gates": gates,
+            "unjudged": row["unjudged"],
             "history": events,
         }
         print(json.dumps(told, indent=1))
         return
-    row = version_row(registry, sandbox, version)
     standing = ", ".join(row["standing"])
     say(f"Version {version} of {sandbox}{f': {standing}' if standing else ''}")
     if row["untrue"]:
@@ -137,7 +140,9 @@ def show(
     for gate in gates:
         passed = "[green]yes[/]" if gate["passed"] else "[red]no[/]"
         table.add_row(gate["name"], passed, escape(gate["said"]))
-    if gates:
+    for name in row["unjudged"] or ():
+        table.add_row(name, "[yellow]not judged[/]", "the gate came after its last judgement")
+    if table.row_count:
         out.print(table)
     for event in events:
         why = f": {event['why']}" if event["why"] else ""

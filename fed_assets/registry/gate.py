@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,6 +48,16 @@ class Gate:
     def from_record(cls, record: Mapping[str, Any]) -> Gate:
         """Returns the gate that `as_record` described."""
         return cls(**{name: record[name] for name in cls.__dataclass_fields__})
+
+
+def unjudged(gates: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Returns the names of gates that a judgement lacks, as they came later.
+
+    Args:
+        gates: Those that were judged, as records.
+    """
+    judged = {gate["name"] for gate in gates}
+    return [name for name in GATES if name not in judged]
 
 
 @dataclass(frozen=True, kw_only=True)

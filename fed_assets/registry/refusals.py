@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fed_assets.errors import PromotionRefused, RunConfigError
-from fed_assets.registry.gate import GATES, WAIVABLE, Gate
+from fed_assets.registry.gate import GATES, WAIVABLE, Gate, unjudged
 from fed_assets.registry.promotions import Event
 
 
@@ -88,10 +88,9 @@ def refusal_of(
             + (f", by {standing.change.by} at {standing.change.at}" if standing.change else ""),
             cure=judge,
         )
-    judged = {gate.name for gate in standing.gates}
-    if unjudged := [name for name in GATES if name not in judged]:
+    if lacking := unjudged(standing.judgement.gates):
         return PromotionRefused(
-            f"{what}: it was not judged by {_listed(unjudged)}",
+            f"{what}: it was not judged by {_listed(lacking)}",
             seen="its last judgement is of an earlier version of fed_assets",
             cure=judge,
         )

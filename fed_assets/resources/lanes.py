@@ -20,6 +20,7 @@ def run_lanes(
     *,
     on_start: Callable[[Key], None],
     on_end: Callable[[Key, FinishedRun], None],
+    on_stop: Callable[[], None],
 ) -> None:
     """Runs each lane's runs one after another, and the lanes side by side.
 
@@ -29,6 +30,7 @@ def run_lanes(
         home: Where it runs.
         on_start: Is told of each that starts.
         on_end: Is told how each ended; a run that failed ends no lane.
+        on_stop: Is told once that all under way were asked to stop, before they are waited for.
 
     Raises:
         KeyboardInterrupt: after all that were under way have stopped, side by side too.
@@ -36,13 +38,25 @@ def run_lanes(
     """
     under_way: list[StartedRun] = []
 
+    def stop() -> None:
+        # All at once: each is given its time to stop, and waited for one after another.
+        for run in under_way:
+            run.interrupt()
+        if under_way:
+            under_way.clear()
+            on_stop()
+
     def lane(keys: Sequence[Key]) -> Generator[None]:
         for key in keys:
             on_start(key)
             with started(launch(key), home, on_progress=lambda _: None) as run:
                 under_way.append(run)
-                while (finished := run.ended()) is None:
-                    yield
+                try:
+                    while (finished := run.ended()) is None:
+                        yield
+                except BaseException:  # Ctrl-C may come here as well as between two looks
+                    stop()
+                    raise
                 under_way.remove(run)
             on_end(key, finished)
 
@@ -52,9 +66,7 @@ def run_lanes(
             while going := [each for each in going if _goes_on(each)]:
                 time.sleep(POLL_SECONDS)
         finally:
-            # All at once: each is given its time to stop, and waited for one after another.
-            for run in under_way:
-                run.interrupt()
+            stop()
 
 
 def _goes_on(lane: Iterator[None]) -> bool:

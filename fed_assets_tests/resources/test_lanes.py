@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import psutil
 import pytest
 
 from fed_assets.resources import lanes
-from fed_assets.resources.dagster_run import Launch
+from fed_assets.resources.dagster_run import Launch, StartedRun
 from fed_assets.resources.home import Home
 from fed_assets.resources.lanes import run_lanes
 
@@ -53,6 +52,7 @@ def test_lanes_run_side_by_side_and_a_lane_goes_on_after_a_failed_run(home: Home
         home,
         on_start=lambda name: told.append(("start", name)),
         on_end=lambda name, finished: told.append((f"{finished.failures}", name)),
+        on_stop=lambda: told.append(("stop", "all")),
     )
     assert told[:2] == [("start", "a1"), ("start", "b1")]
     assert told.index(("('no luck',)", "a1")) < told.index(("start", "a2"))
@@ -72,6 +72,7 @@ def test_whoever_interrupts_it_stops_all_that_were_under_way(
         ]
 
     seen: list[int] = []
+    stopped: list[None] = []
 
     def interrupt(_: float) -> None:
         seen.append(len(running()))
@@ -89,13 +90,16 @@ def test_whoever_interrupts_it_stops_all_that_were_under_way(
             home,
             on_start=lambda _: None,
             on_end=not_ended,
+            on_stop=lambda: stopped.append(None),
         )
     assert seen[0] == 2
+    assert len(stopped) == 1
     assert not running()
 
 
-def test_all_that_are_under_way_are_asked_to_stop_at_once(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("between_looks", [True, False])
+def test_all_that_are_under_way_are_asked_to_stop_at_once_and_that_is_told_before_the_wait(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between_looks: bool
 ) -> None:
     notes = {name: tmp_path / f"{name}.txt" for name in "abc"}
 
@@ -103,15 +107,26 @@ def test_all_that_are_under_way_are_asked_to_stop_at_once(
         plain = launch(home, name, "lingers")
         return Launch((*plain.command, str(notes[name])), plain.tag, plain.log)
 
-    slept = time.sleep
+    # Ctrl-C comes while nothing is done, or while it is looked whether a run has ended.
+    place, name = (lanes.time, "sleep") if between_looks else (StartedRun, "ended")
+    went_on = getattr(place, name)
 
-    def interrupt(seconds: float) -> None:
-        slept(seconds)
+    def interrupt(of: Any) -> Any:
         if all(note.exists() and note.read_text() for note in notes.values()):
             monkeypatch.undo()
             raise KeyboardInterrupt
+        return went_on(of)
 
-    monkeypatch.setattr(lanes.time, "sleep", interrupt)
+    told: list[list[int]] = []
+
+    def on_stop() -> None:
+        told.append([each.pid for each in psutil.Process().children() if lingers(each)])
+
+    def lingers(process: psutil.Process) -> bool:
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and "lane_lingers" in process.cmdline()
+
+    monkeypatch.setattr(place, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_lanes(
             [["a"], ["b"], ["c"]],
@@ -119,7 +134,10 @@ def test_all_that_are_under_way_are_asked_to_stop_at_once(
             home,
             on_start=lambda _: None,
             on_end=lambda *_: None,
+            on_stop=on_stop,
         )
     asked = sorted(float(note.read_text()) for note in notes.values())
     # One after another the last would have been asked six seconds after the first.
     assert asked[-1] - asked[0] < 2.5
+    (stopping,) = told
+    assert len(stopping) == 3  # all of them were there yet
