@@ -93,7 +93,9 @@ def compare(
         "leave_out_other_data": not stored,
     }
     if profiles is not None:
-        require_profiles(profiles)
+        from fed_assets.comparison.profiles import read_profiles
+
+        read_profiles(profiles.resolve())  # before hours of runs, too
         weighing["profiles"] = str(profiles.resolve())
     defined = [find_sandbox(name, configurable=chosen.configurable) for name in SANDBOX_NAMES]
     runnable = [sandbox for sandbox in defined if not unenforced_controls(sandbox)]
@@ -150,13 +152,6 @@ def _say_why(steps: Sequence[Step], language: str) -> None:
         for caution in step.again:
             told = f"{step}: {_words(language).caution(caution)}"
             errors.print(told, soft_wrap=True, markup=False)
-
-
-def require_profiles(path: Path) -> None:
-    """Raises ProfileError where the weights of a file cannot be used."""
-    from fed_assets.comparison.profiles import read_profiles
-
-    read_profiles(path.resolve())
 
 
 def _run(

@@ -192,13 +192,6 @@ def _weights(entry: Any, allowed: Sequence[str], what: str, where: str) -> dict[
                 cure="Write how much it counts beside the others, such as 2; 0 leaves it out.",
             )
     total = sum(map(float, entry.values()))
-    if math.isinf(total):
-        raise ProfileError(
-            "Together the weights are more than a number can be",
-            where=where,
-            seen=repr(total),
-            cure="Write how much each counts beside the others, such as 2.",
-        )
     if total <= 0:
         raise ProfileError(
             f"No {what} weighs anything",

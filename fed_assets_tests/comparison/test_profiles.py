@@ -110,12 +110,6 @@ def test_a_users_own_profile_is_brought_to_a_sum_of_1() -> None:
             "within a group that weighs nothing",
             "mine, criteria",
         ),
-        ({"groups": {"quality": 10**400}}, "is a number from 0 on", "groups, quality"),
-        (
-            {"groups": {"quality": 1e308, "effort": 1e308}},
-            "more than a number can be",
-            "mine, groups",
-        ),
         ({"groups": GROUPS_ALIKE, "reasons": 3}, "are no text", "mine.yaml, mine"),
     ],
 )
