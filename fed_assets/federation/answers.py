@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +25,14 @@ LONGEST_REASON = 300  # of each part of one
 MOST_COUNT = 2**53
 METRICS = ("loss", "auroc", "accuracy")
 PRIVACY = ("epsilon", "delta", "noise_multiplier")
-# What is told beside the weights is none of these numbers below 0, or above:
-_MOST: Mapping[str, float] = {"auroc": 1.0, "accuracy": 1.0, "delta": 1.0}
-_MOST_OF_OTHERS = 1e9
+# What the numbers beside the weights lie between; the others, between 0 and the most of a loss.
+_MOST = 1e9
+_RANGES = {
+    "loss": (-_MOST, _MOST),
+    "auroc": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+    "delta": (0.0, 1.0),
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Hidden = Callable[[object], str | None]
 # Judging takes a core, and memory for the largest array several times over.
@@ -158,8 +164,9 @@ def _number(said: Mapping[str, Any], name: str) -> float | None:
     """Returns a figure as it is told; None of what cannot be one, and would spoil those of all."""
     value = said.get(name)
     with suppress(OverflowError):  # an integer beyond all floats
-        figure = float(value) if isinstance(value, Real) else -1.0
-        if 0 <= figure <= _MOST.get(name, _MOST_OF_OTHERS):  # of NaN, neither holds
+        figure = float(value) if isinstance(value, Real) else math.nan
+        least, most = _RANGES.get(name, (0.0, _MOST))
+        if least <= figure <= most:  # of what is no number, neither holds
             return figure
     return None
 

@@ -48,9 +48,12 @@ class Tampering:
 
 
 def flipped() -> Tampering:
-    """Returns one bit's change of the AUROC that a hospital reports: its sign."""
+    """Returns one bit's change of the AUROC that a hospital reports, which adds a quarter to it.
+
+    What cannot be an AUROC, the server would not take whoever sent it.
+    """
     honest = struct.pack(">d", AUROC)
-    return Tampering(((honest, struct.pack(">d", -AUROC)),))
+    return Tampering(((honest, struct.pack(">d", AUROC + 0.25)),))
 
 
 def rewritten(update: Weights) -> Tampering:

@@ -74,12 +74,17 @@ def test_metrics_that_json_cannot_hold_are_left_out():
     assert [update.report[name] for name in ("loss", "auroc", "accuracy")] == [None] * 3
 
 
-@pytest.mark.parametrize("odd", [1e308, -1e308, -0.5, 1e10, 10**400])
+@pytest.mark.parametrize("odd", [1e308, -1e308, 1e10, 10**400])
 def test_a_figure_that_cannot_be_one_is_left_out_as_it_would_spoil_the_mean_of_all(odd):
     named = ("loss", "auroc", "accuracy", "seconds", "epsilon", "delta", "noise_multiplier")
     told = dict.fromkeys(named, odd)
     report = answer(meta=told, metrics=told).report
     assert {report.get(name) for name in named} == {None}
+
+
+def test_a_loss_may_be_below_zero_and_nothing_else():
+    report = answer(meta={"seconds": -0.5}, metrics={"loss": -0.5, "auroc": -0.5}).report
+    assert (report["loss"], report["auroc"], report["seconds"]) == (-0.5, None, None)
 
 
 @pytest.mark.parametrize("share", ["auroc", "accuracy"])

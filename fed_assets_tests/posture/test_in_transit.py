@@ -11,6 +11,7 @@ import pytest
 from fed_assets.federation.origin import open_origin
 from fed_assets.federation.plan import FederationPlan
 from fed_assets.federation.preload import FEDERATION_MODULES
+from fed_assets.posture.canaries import AUROC
 from fed_assets.posture.evidence import Outcome
 from fed_assets.posture.in_transit import PROBES, evidence_of, transit_evidence
 from fed_assets.posture.ladders import IN_TRANSIT, IN_USE, standings
@@ -87,8 +88,8 @@ def test_a_hospital_says_nothing_to_a_server_with_another_federations_certificat
 @pytest.mark.slow
 def test_a_changed_message_is_dropped_and_sent_again_and_taken_in_clear(evidence):
     for name, auroc, model in [
-        ("flip_a_bit", "-", "honest"),
-        ("rewrite_an_update", "", "inverted"),
+        ("flip_a_bit", AUROC + 0.25, "honest"),
+        ("rewrite_an_update", AUROC, "inverted"),
     ]:
         changed = evidence[name]
         assert changed.attempt["found"] == 0
@@ -96,7 +97,8 @@ def test_a_changed_message_is_dropped_and_sent_again_and_taken_in_clear(evidence
         assert changed.attempt["connected_anew"] >= 1, "what was changed must have been noticed"
         assert changed.control["found"] > 0
         assert changed.control["model"] == model
-        assert changed.control["auroc"] == auroc + changed.attempt["auroc"]
+        assert float(changed.attempt["auroc"]) == AUROC
+        assert float(changed.control["auroc"]) == auroc
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def test_a_bit_of_what_is_reported_is_flipped_where_it_can_be_found():
     tampering = flipped()
     changed = tampering(MESSAGE)
     assert bits_changed(MESSAGE, changed) == 1
-    assert struct.pack(">d", -AUROC) in changed
+    assert struct.pack(">d", AUROC + 0.25) in changed
     assert tampering.counts == {"bytes": len(MESSAGE), "found": 1}
 
 
