@@ -86,30 +86,26 @@ def machine_that_is_shut_out_of_images(made: Body) -> None:
     nested(made)["resources"].remove(role_on(made, IMAGES))
 
 
-def home_that_the_orchestrator_reads(made: Body) -> None:
+def open_home(made: Body, role: str, party: str, kind: str) -> None:
+    """Gives somebody, by the name of a parameter, a role on a hospital's home."""
     nested(made)["resources"].append(
         assignment(
-            definition_of(BLOB_READER),
-            "parameters('coordinator')",
+            definition_of(role),
+            f"parameters('{party}')",
             HOME,
-            named_by=(HOME, "'coordinator'"),
-            kind="ServicePrincipal",
+            named_by=(HOME, f"'{party}'"),
+            kind=kind,
             after=(HOME,),
         )
     )
+
+
+def home_that_the_orchestrator_reads(made: Body) -> None:
+    open_home(made, BLOB_READER, "coordinator", "ServicePrincipal")
 
 
 def home_that_officers_write(made: Body) -> None:
-    nested(made)["resources"].append(
-        assignment(
-            definition_of(BLOB_CONTRIBUTOR),
-            "parameters('officers')",
-            HOME,
-            named_by=(HOME, "'officers'"),
-            kind="Group",
-            after=(HOME,),
-        )
-    )
+    open_home(made, BLOB_CONTRIBUTOR, "officers", "Group")
 
 
 def role_on_the_whole_store(made: Body) -> None:

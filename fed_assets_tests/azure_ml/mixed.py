@@ -41,6 +41,16 @@ class Mixed:
         settings = self.setting.home / "hospital.yaml"
         settings.write_text(f"accepts: {json.dumps(sandboxes)}\n")
 
+    def run_whole(self) -> Job:
+        """Runs a lifecycle in which all three take part; returns the hospital's machine in it."""
+        code, told = self.hub.tell("hub", "run", self.sandbox, seconds=1500)
+        assert code == 0, told
+        assert self.participants() == [[HOSPITAL, "south", "west"]] * 2
+        assert self.setting.double.strange == []
+        (host,) = self.hosts()
+        assert host.status == "Completed"
+        return host
+
     def participants(self) -> list[list[str]]:
         return [sorted(each["participants"]) for each in self.hub.rounds(self.sandbox)]
 
