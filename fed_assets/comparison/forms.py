@@ -11,10 +11,8 @@ from typing import Any, TypeAlias
 from fed_assets.errors import MeasurementError
 
 NO_FORM = "It is not in its form"
-CALLED: Mapping[type, str] = {
-    dict: "an object",
-    list: "a list",
-}  # of what is seen; anything else is shown
+# How what is seen is called; anything else is shown.
+CALLED: Mapping[type, str] = {dict: "an object", list: "a list"}
 MOST_SHOWN = 40  # letters
 
 

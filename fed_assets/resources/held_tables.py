@@ -23,7 +23,12 @@ def hold_tables(instance: Path, run: str) -> list[sqlite3.Connection]:
     for path in sorted(instance.rglob("*.db")):
         if path.parent.name == "runs" and path.stem not in own:
             continue
-        connection = sqlite3.connect(path)
-        connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-        held.append(connection)
+        held.append(opened(path))
     return held
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Returns what keeps a file open until it is closed, by any thread."""
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # SQLite opens it when it is read
+    return connection

@@ -95,8 +95,8 @@ def _of_database(error: Exception) -> bool:
 
 def _is_damage(error: Exception) -> bool:
     """Returns whether a table is there, and is none that can be used."""
-    found = ("not a database", "malformed", "alembic_version")
-    return any(each in _cause(error) for each in found)
+    told = _cause(error)
+    return any(each in told for each in ("not a database", "malformed", "alembic_version"))
 
 
 def _cause(error: BaseException) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from fed_assets.resources.held_tables import opened
+
 # A run writes four: of runs, of schedules, of all runs' events and of its own.
 HELD = 4
 _folders: set[Path] = set()
@@ -58,13 +60,7 @@ def _quicken(connection: sqlite3.Connection) -> None:
 def _hold(file: str) -> None:
     """Keeps a file open until as many others were opened after it."""
     with _holding:
-        held = _held.pop(file, None) or _opened(file)
+        held = _held.pop(file, None) or opened(Path(file))
         _held[file] = held
         if len(_held) > HELD:
             _held.pop(next(iter(_held))).close()
-
-
-def _opened(file: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, check_same_thread=False)
-    connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-    return connection
