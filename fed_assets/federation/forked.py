@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.ended import told
@@ -35,6 +36,7 @@ def start_template(
     *,
     then: Iterable[str] = (),
     walls: Walls | None = None,
+    at_once: bool = True,
 ) -> Forked:
     """Starts a template, which loads its modules while other work goes on.
 
@@ -45,6 +47,7 @@ def start_template(
         temporary: Absolute path of a folder for what an import may write.
         then: Names of those that it imports after them; early programs do not wait for these.
         walls: What the sites stand behind, if anything.
+        at_once: Whether it loads them now; else, it waits for `load`, or for the first program.
     """
     mailbox, theirs = channel_pair()
     module = ("-m", "fed_assets.federation.template")
@@ -58,8 +61,12 @@ def start_template(
             start_new_session=True,
         )
     record = walls.as_record() if walls else None
-    tell(mailbox, {"preload": list(preload), "then": list(then), "walls": record})
-    return Forked(mailbox, template)
+    forked = Forked(
+        mailbox, template, {"preload": list(preload), "then": list(then), "walls": record}
+    )
+    if at_once:
+        forked.load()
+    return forked
 
 
 class Forked:
@@ -68,20 +75,34 @@ class Forked:
     Args:
         mailbox: Where the template takes requests from; others may write to it too.
         template: The template, where it was started here.
+        unsaid: What it is still to be told before anything else, if anything.
     """
 
     def __init__(
-        self, mailbox: socket.socket, template: subprocess.Popen[bytes] | None = None
+        self,
+        mailbox: socket.socket,
+        template: subprocess.Popen[bytes] | None = None,
+        unsaid: Mapping[str, Any] | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._template = template
+        self._unsaid = unsaid
         self._started: list[ForkedProcess] = []
         self._noting = threading.Lock()
+
+    def load(self) -> None:
+        """Has the template load its modules; once it has begun to, nothing more happens."""
+        with self._noting:
+            unsaid, self._unsaid = self._unsaid, None
+            if unsaid is not None:
+                with suppress(OSError):  # it has ended: see `broken`
+                    tell(self._mailbox, unsaid)
 
     def start(
         self, site: str, program: Program, channel: socket.socket | None = None
     ) -> ForkedProcess:
         """Has a program forked for a site; it gets a socket, if one is given, as its stdin."""
+        self.load()
         lifeline, theirs = channel_pair()
         with theirs:
             descriptors = [each.fileno() for each in (theirs, channel) if each is not None]
@@ -106,6 +127,7 @@ class Forked:
 
     def lent(self) -> socket.socket:
         """Returns the mailbox, to make another `Forked` of."""
+        self.load()
         return self._mailbox
 
     def close(self) -> None:

@@ -52,6 +52,10 @@ class Process(Protocol):
 class Origin(Protocol):
     """Starts processes, each for one site; they die with the process that made this."""
 
+    def load(self) -> None:
+        """Has what is imported for all of them be imported, if that has not begun."""
+        ...
+
     def start(self, site: str, program: Program, channel: socket.socket | None = None) -> Process:
         """Starts a program for a site; it gets a socket, if one is given, as its stdin."""
         ...
@@ -75,6 +79,7 @@ def open_origin(
     *,
     then: Iterable[str] = (),
     walls: Walls | None = None,
+    at_once: bool = True,
 ) -> Origin:
     """Returns what starts processes on this system; close it in the end.
 
@@ -86,6 +91,7 @@ def open_origin(
         temporary: Absolute path of a folder for what an import may write.
         then: Names of more, which a program that is `early` does not need.
         walls: What the sites stand behind, if anything.
+        at_once: Whether they are imported now; else, by `load`, or for the first process.
 
     Raises:
         UnenforcedControl: There are no walls on this system.
@@ -94,7 +100,7 @@ def open_origin(
         if walls is not None:
             raise UnenforcedControl("Processes cannot be confined here", cure="Use Linux")
         return Spawned()
-    return start_template(preload, temporary, then=then, walls=walls)
+    return start_template(preload, temporary, then=then, walls=walls, at_once=at_once)
 
 
 def lent_origin() -> Origin | None:

@@ -27,6 +27,9 @@ class Spawned:
         self._started: list[SpawnedProcess] = []
         adopt_orphans()
 
+    def load(self) -> None:
+        """Does nothing: every process imports for itself."""
+
     def start(
         self, site: str, program: Program, channel: socket.socket | None = None
     ) -> SpawnedProcess:

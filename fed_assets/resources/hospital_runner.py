@@ -228,12 +228,14 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         if sandbox.process is Process.CONFINED:
             arguments = with_shared_copies(arguments, self._home.shared(sandbox.name))
         with contextlib.closing(self.worker(sandbox, hospital, task, peer)) as worker:
-            return worker.ask(
+            answer = worker.ask(
                 task,
                 hospital=hospital,
                 arguments=arguments,
                 timeout_seconds=self.task_timeout_seconds,
             )
+        self._templates.load()
+        return answer
 
     def worker(self, sandbox: Sandbox, hospital: str, task: str, peer: str = "") -> WorkerProcess:
         """Returns a process for a task of a hospital, asked for by a peer; close it after.

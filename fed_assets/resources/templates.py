@@ -15,7 +15,7 @@ from fed_assets.federation.preload import (
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.home import StoredOn
-from fed_assets.resources.jobs import AUDIT, COMPARISON
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import UpdateProtection
 
@@ -30,6 +30,7 @@ STORE_TASKS = {"show_outbox", "rotate_key", "show_budget", "look_at_source"}
 STORE_TASKS |= {"approve_code", "show_approval"}
 # A run asks for it among tasks that learn; beside runs, what learns would take too long to load.
 CHECK_BUDGET = "check_budget"
+IMAGES_FIRST = {LIFECYCLE, REFERENCES}
 DATA_MODULES = (
     WORKER,
     "fed_assets.hospital.images",
@@ -84,12 +85,19 @@ class Templates:
     def open(self, job: str = "") -> None:
         """Has those that a run of a job needs load their modules, while other work goes on.
 
-        One that is not opened here opens when a task first wants it.
+        One that is not opened here opens when a task first wants it. A run that begins with images
+        has what prepares them load alone, and the rest with `load`: side by side, two take twice as
+        long, and it waits for the first.
         """
         # An audit needs no images, and a comparison mostly compares what is known already.
         surely: dict[str, tuple[str, ...]] = {AUDIT: ("store",), COMPARISON: ()}
         for name in surely.get(job, ("data", "learning")):
-            self._origin(name)
+            self._origin(name, at_once=name == "data" or job not in IMAGES_FIRST)
+
+    def load(self) -> None:
+        """Has all that are open load, if they do not yet."""
+        for opened in list(self._opened.values()):
+            opened.load()
 
     def for_task(self, task: str) -> Origin:
         """Returns what starts the process of a worker's task."""
@@ -113,7 +121,7 @@ class Templates:
         while self._opened:
             self._opened.popitem()[1].close()
 
-    def _origin(self, name: str) -> Origin:
+    def _origin(self, name: str, *, at_once: bool = True) -> Origin:
         with self._opening:
             opened = self._opened.get(name)
             if opened is None or opened.broken():
@@ -131,5 +139,6 @@ class Templates:
                     (*self._modules[name], *self._everywhere, *also),
                     self._temporary,
                     walls=self.walls,
+                    at_once=at_once,
                 )
             return self._opened[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -31,8 +32,9 @@ def start(tmp_path):
     """Returns a function that starts a template that has loaded BRIEF, and what it loads then."""
     opened = []
 
-    def start(*then):
-        opened.append(start_template([BRIEF], tmp_path, then=[f"{GATES}.{name}" for name in then]))
+    def start(*then, preload=(BRIEF,), at_once=True):
+        gates = [f"{GATES}.{name}" for name in then]
+        opened.append(start_template(preload, tmp_path, then=gates, at_once=at_once))
         return opened[-1]
 
     yield start
@@ -53,6 +55,27 @@ def test_threads_that_start_and_await_processes_do_not_meet(start, brief):
 
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(start_and_await, range(THREADS))) == [{7}] * THREADS
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_template_loads_nothing_before_it_is_told_to(start, tmp_path, at_once):
+    origin = start(preload=[f"{GATES}.fatal"], at_once=at_once)
+    (tmp_path / "fatal").touch()
+    time.sleep(2)
+    assert (origin.broken() is None) is not at_once
+    origin.load()
+    deadline = time.monotonic() + 20
+    while origin.broken() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert origin.broken() == "exit code 3"
+    origin.load()  # to one that has ended, and was told
+
+
+def test_the_first_program_has_its_template_load(start, brief):
+    process = start(at_once=False).start("site", brief)
+    assert process.gone(20)
+    assert process.ended() == 7
 
 
 def test_an_early_program_runs_between_two_modules_and_others_after_the_last(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from fed_assets.resources.jobs import AUDIT, COMPARISON
+from fed_assets.federation.forked import Forked
+from fed_assets.federation.origin import Origin
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, RETRAIN
 from fed_assets.resources.templates import PLANT, Templates
+
+LOADED_BYTES = 100 << 20  # an interpreter with what the template itself imports takes 50 MB
 
 
 @pytest.fixture
@@ -34,3 +40,26 @@ def test_any_other_run_plants_canaries_from_what_it_has_open(templates: Template
     prepared = templates.for_task("prepare_images")
     assert templates.for_task(PLANT) is prepared
     assert templates.for_task("show_outbox") is not prepared
+
+
+@pytest.mark.parametrize(("job", "beside"), [(LIFECYCLE, False), (RETRAIN, True)])
+def test_what_learns_loads_beside_the_images_only_where_those_do_not_come_first(
+    templates: Templates, job: str, beside: bool
+) -> None:
+    templates.open(job)
+    learning, data = templates.for_federation(), templates.for_task("prepare_images")
+    assert loads_within(data, seconds=30)
+    assert loads_within(learning, seconds=30 if beside else 3) is beside
+    templates.load()
+    assert loads_within(learning, seconds=30)
+
+
+def loads_within(origin: Origin, *, seconds: float) -> bool:
+    """Returns whether a template has more in memory soon than an interpreter that waits."""
+    assert isinstance(origin, Forked) and origin._template is not None
+    process, deadline = psutil.Process(origin._template.pid), time.monotonic() + seconds
+    while process.memory_info().rss < LOADED_BYTES:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
