@@ -4,7 +4,8 @@ Dagster opens its file anew for each of a thousand records, and SQLite then wait
 four times: as the record is written, and as the file is closed by its last user. Here a process
 keeps the files open that it wrote last, and a record waits for the disk only as it moves from the
 write-ahead log to the table. A killed process loses none; a power cut may lose the last records,
-and leaves the tables whole (https://www.sqlite.org/pragma.html#pragma_synchronous).
+and leaves the tables whole (https://www.sqlite.org/pragma.html#pragma_synchronous). It also keeps
+SQLAlchemy's engines of those files: a new one compiles each statement anew, for each record.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
 from fed_assets.resources.held_tables import opened
@@ -24,6 +28,7 @@ from fed_assets.resources.held_tables import opened
 HELD = 4
 _folders: set[Path] = set()
 _held: dict[str, sqlite3.Connection] = {}  # by file, the one opened last at the end
+_engines: dict[str, Engine] = {}  # by address, the one used last at the end
 _holding = threading.Lock()
 
 
@@ -35,6 +40,8 @@ def write_quickly(instance: Path) -> None:
     """
     if not event.contains(Engine, "connect", _on_connect):
         event.listen(Engine, "connect", _on_connect)
+    for storage in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+        storage.create_engine = _engine  # type: ignore[attr-defined]  # Dagster has no setting
     _folders.add(instance.resolve())
 
 
@@ -46,6 +53,16 @@ def _on_connect(connection: Any, _: Any) -> None:
         if not _folders.isdisjoint(Path(file).resolve().parents):
             _quicken(connection)
             _hold(file)
+
+
+def _engine(address: str, **settings: Any) -> Engine:
+    """Returns the engine that opened a file last time, unless as many others were used after it."""
+    with _holding:
+        engine = _engines.pop(address, None) or create_engine(address, **settings)
+        _engines[address] = engine
+        if len(_engines) > HELD:
+            del _engines[next(iter(_engines))]
+    return engine
 
 
 def _quicken(connection: sqlite3.Connection) -> None:

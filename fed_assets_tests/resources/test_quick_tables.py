@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from fed_assets.resources import quick_tables
@@ -62,6 +63,21 @@ def _synchronous(file: Path, journal: str = "wal") -> int:
 
 def test_a_record_of_the_instance_does_not_wait_for_the_disk(instance: Path) -> None:
     assert _synchronous(instance / "some.db") == NORMAL
+
+
+def test_records_of_a_run_compile_their_statements_once(instance: Path) -> None:
+    made: list[Connection] = []
+    note = made.append
+    event.listen(Engine, "engine_connect", note)
+    try:
+        with DagsterInstance.from_config(str(instance)) as opened:
+            for _ in range(20):
+                opened.report_engine_event("kept", job_name="some", run_id="some-run")
+    finally:
+        event.remove(Engine, "engine_connect", note)
+    engines = {connection.engine.url.database: connection.engine for connection in made}
+    assert {connection.engine for connection in made} == set(engines.values())
+    assert len(made) > 20
 
 
 def test_a_file_elsewhere_does(instance: Path, tmp_path: Path) -> None:
