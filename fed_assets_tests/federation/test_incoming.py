@@ -1,8 +1,10 @@
-"""What a real server does of whoever announces more than it takes in one piece."""
+"""What a real server does of whoever announces more than it takes at once, and what it logs."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -58,3 +60,26 @@ def test_it_hangs_up_on_a_hospital_that_announces_more_than_a_message(link):
 def test_it_waits_for_what_it_takes(link):
     with pytest.raises(TimeoutError):
         announced(link, MESSAGE_BYTES)
+
+
+LOGGED = """
+import logging
+from nvflare.fuel.f3.cellnet.cell import Adapter
+from nvflare.fuel.f3.streaming.stream_types import StreamFuture
+from nvflare.fuel.utils.buffer_list import ConsumableBufferList
+from fed_assets.federation.incoming import guard_incoming
+{first}
+logging.basicConfig(level=logging.DEBUG)
+update = StreamFuture(1)
+update.headers = {{}}
+update.set_result(ConsumableBufferList([b"weights", b"of a hospital"]))
+Adapter(None, None, None).call(update)  # which logs it, and then finds no cell to go on with
+"""
+
+
+@pytest.mark.parametrize(("first", "kept_out"), [("guard_incoming()", True), ("", False)])
+def test_no_log_gets_an_update_as_text(first, kept_out):
+    script = LOGGED.format(first=first)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ("weights" not in ended.stderr) is kept_out
+    assert ("incoming data=20 bytes" in ended.stderr) is kept_out
