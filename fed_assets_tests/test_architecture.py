@@ -101,6 +101,7 @@ THIRD_PARTY_OF = {
     "federation/spawned.py": {"psutil"},
     "federation/warm_process.py": {"psutil"},
     "federation/roster.py": {"pydantic"},
+    "federation/nvflare_process.py": {"cryptography"},
     "federation/site_key.py": {"cryptography"},
     "hospital/accountant.py": {"opacus", "scipy"},
     "hospital/attestation/approval.py": {"jwt"},
