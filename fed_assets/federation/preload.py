@@ -57,8 +57,21 @@ _PROTECTING = {
 }
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
-# It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.
-_OPTIONAL_TO_MONAI = {"scipy.signal", "sklearn"}
+# By who takes them: MONAI (0.8 s) for transforms, readers of files, downloads and plots, and not for
+# networks; Great Expectations (0.8 s) for tables that are elsewhere.
+_OPTIONAL_TO = {
+    "monai": {
+        "jsonschema",
+        "pydicom",
+        "requests",
+        "scipy.ndimage",
+        "scipy.optimize",
+        "scipy.signal",
+        "scipy.spatial",
+        "sklearn",
+    },
+    "great_expectations": {"azure", "sqlalchemy"},
+}
 
 
 def modules_of(plan: FederationPlan) -> list[str]:
@@ -95,9 +108,8 @@ def preload(names: Iterable[str]) -> dict[str, str]:
     """
     failures = {}
     for name in names:
-        of_monai = name.partition(".")[0] == "monai"
         try:
-            with _hidden(_OPTIONAL | _OPTIONAL_TO_MONAI if of_monai else _OPTIONAL):
+            with _hidden(_OPTIONAL | _OPTIONAL_TO.get(name.partition(".")[0], set())):
                 module = importlib.import_module(name)
                 for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
                     importlib.import_module(f"{name}.{inner.name}")

@@ -37,14 +37,13 @@ DATA_MODULES = (
     "fed_assets.hospital.validation",
     "great_expectations",
     "pandas",  # pyarrow imports both as soon as it reads or writes a manifest
-    "pyarrow.compute",
+    "pyarrow.dataset",
 )
 # Beside what a federation needs: what its session imports, and a hospital that evaluates.
 LEARNING_MODULES = (
     WORKER,
     "fed_assets.hospital.evaluation",
     "fed_assets.hospital.executor",
-    "sklearn.metrics",
     "fed_assets.resources.session_child",
     "nvflare.fuel.flare_api.flare_api",
     "nvflare.lighter.provisioner",
