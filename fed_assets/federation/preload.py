@@ -41,15 +41,9 @@ FEDERATION_MODULES = (
     "fed_assets.federation.tls",
     _DRIVERS,
 )
+_PREDICTING = ("torch", "monai.bundle.config_parser", "pyarrow.dataset")
 # An optimizer imports `torch._dynamo` when it is first built, which takes a second.
-_LEARNING = (
-    "torch",
-    "torch.optim",
-    "torch._dynamo",
-    "monai.bundle.config_parser",
-    "nvflare.app_common.executors.client_api_executor",
-    "pyarrow.dataset",
-)
+_TRAINING = ("torch.optim", "torch._dynamo")
 # Beside them, where the update is protected so.
 _PROTECTING = {
     UpdateProtection.DIFFERENTIAL_PRIVACY: ("opacus",),
@@ -57,8 +51,8 @@ _PROTECTING = {
 }
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
-# By who takes them: MONAI (0.8 s) for transforms, readers of files, downloads and plots, and not for
-# networks; Great Expectations (0.8 s) for tables that are elsewhere.
+# By who takes them: MONAI (0.8 s) for transforms, readers of files, downloads and plots, none of
+# them networks; Great Expectations (0.8 s) for tables that are elsewhere.
 _OPTIONAL_TO = {
     "monai": {
         "jsonschema",
@@ -86,8 +80,18 @@ def modules_of(plan: FederationPlan) -> list[str]:
 
 
 def learning_modules(network: str) -> list[str]:
+    """Returns the names of what a federation's hospitals train with, for a network's whole name."""
+    return ["nvflare.app_common.executors.client_api_executor", *training_modules(network)]
+
+
+def training_modules(network: str) -> list[str]:
     """Returns the names of what training will import, for a network's whole name."""
-    return [*_LEARNING, _module_of(network)]
+    return [*predicting_modules(network), *_TRAINING]
+
+
+def predicting_modules(network: str) -> list[str]:
+    """Returns the names of what predicting will import, for a network's whole name."""
+    return [*_PREDICTING, _module_of(network)]
 
 
 def protecting_modules(protection: UpdateProtection) -> list[str]:

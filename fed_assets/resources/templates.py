@@ -10,12 +10,14 @@ from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.preload import (
     FEDERATION_MODULES,
     learning_modules,
+    predicting_modules,
     protecting_modules,
+    training_modules,
 )
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
 from fed_assets.resources.home import StoredOn
-from fed_assets.resources.jobs import AUDIT, COMPARISON
+from fed_assets.resources.jobs import AUDIT, COMPARISON, REFERENCES
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import UpdateProtection
 
@@ -48,6 +50,9 @@ LEARNING_MODULES = (
     "nvflare.fuel.flare_api.flare_api",
     "nvflare.lighter.provisioner",
 )
+# What learns, and what attacks what was learned, where there is no federation: half of the above.
+TRAINING_MODULES = (WORKER, "fed_assets.hospital.evaluation", "fed_assets.hospital.reference")
+ATTACKING_MODULES = (WORKER, "fed_assets.hospital.evaluation", "fed_assets.hospital.membership")
 
 
 class Templates:
@@ -71,6 +76,10 @@ class Templates:
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
+        self._without_federation: dict[str, tuple[str, ...]] = {
+            REFERENCES: (*TRAINING_MODULES, *training_modules(network)),
+            COMPARISON: (*ATTACKING_MODULES, *predicting_modules(network)),
+        }
         self._everywhere = ("azure.storage.blob",) if stored_on == StoredOn.BLOB else ()
         self._protecting: list[str] = []
         self._opened: dict[str, Origin] = {}
@@ -87,6 +96,8 @@ class Templates:
         """
         # An audit needs no images, and a comparison mostly compares what is known already.
         surely: dict[str, tuple[str, ...]] = {AUDIT: ("store",), COMPARISON: ()}
+        if job in self._without_federation:
+            self._modules["learning"] = self._without_federation[job]
         for name in surely.get(job, ("data", "learning")):
             self._origin(name)
 

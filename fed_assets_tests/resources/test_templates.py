@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fed_assets.resources.jobs import AUDIT, COMPARISON
+from fed_assets.federation.spawned import Spawned
+from fed_assets.resources.jobs import AUDIT, COMPARISON, REFERENCES
 from fed_assets.resources.templates import PLANT, Templates
 
 
@@ -34,3 +36,30 @@ def test_any_other_run_plants_canaries_from_what_it_has_open(templates: Template
     prepared = templates.for_task("prepare_images")
     assert templates.for_task(PLANT) is prepared
     assert templates.for_task("show_outbox") is not prepared
+
+
+@pytest.mark.parametrize(
+    ("job", "task", "training"),
+    [(REFERENCES, "train_reference", True), (COMPARISON, "membership", False)],
+)
+def test_what_has_no_federation_loads_none(
+    job: str, task: str, training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def opens(modules: Iterable[str], *_: Any, **__: Any) -> Spawned:
+        loaded[:] = modules
+        return Spawned()
+
+    monkeypatch.setattr("fed_assets.resources.templates.open_origin", opens)
+    templates = Templates(tmp_path, "monai.networks.nets.ResNet")
+    templates.open(job)
+    templates.for_task(task)
+    assert {"torch", "monai.networks.nets", "pyarrow.dataset"} <= set(loaded)
+    assert ("torch._dynamo" in loaded) == training
+    assert not any("nvflare" in each or ".federation." in each for each in loaded)
+    templates = Templates(tmp_path, "monai.networks.nets.ResNet")
+    templates.open()
+    templates.for_task(task)
+    assert "nvflare.fuel.flare_api.flare_api" in loaded
+    assert "torch._dynamo" in loaded
