@@ -210,6 +210,17 @@ print(preload(["nowhere.at_all", "wave"]), "wave" in sys.modules)
     )
 
 
+def test_garbage_is_collected_after_preloading_and_not_while_it_imports(tmp_path):
+    (tmp_path / "looks.py").write_text("import gc\nenabled = gc.isenabled()\n")
+    code = f"""
+import gc, sys
+from fed_assets.federation.preload import preload
+sys.path.append({str(tmp_path)!r})
+print(preload(["looks"]), sys.modules["looks"].enabled, gc.isenabled(), gc.get_freeze_count() > 0)
+"""
+    assert python(code) == "{} False True True"
+
+
 @pytest.mark.parametrize(
     ("loads", "hidden", "one_of_them"),
     [
