@@ -20,6 +20,7 @@ from dagster import (
 )
 
 from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
+from fed_assets.assets.everywhere import at_once
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.known_attacks import (
@@ -70,9 +71,12 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
         with clear_failures(), take_turn(settings.home, REFERENCE, lambda: None):
             records = list(kept_measurements(settings.home))
             known, references = _known(context, settings.home), reference_value(settings.home)
-            models = [
-                _attacked(each, known, references, settings.home, hospitals) for each in records
-            ]
+            by_name = {_name(each): each for each in records}
+
+            def attacked(name: str) -> dict[str, Any]:
+                return _attacked(by_name[name], known, references, settings.home, hospitals)
+
+            models = list(at_once(list(by_name), attacked).values())
         for model in models:
             if why_not := model[WORST]["why_not"]:
                 context.log.info(
