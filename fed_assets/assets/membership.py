@@ -8,6 +8,7 @@ learned from is known by its digest.
 # No `from __future__ import annotations` here: Dagster reads the annotations of asset functions.
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,7 @@ from dagster import (
 )
 
 from fed_assets.assets.evaluation import COMMON_SEED, RESAMPLES
+from fed_assets.assets.everywhere import at_once
 from fed_assets.assets.failures import clear_failures
 from fed_assets.assets.kept_measurements import kept_measurements
 from fed_assets.assets.known_attacks import (
@@ -37,6 +39,7 @@ from fed_assets.assets.notice import synthetic_notice
 from fed_assets.assets.open_sensitivity import open_sensitivity
 from fed_assets.assets.partitions import Materialized, unpartitioned_asset
 from fed_assets.assets.stored_references import reference_value
+from fed_assets.comparison.loading import load_libraries
 from fed_assets.comparison.stored import MEMBERSHIP_CURE, whole_attacks
 from fed_assets.comparison.worst_hospital import WORST
 from fed_assets.errors import ContainerRefused, FedAssetsError, StorageError
@@ -70,9 +73,15 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
         with clear_failures(), take_turn(settings.home, REFERENCE, lambda: None):
             records = list(kept_measurements(settings.home))
             known, references = _known(context, settings.home), reference_value(settings.home)
-            models = [
-                _attacked(each, known, references, settings.home, hospitals) for each in records
-            ]
+            by_name = {_name(each): each for each in records}
+
+            def attacked(name: str) -> dict[str, Any]:
+                return _attacked(by_name[name], known, references, settings.home, hospitals)
+
+            # A core is idle while what attacks loads, and the comparison comes next.
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(load_libraries)
+                models = list(at_once(list(by_name), attacked).values())
         for model in models:
             if why_not := model[WORST]["why_not"]:
                 context.log.info(

@@ -41,15 +41,9 @@ FEDERATION_MODULES = (
     "fed_assets.federation.tls",
     _DRIVERS,
 )
+_PREDICTING = ("torch", "monai.bundle.config_parser", "pyarrow.dataset")
 # An optimizer imports `torch._dynamo` when it is first built, which takes a second.
-_LEARNING = (
-    "torch",
-    "torch.optim",
-    "torch._dynamo",
-    "monai.bundle.config_parser",
-    "nvflare.app_common.executors.client_api_executor",
-    "pyarrow.dataset",
-)
+_TRAINING = ("torch.optim", "torch._dynamo")
 # Beside them, where the update is protected so.
 _PROTECTING = {
     UpdateProtection.DIFFERENTIAL_PRIVACY: ("opacus",),
@@ -57,8 +51,21 @@ _PROTECTING = {
 }
 # MONAI imports them where they are installed, which takes 2 s; hospitals have no use for them.
 _OPTIONAL = {"matplotlib", "mlflow"}
-# It takes these, 0.5 s, for an ultrasound transform and for plots of embeddings: not for networks.
-_OPTIONAL_TO_MONAI = {"scipy.signal", "sklearn"}
+# By who takes them: MONAI (0.8 s) for transforms, readers of files, downloads and plots, none of
+# them networks; Great Expectations (0.8 s) for tables that are elsewhere.
+_OPTIONAL_TO = {
+    "monai": {
+        "jsonschema",
+        "pydicom",
+        "requests",
+        "scipy.ndimage",
+        "scipy.optimize",
+        "scipy.signal",
+        "scipy.spatial",
+        "sklearn",
+    },
+    "great_expectations": {"azure", "sqlalchemy"},
+}
 
 
 def modules_of(plan: FederationPlan) -> list[str]:
@@ -73,8 +80,18 @@ def modules_of(plan: FederationPlan) -> list[str]:
 
 
 def learning_modules(network: str) -> list[str]:
+    """Returns the names of what a federation's hospitals train with, for a network's whole name."""
+    return ["nvflare.app_common.executors.client_api_executor", *training_modules(network)]
+
+
+def training_modules(network: str) -> list[str]:
     """Returns the names of what training will import, for a network's whole name."""
-    return [*_LEARNING, _module_of(network)]
+    return [*predicting_modules(network), *_TRAINING]
+
+
+def predicting_modules(network: str) -> list[str]:
+    """Returns the names of what predicting will import, for a network's whole name."""
+    return [*_PREDICTING, _module_of(network)]
 
 
 def protecting_modules(protection: UpdateProtection) -> list[str]:
@@ -94,19 +111,21 @@ def preload(names: Iterable[str]) -> dict[str, str]:
         that needs one of them will say so itself.
     """
     failures = {}
+    gc.disable()  # modules keep what they make: looking through it time and again took a fifth
     for name in names:
-        of_monai = name.partition(".")[0] == "monai"
         try:
-            with _hidden(_OPTIONAL | _OPTIONAL_TO_MONAI if of_monai else _OPTIONAL):
+            with _hidden(_OPTIONAL | _OPTIONAL_TO.get(name.partition(".")[0], set())):
                 module = importlib.import_module(name)
                 for inner in pkgutil.iter_modules(module.__path__) if name == _DRIVERS else ():
                     importlib.import_module(f"{name}.{inner.name}")
         except Exception as error:
             failures[name] = f"{type(error).__name__}: {error}"
     # NVFlare does it in every process of a job; its walk through all modules is then done already.
-    inspect.stack()
+    if "nvflare" in sys.modules:
+        inspect.stack()
     gc.collect()
     gc.freeze()
+    gc.enable()
     return failures
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +68,11 @@ def build_network(
     return network  # type: ignore[no-any-return]
 
 
-@cache
 def _locator() -> ComponentLocator:
-    """Returns what finds a target: a parser's own looks through all of MONAI for each network."""
+    """Returns what looks for no target: each has its whole name, and all of MONAI is large."""
     from monai.bundle.config_item import ComponentLocator
 
-    return ComponentLocator()
+    return ComponentLocator(excludes=ComponentLocator.MOD_START)
 
 
 def _normalise_everywhere(network: torch.nn.Module, norm: Any) -> None:

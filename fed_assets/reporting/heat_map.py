@@ -22,6 +22,8 @@ NAME_CHARACTERS = 44
 LINE_INCHES, CELL_INCHES, GAP_INCHES, SCALE_INCHES = 0.15, 0.21, 0.06, 0.45
 HEAD_INCHES_A_CHARACTER = 0.075
 
+Color = tuple[float, float, float, float]  # red, green, blue and alpha
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -61,7 +63,7 @@ def _lines(name: str) -> list[str]:
     return textwrap.wrap(name, NAME_CHARACTERS)
 
 
-def ink_on(color: tuple[float, float, float, float]) -> str:
+def ink_on(color: Color) -> str:
     """Returns the colour of letters that can be read on a colour of red, green, blue and alpha.
 
     Of black and white the one of the higher contrast, which is 4.5 to 1 at least on any colour, as
@@ -87,8 +89,11 @@ def fill(axes: Axes, theme: Theme, grid: Grid) -> None:
 
     The theme's ramp is one that colour-blind readers tell apart.
     """
+    from matplotlib import colormaps
+
     axes.grid(visible=False)
     axes.set_axis_off()
+    ramp = colormaps[theme.ramp]  # which is a copy each time
     width = min(COLUMNS, len(grid.across))
     top = 0.0
     for block in grid.blocks():
@@ -101,19 +106,18 @@ def fill(axes: Axes, theme: Theme, grid: Grid) -> None:
                 top += LINE_INCHES
             for place, column in enumerate(block):
                 shade = shades[column]
+                color = None if shade is None else ramp(shade)
                 text = grid.missing if shade is None else texts[column]
-                _cell(axes, theme, place, top, shade, text)
+                _cell(axes, theme, place, top, color, text)
             top += CELL_INCHES + GAP_INCHES
     axes.set(xlim=(0, width), ylim=(grid.height_inches(scale=False), 0))
 
 
 def _cell(
-    axes: Axes, theme: Theme, left: float, top: float, shade: float | None, text: str
+    axes: Axes, theme: Theme, left: float, top: float, color: Color | None, text: str
 ) -> None:
-    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    color = None if shade is None else colormaps[theme.ramp](shade)
     look: dict[str, Any] = {"facecolor": color, "edgecolor": theme.paper, "linewidth": 1.2}
     if color is None:
         look |= {"facecolor": theme.paper, "edgecolor": theme.grid, "hatch": "/////"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fed_assets.resources.home import COORDINATOR as COORDINATOR
 from fed_assets.resources.home import Home, StoredOn
 from fed_assets.resources.jobs import LIFECYCLE
 from fed_assets.resources.kept import identity_of, kept_by_all
+from fed_assets.resources.kept_workers import KeptWorkers
 from fed_assets.resources.remote_hospitals import RemoteHospitals
 from fed_assets.resources.run_meter import RunMeter
 from fed_assets.resources.run_walls import RunWalls
@@ -36,9 +38,10 @@ from fed_assets.sandboxes.sandbox import Sandbox
 class LocalHospitalRunner(ConfigurableResource[Any]):
     """Runs hospitals' tasks in processes of this machine, forked from the run's templates.
 
-    Each task has a process. Under `process: own` it is that hospital's, with its images and no
-    others; under `process: shared` it may act for all. Under `process: confined` it stands behind
-    walls, and the run's own process gives up all that leads through them before the first step.
+    Each task has a process; on open data, many have one. Under `process: own` it is that
+    hospital's, with its images and no others; under `process: shared` it may act for all. Under
+    `process: confined` it stands behind walls, and the run's own process gives up all that leads
+    through them before the first step.
     Hospitals that are `remote` have machines of their own, which do the same there.
     """
 
@@ -52,6 +55,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     task_timeout_seconds: float = 1800
 
     _templates: Templates = PrivateAttr()
+    _workers: KeptWorkers = PrivateAttr(default_factory=KeptWorkers)
     _hosts: RemoteHospitals = PrivateAttr()
     _after_run: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
     _meter: RunMeter | None = PrivateAttr(None)
@@ -96,6 +100,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
 
     def close(self) -> None:
         """Ends the templates, and all that was forked from them, and what leads elsewhere."""
+        self._workers.close()
         self._templates.close()
         self._hosts.close()
 
@@ -227,13 +232,12 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
     ) -> dict[str, Any]:
         if sandbox.process is Process.CONFINED:
             arguments = with_shared_copies(arguments, self._home.shared(sandbox.name))
-        with contextlib.closing(self.worker(sandbox, hospital, task, peer)) as worker:
-            answer = worker.ask(
-                task,
-                hospital=hospital,
-                arguments=arguments,
-                timeout_seconds=self.task_timeout_seconds,
-            )
+        start = partial(self.worker, sandbox, hospital, task, peer)
+        # Of open data it may act for all places, and holds nothing that another may not see.
+        kept_as = (self._templates.for_task(task), peer) if sandbox.name == REFERENCE else None
+        with self._workers.lent(start, kept_as) as worker:
+            limit = self.task_timeout_seconds
+            answer = worker.ask(task, hospital=hospital, arguments=arguments, timeout_seconds=limit)
         self._templates.load()
         return answer
 

@@ -10,7 +10,9 @@ from fed_assets.federation.origin import Origin, open_origin
 from fed_assets.federation.preload import (
     FEDERATION_MODULES,
     learning_modules,
+    predicting_modules,
     protecting_modules,
+    training_modules,
 )
 from fed_assets.federation.walls import Walls
 from fed_assets.resources.confinement import own_confinement
@@ -38,18 +40,20 @@ DATA_MODULES = (
     "fed_assets.hospital.validation",
     "great_expectations",
     "pandas",  # pyarrow imports both as soon as it reads or writes a manifest
-    "pyarrow.compute",
+    "pyarrow.dataset",
 )
 # Beside what a federation needs: what its session imports, and a hospital that evaluates.
 LEARNING_MODULES = (
     WORKER,
     "fed_assets.hospital.evaluation",
     "fed_assets.hospital.executor",
-    "sklearn.metrics",
     "fed_assets.resources.session_child",
     "nvflare.fuel.flare_api.flare_api",
     "nvflare.lighter.provisioner",
 )
+# What learns, and what attacks what was learned, where there is no federation: half of the above.
+TRAINING_MODULES = (WORKER, "fed_assets.hospital.evaluation", "fed_assets.hospital.reference")
+ATTACKING_MODULES = (WORKER, "fed_assets.hospital.evaluation", "fed_assets.hospital.membership")
 
 
 class Templates:
@@ -73,6 +77,10 @@ class Templates:
             "data": DATA_MODULES,
             "learning": (*LEARNING_MODULES, *FEDERATION_MODULES, *learning_modules(network)),
         }
+        self._without_federation: dict[str, tuple[str, ...]] = {
+            REFERENCES: (*TRAINING_MODULES, *training_modules(network)),
+            COMPARISON: (*ATTACKING_MODULES, *predicting_modules(network)),
+        }
         self._everywhere = ("azure.storage.blob",) if stored_on == StoredOn.BLOB else ()
         self._protecting: list[str] = []
         self._opened: dict[str, Origin] = {}
@@ -91,6 +99,8 @@ class Templates:
         """
         # An audit needs no images, and a comparison mostly compares what is known already.
         surely: dict[str, tuple[str, ...]] = {AUDIT: ("store",), COMPARISON: ()}
+        if job in self._without_federation:
+            self._modules["learning"] = self._without_federation[job]
         for name in surely.get(job, ("data", "learning")):
             self._origin(name, at_once=name == "data" or job not in IMAGES_FIRST)
 

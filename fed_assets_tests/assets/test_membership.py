@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread, current_thread
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from fed_assets.assets.open_sensitivity import (
     OTHER_FIGURE,
     open_sensitivity,
 )
+from fed_assets.comparison.loading import LIBRARIES, load_libraries
 from fed_assets.definitions import build_definitions
 from fed_assets.federation.roster import read_roster
 from fed_assets.hospital.evaluation import evaluate
@@ -301,6 +304,33 @@ def test_without_references_or_kept_weights_there_is_no_figure_and_a_comparison_
     assert shown["not_measured"]["membership_advantage"] == "no_weights"
     assert set(found["not_measured"]) == {"north", "south"}
     assert all("an earlier version" in why for why in found["not_measured"].values())
+
+
+def test_what_the_comparison_needs_is_loaded_beside_the_attacks_and_fails_with_it_alone(
+    run: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading: list[Thread] = []
+
+    def load() -> None:
+        loading.append(current_thread())
+        raise ImportError
+
+    monkeypatch.setattr("fed_assets.assets.membership.load_libraries", load)
+    report = a_report()
+    model = {"final_digest": None, "network": SMALL_RESNET}
+    record = measurement(report, model, run_id="r", wall_seconds=20.0, usage=used(), effort=EFFORT)
+    path = home.measurement("minimal", 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+    assert run("comparison").success
+    (thread,) = loading
+    assert thread is not current_thread()
+    assert not thread.is_alive()
+
+
+def test_what_a_comparison_loads_ahead_is_there() -> None:
+    load_libraries()
+    assert set(LIBRARIES) <= sys.modules.keys()
 
 
 def attacked(record: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -179,6 +179,31 @@ def test_predictions_do_not_depend_on_the_batch_they_are_in() -> None:
     assert together.sum(axis=1) == pytest.approx(np.ones(300))
 
 
+@pytest.mark.parametrize("images", [0, 1, 2, 64, 65, 129, 257])
+def test_images_are_predicted_in_small_batches_and_none_by_itself_beside_others(
+    images: int,
+) -> None:
+    pixels, _ = bright_and_dark(300)
+    network = build_network(SMALL_RESNET, channels=1, classes=2, seed=0)
+    batches: list[int] = []
+    network.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
+    predict(network, pixels, np.arange(images), classes=2)
+    assert sum(batches) == images
+    assert max(batches, default=0) <= 64
+    assert images == 1 or 1 not in batches
+
+
+@pytest.mark.parametrize("config", [SMALL_RESNET, {**SMALL_RESNET, "norm": "batch"}])
+def test_the_size_of_a_batch_changes_no_digit(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, _ = bright_and_dark(300)
+    network = build_network(config, channels=1, classes=2, seed=0)
+    small = predict(network, pixels, np.arange(300), classes=2)
+    monkeypatch.setattr("fed_assets.hospital.evaluation.BATCH_SIZE", 300)
+    assert np.array_equal(small, predict(network, pixels, np.arange(300), classes=2))
+
+
 def test_the_curve_is_scikit_learns_where_nothing_is_thinned() -> None:
     from sklearn.metrics import roc_curve as sk_roc_curve
 

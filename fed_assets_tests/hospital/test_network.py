@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from monai.bundle.config_item import ComponentLocator
 
 from fed_assets.errors import RunConfigError
 from fed_assets.hospital.files import Store
@@ -12,6 +14,23 @@ from fed_assets.hospital.network import build_network, initial_weights, scores
 from fed_assets.hospital.weights import load_weights, read_weights, weights_of
 from fed_assets.privacy.digests import weights_digest
 from fed_assets_tests.networks import SMALL_RESNET
+
+
+def test_a_networks_class_is_not_looked_for_in_all_of_monai(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_in: list[str] = []
+    found = ComponentLocator._find_classes_or_functions
+
+    def look(self: ComponentLocator, modules: Sequence[str]) -> dict[str, list[str]]:
+        looked_in.extend(modules)
+        return found(self, modules)
+
+    monkeypatch.setattr(ComponentLocator, "_find_classes_or_functions", look)
+    build_network(SMALL_RESNET, channels=1, classes=2)
+    assert not looked_in
+    ComponentLocator().get_component_module_name("ResNet")  # as a parser's own does
+    assert "monai.networks.nets.resnet" in looked_in
 
 
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 9)])

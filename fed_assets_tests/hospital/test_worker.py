@@ -35,7 +35,6 @@ LIBRARIES.set_forkserver_preload(
         *DATA_MODULES,
         *learning_modules(SMALL_RESNET["_target_"]),
         "fed_assets.hospital.evaluation",
-        "sklearn.metrics",
         __name__,
     ]
 )

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,18 @@ from dagster import (
     reconstructable,
 )
 
-from fed_assets.errors import DisclosureRefused, IdentityRefused, KeyRefused, WorkerFailed
+from fed_assets.errors import (
+    DisclosureRefused,
+    IdentityRefused,
+    KeyRefused,
+    RosterError,
+    WorkerFailed,
+)
 from fed_assets.privacy.chain import OUTBOX_LOG, Entry, entries_of, first_fault
 from fed_assets.resources.hospital_runner import COORDINATOR, LocalHospitalRunner
 from fed_assets.resources.worker_process import WORKER
 from fed_assets.sandboxes.controls import KeyCustody, Storage
-from fed_assets.sandboxes.presets import EYES_ON, MINIMAL
+from fed_assets.sandboxes.presets import EYES_ON, MINIMAL, OPEN_DATA
 from fed_assets.sandboxes.sandbox import Sandbox
 
 pytestmark = pytest.mark.long
@@ -84,6 +90,26 @@ def test_a_process_ends_with_its_task(runner: LocalHospitalRunner, sandbox: Sand
         assert running(WORKER) == []
     with pytest.raises(WorkerFailed):
         runner.ask(sandbox, "north", "give_me_images", {})
+    assert running(WORKER) == []
+
+
+def test_on_open_data_one_process_does_task_after_task_for_all_until_the_run_ends(
+    runner: LocalHospitalRunner,
+) -> None:
+    pids = []
+    for hospital in ("north", "south", COORDINATOR):
+        assert runner.ask(OPEN_DATA, hospital, "prepare_images", QUICK)["images"] == 48
+        pids += [each.pid for each in running(WORKER)]
+    with pytest.raises(RosterError):
+        runner.ask(OPEN_DATA, "north", "prepare_images", {})
+    assert len(pids) == 3
+    assert {*pids, *(each.pid for each in running(WORKER))} == {pids[0]}
+    psutil.Process(pids[0]).kill()
+    with suppress(WorkerFailed):  # it may be asked before its end is heard of
+        runner.ask(OPEN_DATA, "south", "validate_images", {})
+    runner.ask(OPEN_DATA, "south", "validate_images", {})
+    assert [each.pid for each in running(WORKER)] != pids[:1]
+    runner.close()
     assert running(WORKER) == []
 
 

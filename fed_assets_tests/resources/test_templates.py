@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from fed_assets.federation.forked import Forked
 from fed_assets.federation.origin import Origin
-from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, RETRAIN
+from fed_assets.federation.spawned import Spawned
+from fed_assets.resources.jobs import AUDIT, COMPARISON, LIFECYCLE, REFERENCES, RETRAIN
 from fed_assets.resources.templates import PLANT, Templates
 
 LOADED_BYTES = 100 << 20  # an interpreter with what the template itself imports takes 50 MB
@@ -63,3 +65,30 @@ def loads_within(origin: Origin, *, seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+@pytest.mark.parametrize(
+    ("job", "task", "training"),
+    [(REFERENCES, "train_reference", True), (COMPARISON, "membership", False)],
+)
+def test_what_has_no_federation_loads_none(
+    job: str, task: str, training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def opens(modules: Iterable[str], *_: Any, **__: Any) -> Spawned:
+        loaded[:] = modules
+        return Spawned()
+
+    monkeypatch.setattr("fed_assets.resources.templates.open_origin", opens)
+    templates = Templates(tmp_path, "monai.networks.nets.ResNet")
+    templates.open(job)
+    templates.for_task(task)
+    assert {"torch", "monai.networks.nets", "pyarrow.dataset"} <= set(loaded)
+    assert ("torch._dynamo" in loaded) == training
+    assert not any("nvflare" in each or ".federation." in each for each in loaded)
+    templates = Templates(tmp_path, "monai.networks.nets.ResNet")
+    templates.open()
+    templates.for_task(task)
+    assert "nvflare.fuel.flare_api.flare_api" in loaded
+    assert "torch._dynamo" in loaded
