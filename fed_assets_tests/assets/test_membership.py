@@ -172,7 +172,7 @@ def test_the_worst_sensitivity_has_the_resamples_of_the_hospitals_own_figure_or_
     references = run("references").output_for_node("reference_models")
     record = keep_run(home, references)
     told = {name: own_sensitivity(home, references, name) for name in HOSPITALS}
-    worst = min(HOSPITALS, key=lambda name: told[name]["value"])
+    worst = min(sorted(HOSPITALS), key=lambda name: told[name]["value"])  # of alike, the first
     for name in HOSPITALS:
         record["hospitals"][name]["sensitivity"] = told[name]
     record["quality"]["worst_sensitivity"] = told[worst]
