@@ -70,6 +70,12 @@ def test_dagster_finds_the_definitions_in_the_package(tmp_path: Path) -> None:
     assert "fed_assets.definitions" in loaded_by(statement, tmp_path / "home")
 
 
+def test_what_loaded_the_definitions_looks_for_no_garbage_at_its_end(tmp_path: Path) -> None:
+    last = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))"
+    assert "True" in loaded_by(f"{last}; import fed_assets; fed_assets.defs", tmp_path / "home")
+    assert "False" in loaded_by(f"{last}; import fed_assets", tmp_path / "other")
+
+
 def test_the_public_face_is_exact() -> None:
     import fed_assets
 

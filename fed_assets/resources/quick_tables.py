@@ -9,6 +9,7 @@ and leaves the tables whole (https://www.sqlite.org/pragma.html#pragma_synchrono
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
 import threading
 from contextlib import suppress
@@ -35,7 +36,15 @@ def write_quickly(instance: Path) -> None:
     """
     if not event.contains(Engine, "connect", _on_connect):
         event.listen(Engine, "connect", _on_connect)
+        atexit.register(let_go)
     _folders.add(instance.resolve())
+
+
+def let_go() -> None:
+    """Closes the files that are kept open; whoever is the last to do so moves the log's records."""
+    with _holding:
+        while _held:
+            _held.popitem()[1].close()
 
 
 def _on_connect(connection: Any, _: Any) -> None:
