@@ -7,6 +7,7 @@ because a hospital's process imports this package too and must not load the orch
 from __future__ import annotations
 
 import os
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -15,13 +16,19 @@ __all__ = ["__version__", "defs"]
 
 def __getattr__(name: str) -> Any:
     if name == "defs":
-        # numpy would start threads as soon as it is imported, and a process is confined as a whole
-        # only while it has one.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from fed_assets.definitions import defs
-
-        return defs
+        globals()["defs"] = wiring().load()
+        return globals()["defs"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def wiring() -> ModuleType:
+    """Returns the module that loads `defs`, with all that it imports, and has it load nothing."""
+    # numpy would start threads as soon as it is imported, and a process is confined as a whole
+    # only while it has one.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from fed_assets import definitions
+
+    return definitions
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from pathlib import Path
 
@@ -102,12 +104,12 @@ def _sources(roster: Roster, settings: Settings) -> dict[str, list[str]]:
     }
 
 
-def _load() -> Definitions:
+def load() -> Definitions:
+    """Returns the platform of the home and the roster that the environment names."""
     os.umask(0o077)  # whatever this process writes is its owner's alone
+    # What ends by then closes what it opened; to look through all the rest takes a second more.
+    atexit.register(gc.freeze)
     settings = settings_from(os.environ, working_directory=Path.cwd())
     settings.home.prepare()
     write_quickly(settings.home.instance)
     return build_definitions(settings, read_roster(settings.roster))
-
-
-defs = _load()

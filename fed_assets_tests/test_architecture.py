@@ -58,6 +58,7 @@ ALLOWED = {
         *("privacy", "errors"),
     },
     "__init__": {"definitions"},
+    "ready": {"definitions"},  # by way of the package
 }
 
 # What every module of a folder may import from elsewhere, beside the standard library.
@@ -79,6 +80,7 @@ THIRD_PARTY = {
     "assets": {"dagster"},
     "automation": {"dagster"},
     "definitions": {"dagster"},
+    "ready": {"dagster"},
     "cli": {"typer", "rich"},
 }
 

@@ -30,8 +30,9 @@ def test_the_package_alone_loads_neither_the_orchestrator_nor_torch(tmp_path: Pa
 
 
 def test_definitions_load_without_what_costs_seconds(tmp_path: Path) -> None:
-    loaded = loaded_by("import fed_assets.definitions", tmp_path / "home")
-    assert "dagster" in loaded
+    loaded = loaded_by("import fed_assets; fed_assets.defs", tmp_path / "home")
+    assert "fed_assets.definitions" in loaded
+    assert (tmp_path / "home").exists()
     assert not loaded & set(HEAVY)
     assert not {name for name in loaded if name.startswith("fed_assets.hospital")}
     assert not loaded & {"adlfs", "azure.storage.blob", "dagster_azure"}
@@ -63,9 +64,16 @@ def test_a_hospitals_process_never_loads_the_orchestrator(tmp_path: Path, module
 
 def test_dagster_finds_the_definitions_in_the_package(tmp_path: Path) -> None:
     statement = (
-        "import fed_assets, dagster\nassert isinstance(fed_assets.defs, dagster.Definitions)"
+        "import fed_assets, dagster\nassert isinstance(fed_assets.defs, dagster.Definitions)\n"
+        "assert fed_assets.defs is fed_assets.defs"
     )
     assert "fed_assets.definitions" in loaded_by(statement, tmp_path / "home")
+
+
+def test_what_loaded_the_definitions_looks_for_no_garbage_at_its_end(tmp_path: Path) -> None:
+    last = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))"
+    assert "True" in loaded_by(f"{last}; import fed_assets; fed_assets.defs", tmp_path / "home")
+    assert "False" in loaded_by(f"{last}; import fed_assets", tmp_path / "other")
 
 
 def test_the_public_face_is_exact() -> None:

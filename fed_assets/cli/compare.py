@@ -166,7 +166,7 @@ def _run(
         jobs = "1 job" if len(steps) == 1 else f"{len(steps)} jobs"
         errors.print(f"To run: {jobs} (left: {pace.told()})", soft_wrap=True, highlight=False)
     from fed_assets.resources.dagster_run import FinishedRun, Launch, plan_launch
-    from fed_assets.resources.lanes import run_lanes
+    from fed_assets.resources.lanes import run_stages
 
     failed: dict[Step, list[str]] = {}
     going: list[Step] = []
@@ -198,8 +198,8 @@ def _run(
             bar.update(task, advance=pace.usual(step))
 
         on_stop = partial(errors.print, STOPPING, soft_wrap=True)
-        for lanes in in_lanes(steps):
-            run_lanes(lanes, launch, home, on_start=on_start, on_end=on_end, on_stop=on_stop)
+        stages = in_lanes(steps)
+        run_stages(stages, launch, home, on_start=on_start, on_end=on_end, on_stop=on_stop)
     return failed
 
 

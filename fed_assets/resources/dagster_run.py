@@ -18,14 +18,15 @@ from fed_assets.resources.artifact_store import write_whole
 from fed_assets.resources.dead_runs import LAUNCH_TAG, PROCESS_TAG, bury_dead_runs, signature
 from fed_assets.resources.home import Home
 from fed_assets.resources.instance import open_instance
-from fed_assets.resources.jobs import DEPLOYMENT, RETRAIN
+from fed_assets.resources.jobs import DEPLOYMENT, LIFECYCLE, RETRAIN
 from fed_assets.resources.run_events import Progress, RunEvents
-from fed_assets.resources.run_process import RunProcess, running
+from fed_assets.resources.run_process import ReadyProcess, RunProcess, running
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 POLL_SECONDS = 0.3
+CONFIG = ".json"  # how a file of run config ends that lies beside a log
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,19 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class Launch:
-    """A run that is about to start: its command line, and where its output goes."""
+    """A run that is about to start.
+
+    Attributes:
+        command: its command line.
+        tag: by which Dagster's run is found.
+        log: where its output goes.
+        measured: whether it is measured, up to its report.
+    """
 
     command: tuple[str, ...]
     tag: str
     log: Path
+    measured: bool = False
 
 
 def run_config(
@@ -103,10 +112,16 @@ def plan_launch(home: Home, *, job: str, sandbox: str | None, config: Mapping[st
     command = ["dagster", "job", "execute", "-m", "fed_assets", "-j", job]
     command += ["--tags", json.dumps({"dagster/partition": sandbox} if sandbox else {})]
     if config:
-        config_file = log.with_suffix(".json")  # JSON is YAML, which Dagster reads
+        config_file = log.with_suffix(CONFIG)  # JSON is YAML, which Dagster reads
         write_whole(config_file, json.dumps(config, indent=1).encode())
         command += ["-c", str(config_file)]
-    return Launch(tuple(command), tag, log)
+    return Launch(tuple(command), tag, log, measured=job == LIFECYCLE)
+
+
+def discard(launch: Launch) -> None:
+    """Removes what was written for a launch that never came to be."""
+    for path in (launch.log, launch.log.with_suffix(CONFIG)):
+        path.unlink(missing_ok=True)
 
 
 def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], None]) -> FinishedRun:
@@ -122,28 +137,47 @@ def execute(launch: Launch, home: Home, *, on_progress: Callable[[Progress], Non
     return finished
 
 
+def made_ready(launch: Launch, home: Home) -> ReadyProcess:
+    """Returns a process that waits to be let go as the launch's; until then, there is no run."""
+    return ReadyProcess(_command(launch), home, launch.log)
+
+
 @contextmanager
 def started(
-    launch: Launch, home: Home, *, on_progress: Callable[[Progress], None]
+    launch: Launch,
+    home: Home,
+    *,
+    on_progress: Callable[[Progress], None],
+    ready: ReadyProcess | None = None,
 ) -> Iterator[StartedRun]:
     """Yields a run that has started; whoever leaves before its end interrupts it, and waits.
+
+    Args:
+        launch: What to run.
+        home: Where.
+        on_progress: Is told what is new, whenever somebody asks whether it has ended.
+        ready: What `made_ready` returned for the launch, if it was asked.
 
     Raises:
         StorageError: Dagster's tables cannot be read or written; the run has been stopped.
     """
+    with (
+        instance_of(
+            home
+        ) as instance,  # first: Dagster's own process would make its tables unlocked
+        running(_command(launch), home, launch.log, ready=ready) as process,
+    ):
+        yield StartedRun(launch, home, instance, process, on_progress)
+
+
+def _command(launch: Launch) -> list[str]:
     command = list(launch.command)
     at = command.index("--tags") + 1
     # Until it signs in itself, it is this process, which it does not outlive.
     ours = {LAUNCH_TAG: launch.tag, PROCESS_TAG: signature()}
     command[at] = json.dumps(json.loads(command[at]) | ours)
     launch.log.parent.mkdir(exist_ok=True, mode=0o700)
-    with (
-        instance_of(
-            home
-        ) as instance,  # first: Dagster's own process would make its tables unlocked
-        running(command, home, launch.log) as process,
-    ):
-        yield StartedRun(launch, home, instance, process, on_progress)
+    return command
 
 
 class StartedRun:
@@ -164,6 +198,11 @@ class StartedRun:
     def interrupt(self) -> None:
         """Asks it to stop, and does not wait: whoever leaves `started` does."""
         self._process.interrupt()
+
+    @property
+    def measured(self) -> bool:
+        """Returns whether it is measured at this time, and should have the machine to itself."""
+        return self._launch.measured and not self._events.reported
 
     def ended(self) -> FinishedRun | None:
         """Passes on what is new, and returns how the run ended; None while it goes on."""

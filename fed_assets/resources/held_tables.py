@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def hold_tables(instance: Path, run: str) -> list[sqlite3.Connection]:
     SQLite makes a file of shared memory beside a table when the first process opens it, and removes
     it when the last one closes it. Where root looks at a run's progress, that is again and again,
     and for a moment the file is root's alone: whoever else opens the table just then "cannot open
-    database file". It stays as long as anybody holds the table.
+    database file". It stays as long as anybody holds the table, at most until this process's end.
 
     Args:
         instance: The folder of Dagster's instance.
@@ -24,6 +25,7 @@ def hold_tables(instance: Path, run: str) -> list[sqlite3.Connection]:
         if path.parent.name == "runs" and path.stem not in own:
             continue
         held.append(opened(path))
+        atexit.register(held[-1].close)
     return held
 
 

@@ -1,4 +1,4 @@
-"""Runs one after another, and such lanes of runs side by side."""
+"""Runs one after another, such lanes of runs side by side, and stages of lanes in turn."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
-from fed_assets.resources.dagster_run import POLL_SECONDS, FinishedRun, Launch, StartedRun, started
+from fed_assets.resources.dagster_run import POLL_SECONDS, FinishedRun, Launch, StartedRun
 from fed_assets.resources.home import Home
+from fed_assets.resources.next_run import NextRun
 
 Key = TypeVar("Key")
 
 
-def run_lanes(
-    lanes: Sequence[Sequence[Key]],
+def run_stages(
+    stages: Sequence[Sequence[Sequence[Key]]],
     launch: Callable[[Key], Launch],
     home: Home,
     *,
@@ -22,10 +23,13 @@ def run_lanes(
     on_end: Callable[[Key, FinishedRun], None],
     on_stop: Callable[[], None],
 ) -> None:
-    """Runs each lane's runs one after another, and the lanes side by side.
+    """Runs stages one after another, in each all lanes side by side, the runs of a lane in a row.
+
+    While a run goes on, the process of the next one gets ready; beside a run that is measured, once
+    that has its report: it takes a processor for seconds.
 
     Args:
-        lanes: What stands for a run, lane by lane.
+        stages: What stands for a run, lane by lane.
         launch: Returns its launch.
         home: Where it runs.
         on_start: Is told of each that starts.
@@ -37,6 +41,7 @@ def run_lanes(
         StorageError: Dagster's tables cannot be read or written; all were stopped.
     """
     under_way: list[StartedRun] = []
+    to_start = [key for lanes in stages for lane in lanes for key in lane]
 
     def stop() -> None:
         # All at once: each is given its time to stop, and waited for one after another.
@@ -46,13 +51,16 @@ def run_lanes(
             under_way.clear()
             on_stop()
 
-    def lane(keys: Sequence[Key]) -> Generator[None]:
+    def in_a_row(keys: Sequence[Key]) -> Generator[None]:
         for key in keys:
             on_start(key)
-            with started(launch(key), home, on_progress=lambda _: None) as run:
+            to_start.remove(key)
+            with following.started(key) as run:
                 under_way.append(run)
                 try:
                     while (finished := run.ended()) is None:
+                        if to_start and not run.measured:
+                            following.make_ready(to_start[0])
                         yield
                 except BaseException:  # Ctrl-C may come here as well as between two looks
                     stop()
@@ -60,13 +68,15 @@ def run_lanes(
                 under_way.remove(run)
             on_end(key, finished)
 
-    with ExitStack() as open_lanes:
-        going = [open_lanes.enter_context(closing(lane(keys))) for keys in lanes]
-        try:
-            while going := [each for each in going if _goes_on(each)]:
-                time.sleep(POLL_SECONDS)
-        finally:
-            stop()
+    with closing(NextRun(launch, home)) as following:
+        for lanes in stages:
+            with ExitStack() as open_lanes:
+                going = [open_lanes.enter_context(closing(in_a_row(keys))) for keys in lanes]
+                try:
+                    while going := [each for each in going if _goes_on(each)]:
+                        time.sleep(POLL_SECONDS)
+                finally:
+                    stop()
 
 
 def _goes_on(lane: Iterator[None]) -> bool:

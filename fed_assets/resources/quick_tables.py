@@ -10,6 +10,7 @@ SQLAlchemy's engines of those files: a new one compiles each statement anew, for
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
 import threading
 from contextlib import suppress
@@ -40,9 +41,17 @@ def write_quickly(instance: Path) -> None:
     """
     if not event.contains(Engine, "connect", _on_connect):
         event.listen(Engine, "connect", _on_connect)
+        atexit.register(let_go)
     for storage in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
         storage.create_engine = _engine  # type: ignore[attr-defined]  # Dagster has no setting
     _folders.add(instance.resolve())
+
+
+def let_go() -> None:
+    """Closes the files that are kept open; whoever is the last to do so moves the log's records."""
+    with _holding:
+        while _held:
+            _held.popitem()[1].close()
 
 
 def _on_connect(connection: Any, _: Any) -> None:

@@ -33,6 +33,7 @@ class RunEvents:
         self._cursor: str | None = None
         self.run_id = ""
         self.failures: list[str] = []
+        self.reported = False
 
     def follow(self) -> None:
         """Passes on what is new."""
@@ -57,6 +58,8 @@ class RunEvents:
             line = _failure_line(event)
             if line is not None:
                 self.failures.append(line)
+        elif event.is_step_materialization:
+            self.reported |= event.asset_key.path == ["evaluation_report"]
         elif event.event_type_value == "ASSET_OBSERVATION":
             observation = event.asset_observation_data.asset_observation
             number = observation.metadata.get("round")

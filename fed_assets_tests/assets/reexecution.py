@@ -17,7 +17,7 @@ from dagster import (
 
 def federated_lifecycle() -> JobDefinition:
     """Returns the job; Dagster finds it by this function's name."""
-    from fed_assets.definitions import defs
+    from fed_assets import defs
 
     return defs.resolve_job_def("federated_lifecycle")
 

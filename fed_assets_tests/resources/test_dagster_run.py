@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from fed_assets.resources.dagster_run import execute, plan_launch
+from fed_assets.resources.dagster_run import (
+    POLL_SECONDS,
+    discard,
+    execute,
+    instance_of,
+    made_ready,
+    plan_launch,
+    started,
+)
 from fed_assets.resources.home import Home
 from fed_assets.resources.run_events import Progress
 from fed_assets.sandboxes.presets import EYES_ON
@@ -37,6 +46,22 @@ def test_a_runs_config_lies_beside_its_log_for_its_owner_alone(home: Home) -> No
     assert path == launch.log.with_suffix(".json")
     assert json.loads(path.read_text()) == config
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_of_a_launch_that_never_came_to_be_nothing_is_left(home: Home) -> None:
+    launch = plan_launch(home, job="retrain", sandbox="minimal", config={"ops": {}})
+    ready = made_ready(launch, home)
+    assert len(list(launch.log.parent.iterdir())) == 2
+    ready.end()
+    discard(launch)
+    assert list(launch.log.parent.iterdir()) == []
+    discard(plan_launch(home, job="retrain", sandbox="minimal", config={}))  # nothing was written
+
+
+def test_only_a_lifecycle_is_measured(home: Home) -> None:
+    jobs = ("federated_lifecycle", "retrain", "references", "security_audit", "comparison")
+    launches = [plan_launch(home, job=job, sandbox=None, config={}) for job in jobs]
+    assert [each.measured for each in launches] == [True, False, False, False, False]
 
 
 def test_two_launches_share_no_tag_and_no_log(home: Home) -> None:
@@ -82,3 +107,21 @@ def test_a_run_that_never_came_to_be_is_told_by_the_end_of_its_log(home: Home) -
     (line,) = finished.failures
     assert 'Job "lifecycle" not found' in line
     assert not (home.root / "hospitals").exists()
+
+
+def test_what_waited_is_a_run_when_it_is_let_go_and_no_dead_one_before(home: Home) -> None:
+    launch = plan_launch(home, job="federated_lifecycle", sandbox="eyes_of", config={})
+    ready = made_ready(launch, home)
+    with instance_of(home) as instance:  # which buries dead runs
+        assert instance.get_runs() == []
+    with started(launch, home, on_progress=lambda progress: None, ready=ready) as run:
+        assert run.measured
+        while (finished := run.ended()) is None:
+            time.sleep(POLL_SECONDS)
+        assert run.measured  # it failed before its report
+    assert "There is no sandbox named eyes_of" in finished.failures[0]
+    with instance_of(home) as instance:
+        (known,) = instance.get_runs()
+    assert known.run_id == finished.run_id
+    assert known.tags["fed_assets/launch"] == launch.tag
+    assert "There is no sandbox named eyes_of" in finished.log.read_text()

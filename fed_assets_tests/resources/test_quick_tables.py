@@ -16,12 +16,11 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
-from fed_assets.resources import quick_tables
-from fed_assets.resources.quick_tables import HELD, write_quickly
+from fed_assets.resources.quick_tables import HELD, let_go, write_quickly
 
 FULL, NORMAL = 2, 1  # values of SQLite's `synchronous`
-WRITES_AND_IS_KILLED = """
-import os, signal, sys
+WRITES = """
+import atexit, gc, os, signal, sys
 from pathlib import Path
 from dagster import DagsterInstance
 from fed_assets.resources.quick_tables import write_quickly
@@ -29,7 +28,7 @@ from fed_assets.resources.quick_tables import write_quickly
 write_quickly(Path(sys.argv[1]))
 with DagsterInstance.from_config(sys.argv[1]) as instance:
     instance.report_engine_event("kept", job_name="some", run_id="some-run")
-    os.kill(os.getpid(), signal.SIGKILL)
+    {end}
 """
 
 
@@ -37,8 +36,7 @@ with DagsterInstance.from_config(sys.argv[1]) as instance:
 def nothing_held() -> Iterator[None]:
     """Closes what a test has kept open."""
     yield
-    while quick_tables._held:
-        quick_tables._held.popitem()[1].close()
+    let_go()
 
 
 @pytest.fixture
@@ -59,6 +57,17 @@ def _synchronous(file: Path, journal: str = "wal") -> int:
     engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
     with engine.connect() as connected:
         return int(connected.execute(text("PRAGMA synchronous")).scalar_one())
+
+
+def _write(instance: Path, end: str) -> int:
+    """Returns how a process ended that wrote a record, and then did something else."""
+    program = WRITES.format(end=end)
+    return subprocess.run([sys.executable, "-c", program, str(instance)], check=False).returncode
+
+
+def _logs(instance: Path) -> list[str]:
+    """Returns the names of the logs whose records are not moved to the tables yet."""
+    return sorted(path.name for path in instance.rglob("*.db-wal") if path.stat().st_size)
 
 
 def test_a_record_of_the_instance_does_not_wait_for_the_disk(instance: Path) -> None:
@@ -100,7 +109,7 @@ def test_the_log_is_not_moved_to_the_table_after_each_record(instance: Path) -> 
     with DagsterInstance.from_config(str(instance)) as dagster:
         for _ in range(3):
             dagster.report_engine_event("something", job_name="some", run_id="some-run")
-        logs = sorted(path.name for path in instance.rglob("*.db-wal"))
+        logs = _logs(instance)
     assert "some-run.db-wal" in logs
 
 
@@ -111,11 +120,18 @@ def test_no_more_files_are_kept_open_than_a_run_writes(instance: Path) -> None:
 
 
 def test_a_killed_process_loses_no_record(instance: Path) -> None:
-    writer = subprocess.run([sys.executable, "-c", WRITES_AND_IS_KILLED, str(instance)])
-    assert writer.returncode == -signal.SIGKILL
+    assert _write(instance, "os.kill(os.getpid(), signal.SIGKILL)") == -signal.SIGKILL
+    assert _logs(instance)  # which hold the record
     with DagsterInstance.from_config(str(instance)) as dagster:
         (entry,) = dagster.all_logs("some-run")
         assert entry.get_dagster_event().message == "kept"
+
+
+def test_a_process_that_ends_moves_its_records_to_the_tables_though_it_looks_for_no_garbage(
+    instance: Path,
+) -> None:
+    assert _write(instance, "atexit.register(gc.freeze)") == 0
+    assert not _logs(instance)
 
 
 def test_a_file_that_is_no_table_is_told_of_by_what_it_is_opened_for(instance: Path) -> None:
