@@ -18,7 +18,7 @@ from typing import Any
 
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.ended import told
-from fed_assets.federation.happenings import channel_pair, hear, tell
+from fed_assets.federation.happenings import channel_pair, hear, hung_up, tell
 from fed_assets.federation.program import BARE_ENVIRONMENT, Program
 from fed_assets.federation.walls import Walls
 
@@ -114,11 +114,8 @@ class Forked:
 
     def broken(self) -> str | None:
         """Returns how the template ended, if it did: all others died with it."""
-        poll = select.poll()
-        if self._mailbox.fileno() != -1:
-            poll.register(self._mailbox, 0)  # of an end alone it tells unasked
-            if not poll.poll(0):
-                return None
+        if self._mailbox.fileno() != -1 and not hung_up(self._mailbox):
+            return None
         if self._template is None:
             return "its mailbox is closed"
         with suppress(subprocess.TimeoutExpired):

@@ -61,6 +61,13 @@ def hear(channel: socket.socket) -> dict[str, Any] | None:
     return message
 
 
+def hung_up(channel: socket.socket) -> bool:
+    """Returns whether the other end of a channel is gone, as it may be before a child has ended."""
+    poll = select.poll()
+    poll.register(channel, 0)  # of a hang-up alone it tells unasked
+    return bool(poll.poll(0))
+
+
 def _hear(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     try:
         content, descriptors, _, _ = socket.recv_fds(channel, LONGEST_MESSAGE, MOST_DESCRIPTORS)

@@ -29,6 +29,7 @@ from fed_assets.federation.happenings import (
     Happenings,
     channel_pair,
     hear,
+    hung_up,
     tell,
 )
 from fed_assets.federation.preload import check_forkable, preload
@@ -111,6 +112,8 @@ class _Template:
     def _pass_on(self, name: str, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         if self._walls is not None:
             self._walls.admit(name, Program(**request["run"]))
+        if name in self._supervisors and hung_up(self._supervisors[name][1]):
+            self._supervisors.pop(name)[1].close()  # it was killed, and is yet to be waited for
         if name not in self._supervisors:
             self._supervisors[name] = self._fork_supervisor(name, descriptors)
         tell(self._supervisors[name][1], request, descriptors)

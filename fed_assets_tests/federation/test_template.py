@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from fed_assets.errors import JobFailed, ProcessNotStarted
+from fed_assets.federation.happenings import channel_pair, hear
 from fed_assets.federation.origin import open_origin
 from fed_assets.federation.preload import FEDERATION_MODULES
 from fed_assets.federation.processes import running
 from fed_assets.federation.provision import provision
+from fed_assets.federation.template import _Template
 from fed_assets_tests.federation.conftest import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -251,6 +253,22 @@ from fed_assets.federation.preload import preload
 print(preload(["sklearn.metrics", "monai.bundle.config_parser"]), "sklearn" in sys.modules)
 """
     assert python(code) == "{} True"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_request_goes_past_a_supervisor_that_was_killed_and_not_waited_for_yet(monkeypatch, gone):
+    (old, theirs), (new, anew) = channel_pair(), channel_pair()
+    template = object.__new__(_Template)
+    template._walls, template._supervisors = None, {"site": (1, old)}
+    monkeypatch.setattr(template, "_fork_supervisor", lambda *_: (2, new))
+    if gone:
+        theirs.close()
+    template._pass_on("site", {"run": {}}, ())
+    assert hear(anew if gone else theirs) == {"run": {}}
+    assert template._supervisors == {"site": (2, new) if gone else (1, old)}
+    assert (old.fileno() == -1) is gone
+    for channel in (old, theirs, new, anew):
+        channel.close()
 
 
 def test_without_the_kernels_help_a_process_ends_soon_after_its_parent():
