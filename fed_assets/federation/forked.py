@@ -10,11 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.ended import told
@@ -28,6 +27,8 @@ _ROOM = "-" * 160
 END_SECONDS = 1.0
 # A template that still loads modules looks at its mailbox between two of them.
 MODULE_SECONDS = 5.0
+# What a template that has loaded nothing yet is told to; so does anything else that it is told.
+LOAD = {"load": True}
 
 
 def start_template(
@@ -61,12 +62,9 @@ def start_template(
             start_new_session=True,
         )
     record = walls.as_record() if walls else None
-    forked = Forked(
-        mailbox, template, {"preload": list(preload), "then": list(then), "walls": record}
-    )
-    if at_once:
-        forked.load()
-    return forked
+    modules = {"preload": list(preload), "then": list(then), "at_once": at_once}
+    tell(mailbox, {**modules, "walls": record})
+    return Forked(mailbox, template)
 
 
 class Forked:
@@ -75,34 +73,29 @@ class Forked:
     Args:
         mailbox: Where the template takes requests from; others may write to it too.
         template: The template, where it was started here.
-        unsaid: What it is still to be told before anything else, if anything.
     """
 
     def __init__(
-        self,
-        mailbox: socket.socket,
-        template: subprocess.Popen[bytes] | None = None,
-        unsaid: Mapping[str, Any] | None = None,
+        self, mailbox: socket.socket, template: subprocess.Popen[bytes] | None = None
     ) -> None:
         self._mailbox = mailbox
         self._template = template
-        self._unsaid = unsaid
+        self._said = False
         self._started: list[ForkedProcess] = []
         self._noting = threading.Lock()
 
     def load(self) -> None:
-        """Has the template load its modules; once it has begun to, nothing more happens."""
+        """Has the template load its modules; where it has begun to, nothing more happens."""
         with self._noting:
-            unsaid, self._unsaid = self._unsaid, None
-            if unsaid is not None:
-                with suppress(OSError):  # it has ended: see `broken`
-                    tell(self._mailbox, unsaid)
+            said, self._said = self._said, True
+        if not said:
+            with suppress(OSError):  # closed already
+                tell(self._mailbox, LOAD)
 
     def start(
         self, site: str, program: Program, channel: socket.socket | None = None
     ) -> ForkedProcess:
         """Has a program forked for a site; it gets a socket, if one is given, as its stdin."""
-        self.load()
         lifeline, theirs = channel_pair()
         with theirs:
             descriptors = [each.fileno() for each in (theirs, channel) if each is not None]
@@ -124,7 +117,6 @@ class Forked:
 
     def lent(self) -> socket.socket:
         """Returns the mailbox, to make another `Forked` of."""
-        self.load()
         return self._mailbox
 
     def close(self) -> None:

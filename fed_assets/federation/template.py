@@ -1,18 +1,19 @@
 """The process that all others are forked from: modules loaded, nothing known.
 
 `python -m fed_assets.federation.template MAILBOX PARENT` inherits its one channel, whose first
-message, `{"preload": NAMES, "then": NAMES, "walls": WALLS}`, names the modules to load, and what
-the sites stand behind, or null. Between two of the second kind it looks at its mailbox, and starts
-a program there that is `early`; the first that is not waits until all are loaded, and with it what
-comes after it. It holds no data, key or certificate, and no host-level process forks at a
-hospital's request: it forks one supervisor per site at the orchestrator's, and each forks for its
-own site alone.
+message, `{"preload": NAMES, "then": NAMES, "walls": WALLS, "at_once": BOOL}`, names the modules to
+load, whether it does so before it is told anything more, and what the sites stand behind, or null.
+Between two of the second kind it looks at its mailbox, and starts a program there that is `early`;
+the first that is not waits until all are loaded, and with it what comes after it. It holds no data,
+key or certificate, and no host-level process forks at a hospital's request: it forks one supervisor
+per site at the orchestrator's, and each forks for its own site alone.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -52,6 +53,8 @@ def main() -> None:
     walls = Walls.from_record(first["walls"]) if first["walls"] else None
     if walls is not None:
         walls.open_ways()
+    if not first["at_once"]:
+        select.select([mailbox], [], [])  # and whatever it is told, the walls stand
     preload(first["preload"])
     _Template(mailbox, first["then"], walls).serve()
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from fed_assets.errors import ProcessNotStarted
 from fed_assets.federation.ended import ENDED_FOLDER, read_ended, write_ended
 from fed_assets.federation.forked import Forked, start_template
+from fed_assets.federation.happenings import tell
 from fed_assets.federation.program import Program
 from fed_assets.federation.walls import USERS, Wall, Walls
 from fed_assets_tests.confining import ORDINARY_USER, require_root
@@ -29,6 +31,18 @@ SITES, HUB, NORTH = ORDINARY_USER + 1, ORDINARY_USER + 2, ORDINARY_USER + 3
 @pytest.fixture(scope="module")
 def template(places: Path) -> Iterator[Forked]:
     """Yields a template with walls around `north`, which may run one module, and `server`."""
+    with closing(walled(places, at_once=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lazy(places: Path) -> Iterator[Forked]:
+    """Yields such a template that has loaded nothing yet."""
+    with closing(walled(places, at_once=False)) as opened:
+        yield opened
+
+
+def walled(places: Path, *, at_once: bool) -> Forked:
     require_root()
     ways = [sys.base_prefix, *filter(None, sys.path)]
     walls = Walls(
@@ -41,9 +55,7 @@ def template(places: Path) -> Iterator[Forked]:
         tuple(ways),
     )
     assert Walls.from_record(json.loads(json.dumps(walls.as_record()))) == walls
-    opened = start_template([SITE, ATTEMPTS], places, walls=walls)
-    yield opened
-    opened.close()
+    return start_template([SITE, ATTEMPTS], places, walls=walls, at_once=at_once)
 
 
 @pytest.fixture
@@ -82,6 +94,16 @@ def told(origin: Forked, site: str, wanted: Program) -> dict[str, Any]:
         ours.shutdown(socket.SHUT_WR)
         assert process.gone(20)
     return json.loads(line)
+
+
+def test_walls_stand_before_a_template_that_loads_later_is_told_anything_else(
+    lazy: Forked, folder: Path
+) -> None:
+    forged = {"preload": [SITE, ATTEMPTS], "then": [], "at_once": True, "walls": None}
+    tell(lazy.lent(), forged)
+    with pytest.raises(ProcessNotStarted):  # where there are no walls, nothing is refused
+        told(lazy, "elsewhere", program(folder))
+    assert told(lazy, "north", program(folder))["users"] == [NORTH] * 3
 
 
 def test_a_site_is_its_own_user_in_a_folder_that_was_handed_to_it(
