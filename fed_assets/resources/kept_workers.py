@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
+from fed_assets.errors import WorkerFailed
 from fed_assets.resources.worker_process import WorkerProcess
 
 
@@ -33,6 +34,9 @@ class KeptWorkers:
         worker = self._taken(kept_as) or start()
         try:
             yield worker
+        except WorkerFailed:  # nobody foresaw that: what of it is left in the process, nobody knows
+            kept_as = None
+            raise
         finally:
             if kept_as is not None and worker.alive:
                 with self._looking:

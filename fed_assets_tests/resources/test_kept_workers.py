@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from fed_assets.errors import WorkerFailed
 from fed_assets.resources.kept_workers import KeptWorkers
 from fed_assets.resources.worker_process import WorkerProcess
 
@@ -65,6 +66,14 @@ def test_one_whose_task_was_refused_is_lent_again_and_one_that_died_is_not() -> 
         raise ValueError
     assert died is after
     assert asked(workers) is not after
+
+
+def test_one_that_failed_as_nobody_foresaw_is_lent_no_more() -> None:
+    workers = KeptWorkers()
+    with pytest.raises(WorkerFailed), workers.lent(start, "open data") as failed:
+        raise WorkerFailed("out of a card's memory")
+    assert not failed.alive
+    assert asked(workers) is not failed
 
 
 def test_all_that_are_kept_end_in_the_end() -> None:
