@@ -33,13 +33,19 @@ class NextRun(Generic[Key]):
     def __init__(self, launch: Callable[[Key], Launch], home: Home) -> None:
         self._launch, self._home = launch, home
         self._ahead: _Ahead[Key] | None = None
+        self._tried: list[Key] = []
 
     def make_ready(self, key: Key) -> None:
         """Has a run's process get ready, if there is none that does; it is no run yet."""
-        if self._ahead is None:
+        if self._ahead is None and key not in self._tried:
+            self._tried.append(key)
             with suppress(OSError, StorageError):  # what is the matter, its start tells
                 launch = self._launch(key)
-                self._ahead = _Ahead(key, launch, made_ready(launch, self._home))
+                try:
+                    self._ahead = _Ahead(key, launch, made_ready(launch, self._home))
+                except OSError:
+                    discard(launch)
+                    raise
 
     @contextmanager
     def started(self, key: Key) -> Iterator[StartedRun]:

@@ -284,9 +284,10 @@ def test_where_no_process_can_get_ready_what_goes_on_is_not_disturbed(
 
     monkeypatch.setattr(next_run, "made_ready", no_memory)
     row = Row(home, tmp_path)
-    at_a_look(monkeypatch, 2, row.look)
+    at_a_look(monkeypatch, 4, row.look)
     row.run()
     assert row.beside == []
+    assert row.planned == ["first", "second", "second"]  # it is tried once, and then started
     assert row.failures == {"first": (), "second": ()}
 
 
