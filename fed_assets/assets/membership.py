@@ -78,6 +78,8 @@ def build_membership_asset(settings: Settings) -> AssetsDefinition:
             def attacked(name: str) -> dict[str, Any]:
                 return _attacked(by_name[name], known, references, settings.home, hospitals)
 
+            if any(earlier_attack(each, known) is None for each in records):
+                hospitals.origin()  # it ends with the thread that opens it: not with one beside
             # A core is idle while what attacks loads, and the comparison comes next.
             with ThreadPoolExecutor(1) as beside:
                 beside.submit(load_libraries)
