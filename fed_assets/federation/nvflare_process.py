@@ -66,8 +66,10 @@ def read_keys_once() -> None:
     """
     read = cache(serialization.load_pem_private_key)
 
-    def read_key(data: bytes, password: bytes | None = None, backend: object = None) -> Any:
-        return read(bytes(data), password)
+    def read_key(
+        data: bytes, password: bytes | None = None, backend: object = None, **options: bool
+    ) -> Any:
+        return read(bytes(data), password, **options)
 
     serialization.load_pem_private_key = read_key  # type: ignore[assignment]
 

@@ -218,6 +218,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
             answer = self._hosts.ask(sandbox, hospital, task, arguments, peer, limit)
         else:
             answer = self._ask_here(peer, sandbox, hospital, task, arguments)
+        self._templates.load()
         if self._meter is not None:
             self._meter.note(hospital, answer)
         return answer
@@ -237,9 +238,7 @@ class LocalHospitalRunner(ConfigurableResource[Any]):
         kept_as = (self._templates.for_task(task), peer) if sandbox.name == REFERENCE else None
         with self._workers.lent(start, kept_as) as worker:
             limit = self.task_timeout_seconds
-            answer = worker.ask(task, hospital=hospital, arguments=arguments, timeout_seconds=limit)
-        self._templates.load()
-        return answer
+            return worker.ask(task, hospital=hospital, arguments=arguments, timeout_seconds=limit)
 
     def worker(self, sandbox: Sandbox, hospital: str, task: str, peer: str = "") -> WorkerProcess:
         """Returns a process for a task of a hospital, asked for by a peer; close it after.

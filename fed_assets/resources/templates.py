@@ -24,7 +24,7 @@ from fed_assets.sandboxes.controls import UpdateProtection
 # Plants a canary: of the store alone, but in a run that does more the other templates are open.
 PLANT = "plant_canary"
 PRIVATE = UpdateProtection.DIFFERENTIAL_PRIVACY
-# Two load side by side, and a run begins with what needs no torch.
+# A run begins with what needs no torch, and what does loads meanwhile.
 DATA_TASKS = {"prepare_images", "contact_sheet", "validate_images", "clear_away", PLANT}
 DATA_TASKS |= {"compare_images"}
 # Of the store alone, and of what a source's files are: what is asked for beside any run.
