@@ -31,13 +31,21 @@ def pairs_where(
     ]
 
 
-def unknown_cautions(pairs: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Returns the cautions of what is of unknown doubt, one per criterion, with its `sandboxes`."""
+def assumed_cautions(
+    unknown: Sequence[Mapping[str, str]], gaps: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Returns the cautions of what is assumed, one per kind and criterion, with its `sandboxes`.
+
+    Args:
+        unknown: `sandbox` and `criterion` of what is of unknown doubt.
+        gaps: those of what was not measured, and counts as the worst that was.
+    """
     return [
         {
-            "kind": "doubt_unknown",
+            "kind": kind,
             "criterion": criterion,
             "sandboxes": [each["sandbox"] for each in pairs if each["criterion"] == criterion],
         }
+        for kind, pairs in (("doubt_unknown", unknown), ("counted_as_worst", gaps))
         for criterion in dict.fromkeys(each["criterion"] for each in pairs)
     ]

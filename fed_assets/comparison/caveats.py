@@ -12,6 +12,7 @@ from fed_assets.comparison.decision import LIKELY, SURE, UNDECIDED
 from fed_assets.comparison.sentence import MOST, listed, percent, words
 from fed_assets.comparison.spreads import ASSUMED, POOLED, each_of, of_two_runs
 
+OFTEN = 1 / 3  # of the draws
 OF_TWO = "pooled_of_two"  # runs alone, which have one degree of freedom
 # The kind of a caveat, by what told a spread; what a sandbox shows of itself weakens nothing.
 SPREADS = {
@@ -30,6 +31,7 @@ def caveats(
     audited_otherwise: Sequence[str],
     otherwise: Sequence[Mapping[str, Any]],
     tells_nothing: float,
+    reversals: Sequence[Mapping[str, Any]],
     spreads: Sequence[Mapping[str, Any]],
     doubt_unknown: Sequence[str],
     seeds: Mapping[str, Sequence[int]],
@@ -48,6 +50,7 @@ def caveats(
         otherwise: what was measured otherwise than is asked for now, of
             `measurements.measured_otherwise`.
         tells_nothing: how much of the profile's weight tells nothing apart; said of most of it.
+        reversals: of `doubt.reversals`, of which those are said that change the choice often.
         spreads: rows of `spreads.spread_rows`, of what the profile weighs.
         doubt_unknown: criteria in which one of those that may win has a figure of unknown doubt.
         seeds: those that each of those that may win was measured with, by sandbox.
@@ -66,6 +69,15 @@ def caveats(
         if tells_nothing > MOST:
             share = percent(tells_nothing, language, "share")
             found.append(("tells_nothing", of["tells_nothing"].format(share=share)))
+        changes = {row["left_out"]: row["winner_changes"] for row in reversals}
+        found += [
+            (
+                "rests_on",
+                of["rests_on"].format(sandboxes=name, share=percent(share, language, "share")),
+            )
+            for name, share in changes.items()
+            if share is not None and share >= OFTEN
+        ]
         if doubt_unknown:
             called = listed([words(language)["criteria"][each] for each in doubt_unknown], language)
             found.append(("doubt_unknown", of["doubt_unknown"].format(criteria=called)))

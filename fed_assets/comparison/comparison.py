@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fed_assets.comparison.assumptions import pairs_where, unknown_cautions
+from fed_assets.comparison.assumptions import assumed_cautions, pairs_where
 from fed_assets.comparison.batched import GROUP_UTILITY, METHODS, NORMALIZED_BY
 from fed_assets.comparison.by_chance import told_by_chance
 from fed_assets.comparison.cells import doubt_is_unknown
@@ -66,7 +66,7 @@ class Comparison:
         spreads: what tells how far a machine's doing varies, of `spreads.spread_rows`.
         doubt_unknown: `sandbox` and `criterion` of what is not exact, and has no interval of width.
         profiles: by name, of `outcome.outcome`.
-        cautions: what weakens it, of `cautions` of what it is made of, and `doubt_unknown`.
+        cautions: what weakens it, of `cautions` of what it is made of, and of what is assumed.
         steps: by sandbox what is done by hand, of `Surroundings.steps_of`.
         surroundings: `Surroundings`.
         measurements: the records it was made of.
@@ -159,7 +159,7 @@ def compare(
     constant, alike = (each.constant() if len(may_win) > 1 else () for each in (plain, problem))
     unknown = pairs_where(doubt_is_unknown, problem, cells)
     spreads = spread_rows(problem, cells, pools(cells)) if len(may_win) > 1 else []
-    of_doubt = [*spread_cautions(spreads, cells), *unknown_cautions(unknown)]
+    of_doubt = [*spread_cautions(spreads, cells), *assumed_cautions(unknown, problem.gaps)]
     currency = surroundings.currency or currency_of(known)
     hospitals, otherwise = hospital_rows(runs), measured_otherwise(known)
     return Comparison(

@@ -67,6 +67,7 @@ from typing import Any
 
 from fed_assets.comparison.criteria import OF_HOSPITALS, OF_SANDBOXES, criteria_of
 from fed_assets.comparison.criterion import read_hospital, read_sandbox
+from fed_assets.comparison.learning import learned_otherwise
 from fed_assets.errors import MeasurementError
 
 Record = Mapping[str, Any]
@@ -204,6 +205,7 @@ def cautions(records: Sequence[Record]) -> list[dict[str, Any]]:
     everywhere = set().union(*seeds.values()) if seeds else set()
     found.append(("seeds_differ", [name for name, of in seeds.items() if of != everywhere]))
     found.append(("unpaired", _unpaired(records)))
+    found += learned_otherwise(records)
     made_up = [each["sandbox"] for each in records if (each.get("data") or {}).get("synthetic")]
     found.append(("synthetic_data", made_up))
     plain = [{"kind": kind, "sandboxes": sorted(set(names))} for kind, names in found if names]

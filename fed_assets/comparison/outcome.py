@@ -146,6 +146,7 @@ def _said(
             if (concerned := [name for name in each["sandboxes"] if name in names])
         ],
         "tells_nothing": found["tells_nothing"] or 0.0,
+        "reversals": found["reversals"],
         "spreads": spreads,
         "doubt_unknown": doubt_unknown,
         "seeds": {row["sandbox"]: row["seeds"] for row in may_win},

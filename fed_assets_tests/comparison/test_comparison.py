@@ -351,6 +351,12 @@ def test_what_one_did_not_measure_counts_as_worst_and_as_zero_never(five) -> Non
             each["efficiency"] = None
     found = compared(five)
     assert {"sandbox": "configurable", "criterion": "wall_seconds"} in found.counted_as_worst
+    cautioned = {
+        each["criterion"]: each["sandboxes"]
+        for each in found.cautions
+        if each["kind"] == "counted_as_worst"
+    }
+    assert "configurable" in cautioned["wall_seconds"]
     gaps = [row for row in found.decision if row["sandbox"] == "configurable"]
     assert all(row["value"] is None for row in gaps if row["group"] == "efficiency")
     # As zero seconds and bytes it would be the best that there is.

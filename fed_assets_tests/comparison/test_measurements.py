@@ -61,6 +61,24 @@ def test_one_failed_check_outweighs_all_others(measured, words, kept) -> None:
     assert keeps_its_word(runs) is kept
 
 
+def test_models_that_were_not_learned_alike_are_cautioned_by_name(measured) -> None:
+    records = [measured(name) for name in ("minimal", "eyes_on", "configurable", "eyes_off")]
+    assert {"learning_differs", "no_references"}.isdisjoint(kinds(records))  # of an older one
+    for each in records:
+        each["model"] = {"network": {"_target_": "monai.networks.nets.ResNet"}}
+        each["trained_with"] = {"recipe": {"local_epochs": 1}}
+        each["references"] = {"why_not": None}
+    assert {"learning_differs", "no_references"}.isdisjoint(kinds(records))
+    records[2]["trained_with"] = {"recipe": {"local_epochs": 2}}
+    records[3]["references"] = {"why_not": "network"}
+    found = kinds(records)
+    assert found["learning_differs"] == ["configurable"]
+    assert found["no_references"] == ["eyes_off"]
+    records[2] |= records[1] | {"sandbox": "configurable"}
+    records[0]["model"] = {"network": {"_target_": "monai.networks.nets.DenseNet121"}}
+    assert kinds(records)["learning_differs"] == ["minimal"]
+
+
 def test_cautions_name_what_weakens_the_comparison(measured) -> None:
     alike = [measured(sandbox, seed) for sandbox in ("minimal", "eyes_on") for seed in (0, 1)]
     assert kinds(list(map(with_resamples, alike))) == {}

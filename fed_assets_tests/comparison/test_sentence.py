@@ -26,6 +26,7 @@ def told(first: dict[str, float], language: str = "en", **more: Any) -> str:
         "audited_otherwise": [],
         "otherwise": [],
         "tells_nothing": 0.0,
+        "reversals": [],
         "spreads": [],
         "doubt_unknown": [],
         "seeds": {},
@@ -295,3 +296,17 @@ def test_everything_that_a_page_names_has_words() -> None:
     assert set(of["standings"]) == set(STANDINGS)
     assert set(STANDINGS) - {MAY_WIN} <= set(of["caveats"])
     assert set(of["details"]) <= set(of["cautions"])
+
+
+def test_on_whom_a_choice_rests_is_said_where_it_often_does() -> None:
+    reversals = [
+        {"left_out": "c", "winner_changes": 0.508},
+        {"left_out": "d", "winner_changes": 0.2},
+        {"left_out": "e", "winner_changes": None},
+    ]
+    first = {"a": 0.7, "b": 0.3}
+    said = told(first, reversals=reversals)
+    assert "Without c the winner changes in 51 % of the draws that others win." in said
+    assert "Without d" not in said and "Without e" not in said
+    spanish = told(first, "es", reversals=reversals)
+    assert "Sin c, cambia el ganador en el 51 % de los sorteos que ganan otros." in spanish
