@@ -214,7 +214,7 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
 
     Names stand whole in 80 columns.
     """
-    from fed_assets.reporting.comparison_words import weakening
+    from fed_assets.reporting.comparison_words import simulated_sandboxes, weakening
 
     words = _words(language)
     page = words.page
@@ -233,6 +233,8 @@ def show_comparison(record: dict[str, Any], language: str) -> None:
             table.add_row(row["sandbox"], *(_first(row["sandbox"], of, words) for _, of in abreast))
         out.print(table)
     out.print(page["ranking"]["first_note"], style="dim")
+    if simulated := simulated_sandboxes(record):
+        out.print(page["simulated_note"].format(sandboxes=", ".join(simulated)), style="bold")
     for name, profile in profiles:
         out.print(f"{words.profile(name)}: {profile['sentence'][language]}", highlight=False)
     if told := weakening(record, words):

@@ -20,7 +20,12 @@ from fed_assets.reporting.canvas import DARK, LIGHT
 from fed_assets.reporting.comparison_figures import draw_comparison
 from fed_assets.reporting.comparison_maps import withholding
 from fed_assets.reporting.comparison_references import reference_tables
-from fed_assets.reporting.comparison_words import SIMULATED, Words, page_words, weakening
+from fed_assets.reporting.comparison_words import (
+    Words,
+    page_words,
+    simulated_sandboxes,
+    weakening,
+)
 from fed_assets.reporting.page import WRITTEN, data_uri, templates
 
 Record = Mapping[str, Any]
@@ -90,16 +95,6 @@ def render_comparison(record: Record, language: str) -> str:
         unknown_of_hospitals=_unknown_of_hospitals(runs),
         prices=next((run["prices"] for run in runs if run.get("prices")), None),
     )
-
-
-def simulated_sandboxes(record: Record) -> list[str]:
-    """Returns the sandboxes of which a control says that it is enforced by a simulation."""
-    found = [
-        row["sandbox"]
-        for row in record["features"]
-        if any(SIMULATED in value for value in row["declared"])
-    ]
-    return list(dict.fromkeys(found))
 
 
 def _unknown(runs: Iterable[Record]) -> dict[tuple[str, str], list[str]]:

@@ -197,6 +197,16 @@ def weakening(record: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
     return everybodys + some + [(words.caution(each), words.detail(each)) for each in cautions]
 
 
+def simulated_sandboxes(record: Mapping[str, Any]) -> list[str]:
+    """Returns the sandboxes of which a control says that it is enforced by a simulation."""
+    found = [
+        row["sandbox"]
+        for row in record["features"]
+        if any(SIMULATED in value for value in row["declared"])
+    ]
+    return list(dict.fromkeys(found))
+
+
 def why_missing(row: Mapping[str, Any]) -> str:
     """Returns why nothing was measured of a sandbox, of its row."""
     if row["left_out"]:

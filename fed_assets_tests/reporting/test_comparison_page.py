@@ -547,7 +547,7 @@ def test_the_page_says_where_its_figures_come_from(pages: dict[str, HtmlPage]) -
     for told in (
         "Data pneumoniamnist",
         f"{'3f' * 32} (seed 0, 1)",
-        "Seeds 0, 1",
+        "Seed numbers 0, 1",
         "Measured 2026-03-05 14:22 UTC",
         "Machine system: Linux-6.12-x86_64, cores: 2",
         "Versions torch 2.13.0",
@@ -763,7 +763,7 @@ def test_dagsters_table_speaks_the_language_of_the_page() -> None:
         *("failed", "no audit", "passed"),
         *("no audit", "no audit"),
     ]
-    assert list(spanish[0]) == ["Entorno", "Situación", "Comprobación de seguridad", "Semillas"]
+    assert list(spanish[0]) == ["Entorno", "Situación", "Comprobación de seguridad", "Números de semilla"]
     assert [row["Comprobación de seguridad"] for row in spanish] == [
         *("fallida", "sin auditoría", "superada"),
         *("sin auditoría", "sin auditoría"),
