@@ -763,7 +763,12 @@ def test_dagsters_table_speaks_the_language_of_the_page() -> None:
         *("failed", "no audit", "passed"),
         *("no audit", "no audit"),
     ]
-    assert list(spanish[0]) == ["Entorno", "Situación", "Comprobación de seguridad", "Números de semilla"]
+    assert list(spanish[0]) == [
+        "Entorno",
+        "Situación",
+        "Comprobación de seguridad",
+        "Números de semilla",
+    ]
     assert [row["Comprobación de seguridad"] for row in spanish] == [
         *("fallida", "sin auditoría", "superada"),
         *("sin auditoría", "sin auditoría"),
