@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,4 +30,5 @@ def _learned(record: Mapping[str, Any]) -> str | None:
     """Returns network and recipe of a run, of which earlier versions recorded less."""
     network = (record.get("model") or {}).get("network")
     recipe = (record.get("trained_with") or {}).get("recipe")
-    return None if network is None or recipe is None else repr((network, recipe))
+    told = json.dumps([network, recipe], sort_keys=True)
+    return None if network is None or recipe is None else told

@@ -69,6 +69,10 @@ def test_models_that_were_not_learned_alike_are_cautioned_by_name(measured) -> N
         each["trained_with"] = {"recipe": {"local_epochs": 1}}
         each["references"] = {"why_not": None}
     assert {"learning_differs", "no_references"}.isdisjoint(kinds(records))
+    for each in records:
+        each["trained_with"] = {"recipe": {"local_epochs": 1, "batch_size": 32}}
+    records[1]["trained_with"] = {"recipe": {"batch_size": 32, "local_epochs": 1}}
+    assert "learning_differs" not in kinds(records)  # in another order, it is the same
     records[2]["trained_with"] = {"recipe": {"local_epochs": 2}}
     records[3]["references"] = {"why_not": "network"}
     found = kinds(records)
